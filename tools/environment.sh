@@ -1,0 +1,39 @@
+# Sourced by run_all.sh and run_tests.sh: sets PYTHON to an interpreter that has all that
+# requirements.txt asks for. An active conda or virtual environment that satisfies it is
+# used as it is; otherwise .venv is made from requirements.lock, once.
+#
+# Needs: root (the project's folder).
+
+supported() {
+    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2> /dev/null
+}
+
+if [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && supported python \
+    && python "$root/tools/satisfied.py" "$root/requirements.txt"; then
+    PYTHON=python
+else
+    PYTHON=$root/.venv/bin/python
+    mark=$root/.venv/made-from.lock
+    if ! cmp -s "$root/requirements.lock" "$mark" || ! supported "$PYTHON"; then
+        base=
+        for candidate in python3 python3.12 python3.11 python3.13 python; do
+            if supported "$candidate"; then base=$candidate; break; fi
+        done
+        if [ -z "$base" ]; then
+            echo "No Python 3.11, 3.12 or 3.13 was found; install one and run this again." >&2
+            exit 1
+        fi
+        echo "Making the environment in .venv (once; about 2 GB, a few minutes) …"
+        # A shell with PYTHONPATH set must not leak packages into it.
+        if ! (unset PYTHONPATH && "$base" -m venv --clear "$root/.venv" \
+            && "$PYTHON" -m pip install --quiet --disable-pip-version-check --require-hashes \
+                --requirement "$root/requirements.lock"); then
+            echo "The environment could not be made: see the lines above. With a package index" \
+                "within reach, run this again; it starts afresh." >&2
+            exit 1
+        fi
+        # Notebooks find the project from any working directory.
+        echo "$root" > "$("$PYTHON" -c 'import site; print(site.getsitepackages()[0])')/ladder.pth"
+        cp "$root/requirements.lock" "$mark"
+    fi
+fi
