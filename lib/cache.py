@@ -1,0 +1,63 @@
+"""Where state lives: the user cache, never the checkout."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+
+def folder(*parts: str) -> Path:
+    """Returns a folder of the user cache, made if need be.
+
+    It lies below ``$CIFAR10_LADDER_CACHE``, else below the platform's cache folder.
+    """
+    base = os.environ.get("CIFAR10_LADDER_CACHE") or platformdirs.user_cache_dir("cifar10-ladder")
+    path = Path(base, *parts)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Gives a temporary path that becomes ``path`` when the block ends without an error.
+
+    The file appears whole or not at all, also after a power cut: it is synced, then renamed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o666 & ~umask)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Gives a temporary folder that becomes ``path`` when the block ends without an error.
+
+    Of two processes that fill the same folder at once the first wins; the second's
+    is dropped, so both must write the same.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield part
+        try:
+            part.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

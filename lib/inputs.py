@@ -1,0 +1,167 @@
+"""Arrays to batches: order, resize, augmentation, scaling.
+
+Pixels stay uint8 until the last step. Order and augmentation derive from (seed,
+epoch, step) and nothing else, so they do not depend on threads or on where a run began.
+"""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+ROTATION_DEGREES = 15.0
+SHIFT = 0.1
+"""The study's augmentation, from experiment 5 on (STUDY.md §1)."""
+
+
+def resize(images: np.ndarray, size: int) -> np.ndarray:
+    """Resizes uint8 images (n, h, w, 3) to (n, size, size, 3), bilinear, as the study does."""
+    if images.shape[1:3] == (size, size):
+        return images
+    return np.stack([cv2.resize(image, (size, size)) for image in images])
+
+
+def draw_augmentation(rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
+    """Draws the parameters of ``count`` augmentations, as `ImageDataGenerator` does.
+
+    Returns:
+        ``theta`` in degrees, uniform in ±15; ``rows`` and ``columns``, shifts as a share
+        of height and width, uniform in ±0.1; ``flip``, bool, true with probability ½.
+        Each of shape (count,).
+    """
+    return {
+        "theta": rng.uniform(-ROTATION_DEGREES, ROTATION_DEGREES, count),
+        "rows": rng.uniform(-SHIFT, SHIFT, count),
+        "columns": rng.uniform(-SHIFT, SHIFT, count),
+        "flip": rng.random(count) < 0.5,
+    }
+
+
+def augment(images: np.ndarray, theta, rows, columns, flip) -> np.ndarray:
+    """Rotates about the center, shifts and flips images (STUDY.md D9).
+
+    One affine warp per image, bilinear, edge pixels repeated: what `ImageDataGenerator`
+    does with ``fill_mode="nearest"``, within interpolation error.
+
+    Args:
+        images: uint8, shape (n, h, w, 3).
+        theta, rows, columns, flip: as `draw_augmentation` returns them.
+
+    Returns:
+        uint8, shape (n, h, w, 3).
+    """
+    height, width = images.shape[1:3]
+    angle = np.deg2rad(theta)
+    cos, sin = np.cos(angle), np.sin(angle)
+    center_y, center_x = (height - 1) / 2, (width - 1) / 2
+    # Pixel (x, y) of the result comes from rotating (x + dx, y + dy) and adding the center.
+    dx, dy = columns * width - center_x, rows * height - center_y
+    inverse = np.empty((len(images), 2, 3))
+    inverse[:, 0, 0], inverse[:, 0, 1] = cos, sin
+    inverse[:, 1, 0], inverse[:, 1, 1] = -sin, cos
+    inverse[:, 0, 2] = cos * dx + sin * dy + center_x
+    inverse[:, 1, 2] = cos * dy - sin * dx + center_y
+    out = np.empty_like(images)
+    for image, matrix, mirrored, target in zip(images, inverse, flip, out, strict=True):
+        warped = cv2.warpAffine(
+            image,
+            matrix,
+            (width, height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        target[...] = warped[:, ::-1] if mirrored else warped
+    return out
+
+
+def scale(images: np.ndarray) -> np.ndarray:
+    """Scales uint8 pixels to float32 in [0, 1], as the study does."""
+    return np.multiply(images, np.float32(1 / 255), dtype=np.float32)
+
+
+@lru_cache(maxsize=2)
+def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """Returns the order of an epoch's images: int64, shape (count,)."""
+    return np.random.default_rng((seed, epoch)).permutation(count)
+
+
+def training_batch(
+    x: np.ndarray,
+    y: np.ndarray,
+    step: int,
+    *,
+    batch_size: int,
+    image_size: int,
+    augmented: bool,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Makes batch number ``step``, counted from the first step of the first epoch.
+
+    Returns:
+        float32 images (n, image_size, image_size, 3) in [0, 1] and int64 labels (n,).
+    """
+    steps_per_epoch = -(-len(x) // batch_size)
+    epoch, index = divmod(step, steps_per_epoch)
+    chosen = epoch_order(len(x), seed, epoch)[index * batch_size : (index + 1) * batch_size]
+    images = resize(x[chosen], image_size)
+    if augmented:
+        rng = np.random.default_rng((seed, epoch, index))
+        images = augment(images, **draw_augmentation(rng, len(images)))
+    return scale(images), y[chosen]
+
+
+def training_batches(
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    batch_size: int,
+    image_size: int,
+    augmented: bool,
+    seed: int,
+    first_step: int = 0,
+) -> tf.data.Dataset:
+    """Returns the endless stream of training batches from ``first_step`` on.
+
+    Batches are made beside the training, two ahead. Each epoch is a new permutation;
+    its last batch may be smaller, as in Keras.
+    """
+
+    def make(step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return training_batch(
+            x,
+            y,
+            int(step),
+            batch_size=batch_size,
+            image_size=image_size,
+            augmented=augmented,
+            seed=seed,
+        )
+
+    return _stream(tf.data.Dataset.range(first_step, np.iinfo(np.int64).max), make, image_size)
+
+
+def evaluation_batches(
+    x: np.ndarray, y: np.ndarray, *, image_size: int, batch_size: int = 250
+) -> tf.data.Dataset:
+    """Returns the images once, in their order, neither shuffled nor augmented."""
+
+    def make(start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        part = slice(int(start), int(start) + batch_size)
+        return scale(resize(x[part], image_size)), y[part]
+
+    return _stream(tf.data.Dataset.range(0, len(x), batch_size), make, image_size)
+
+
+def _stream(steps: tf.data.Dataset, make, image_size: int) -> tf.data.Dataset:
+    def load(step):
+        images, labels = tf.numpy_function(make, [step], (tf.float32, tf.int64))
+        images.set_shape((None, image_size, image_size, 3))
+        labels.set_shape((None,))
+        return images, labels
+
+    options = tf.data.Options()
+    options.deterministic = True
+    # A pool of its own: TensorFlow's operations have one inter-op thread (lib.training).
+    options.threading.private_threadpool_size = 2
+    return steps.map(load, num_parallel_calls=2).prefetch(2).with_options(options)

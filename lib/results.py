@@ -1,0 +1,212 @@
+"""The record of a run: what it measured and under which conditions, as one JSON file."""
+
+import json
+import math
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from lib import ROOT, cache, parameters
+
+SCHEMA = 1
+_BEGAN = time.perf_counter()
+
+FIELDS = {
+    "schema": int,
+    "experiment": str,
+    "seed": int,
+    "profile": str,
+    "fingerprint": str,
+    "status": str,
+    "dataset": dict,
+    "parameters": dict,
+    "model": dict,
+    "weights": dict | None,
+    "training": dict,
+    "metrics": dict,
+    "history": dict,
+    "timing": dict,
+    "memory": dict,
+    "environment": dict,
+}
+
+
+class RecordError(ValueError):
+    """A file that is not a usable record; the message names it and says what to do."""
+
+
+def name(slug: str, profile: str, seed: int) -> str:
+    """Returns the name that a run's record, predictions and page share."""
+    return f"{slug}-{profile}-seed{seed}"
+
+
+def write(slug: str, values: parameters.Values, *, images, model, fit, evaluation, weights=None):
+    """Writes a finished run: the test predictions, then, last, the record.
+
+    Args:
+        slug: the notebook.
+        values: its parameters, as `parameters.in_notebook` returned them.
+        images: `lib.data.Dataset`.
+        model: the trained Keras model.
+        fit: `lib.training.Fit`.
+        evaluation: `lib.training.Evaluation`.
+        weights: `lib.pretrained.Weights`, where the run started from them.
+
+    Returns:
+        The path of the record, ``<OUT>/results/<slug>-<profile>-seed<k>.json``. The
+        probabilities (float32, n × classes) and labels of the test images lie beside it
+        as ``.npz``. If the parameters are not those of PROFILE, the profile is "custom".
+
+    Raises:
+        OSError: if the folder cannot be written; nothing is left half written.
+    """
+    from lib import models
+
+    profile = values["PROFILE"]
+    if _asked(values) != _asked(parameters.of_profile(profile, slug)):
+        profile = "custom"
+    used = weights.describe() if weights else None
+    record = {
+        "schema": SCHEMA,
+        "experiment": slug,
+        "seed": values["SEED"],
+        "profile": profile,
+        "fingerprint": parameters.fingerprint(
+            slug, values, data=images.sha256, weights=used and used["sha256"]
+        ),
+        "status": "complete",
+        "dataset": images.describe(),
+        "parameters": _without_paths(values, dataset=images.name),
+        "model": {
+            "total_params": model.count_params(),
+            "trainable_params": models.trainable_params(model),
+            "forward_macs": models.forward_macs(model),
+        },
+        "weights": used,
+        "training": {
+            "images_seen": fit.images_seen,
+            "operations": fit.operations,
+            "best_epoch": fit.best_epoch,
+            "stopped_by": fit.stopped_by,
+            "at_chance": evaluation.at_chance,
+        },
+        "metrics": evaluation.metrics,
+        "history": fit.history,
+        "timing": {
+            "train_seconds": round(fit.seconds, 3),
+            "evaluation_seconds": round(evaluation.seconds, 3),
+            "train_images_per_second": round(fit.images_seen / fit.seconds, 1),
+            "total_seconds": round(time.perf_counter() - _BEGAN, 3),
+        },
+        "memory": {"peak_rss_mb": peak_rss_mb()},
+        "environment": environment(),
+    }
+    folder = ROOT / values["OUT"] / "results"
+    path = folder / f"{name(slug, profile, values['SEED'])}.json"
+    text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    with cache.atomic_file(path.with_suffix(".npz")) as part:
+        np.savez_compressed(part, probabilities=evaluation.probabilities, labels=images.y_test)
+    with cache.atomic_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+    return path
+
+
+def _without_paths(values: parameters.Values, *, dataset: str) -> parameters.Values:
+    """Returns all parameters but OUT; of a path only the last part."""
+    shown = {key: value for key, value in values.items() if key != "OUT"} | {"DATASET": dataset}
+    return shown | ({"WEIGHTS": Path(values["WEIGHTS"]).name} if "WEIGHTS" in values else {})
+
+
+def _asked(values: parameters.Values) -> parameters.Values:
+    left_out = {*parameters.LABELS, "SEED"}
+    return {key: value for key, value in values.items() if key not in left_out}
+
+
+def read(path: Path) -> dict:
+    """Reads a record and checks its form.
+
+    Raises:
+        RecordError: if the file is no complete record of this schema.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path} is not readable ({error}); delete it and run again") from error
+    for field, kind in FIELDS.items():
+        if not isinstance(record, dict) or field not in record:
+            raise RecordError(f"{path} lacks {field!r}; delete it and run again")
+        if not isinstance(record[field], kind):
+            raise RecordError(
+                f"{path}: {field!r} is {record[field]!r}, expected {kind}; delete it and run again"
+            )
+    if record["schema"] != SCHEMA or record["status"] != "complete":
+        raise RecordError(
+            f"{path} has schema {record['schema']} and status {record['status']!r}, expected "
+            f"{SCHEMA} and 'complete'; delete it and run again"
+        )
+    for part in ("train", "val", "test"):
+        metrics = record["metrics"].get(part, {})
+        if not (
+            0 <= metrics.get("accuracy", -1) <= 1 and math.isfinite(metrics.get("loss", math.nan))
+        ):
+            raise RecordError(f"{path}: metrics of {part!r} are {metrics}; delete it and run again")
+    return record
+
+
+def read_all(out: Path) -> list[dict]:
+    """Reads all records below a report's folder, by name; an unusable one is named and left out."""
+    records = []
+    for path in sorted((out / "results").glob("*.json")):
+        try:
+            records.append(read(path))
+        except RecordError as error:
+            print(f"Left out: {error}")
+    return records
+
+
+def peak_rss_mb() -> float:
+    """Returns the peak resident memory of this process so far, MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
+
+
+def environment() -> dict:
+    """Returns versions and machine, without names or paths of their own."""
+    import cv2
+    import keras
+    import tensorflow as tf
+
+    return {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "opencv": cv2.__version__,
+        "numpy": np.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "git": _git(),
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(x.split(":", 1)[1].strip() for x in lines if x.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _git() -> str | None:
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip()

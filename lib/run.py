@@ -1,0 +1,237 @@
+"""Runs one notebook, strictly: ``python -m lib.run 00_base_cnn --profile quick --seed 0``.
+
+Success is the record and exit code 0. The run works in a folder of its own inside
+``<out>/.running``; record, predictions and page move into place only when all is done, the
+record last. What fails or is interrupted leaves nothing but its log.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from lib import ROOT, export, parameters, results
+from lib.parameters import ParameterError
+
+KERNEL_START_SECONDS = 300
+CELL_SECONDS = 14 * 24 * 3600
+
+
+class RunError(RuntimeError):
+    """A notebook that did not do its job; the message says which and why."""
+
+
+class _Lines:
+    """A text stream that passes whole lines on, with a prefix, as they come."""
+
+    def __init__(self, *, prefix: str, log):
+        self.prefix, self.log, self.rest = prefix, log, ""
+
+    def write(self, text: str) -> int:
+        *lines, self.rest = (self.rest + text).split("\n")
+        for line in lines:
+            self.log.write(line + "\n")
+            self.log.flush()
+            if line.strip():
+                print(f"{self.prefix}{line.split(chr(13))[-1]}", flush=True)
+        return len(text)
+
+    def flush(self) -> None:
+        self.log.flush()
+
+
+def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path) -> Path:
+    """Runs a notebook and returns the path of its record.
+
+    Args:
+        slug: the notebook.
+        profile: one of `parameters.PROFILES`.
+        seed: its SEED.
+        dataset: its DATASET.
+        out: the report's folder.
+
+    Raises:
+        ParameterError: if the notebook cannot take these parameters.
+        RunError: if the notebook fails, its kernel dies, or it leaves no sound record.
+        OSError: if ``out`` cannot be written.
+    """
+    values = parameters.check(
+        slug,
+        parameters.of_profile(profile, slug)
+        | {"PROFILE": profile, "SEED": seed, "DATASET": dataset},
+    )
+    parameters.fingerprint(slug, values, data="", weights=None)  # remembers the code as it is now
+    name = results.name(slug, profile, seed)
+
+    def finish(stage: Path) -> None:
+        record = _sound_record(stage / "results" / f"{name}.json", slug, values)
+        for part in (f"notebooks/{name}.ipynb", f"notebooks/{name}.html", f"results/{name}.npz"):
+            _move(stage / part, out / part)
+        _move(record, out / "results" / record.name)
+
+    _execute(parameters.notebook_path(slug), values, name=name, out=out, finish=finish)
+    return out / "results" / f"{name}.json"
+
+
+def report(out: Path, *, profile: str = "", data: str = "") -> Path:
+    """Writes the report of all records below ``out`` and returns its path.
+
+    Args:
+        out: the report's folder.
+        profile: the profile whose records make the table; by default the commonest.
+        data: digest of the data set whose records make the table; likewise.
+    """
+    values = {"RECORDS": str(out), "RECORDS_PROFILE": profile, "RECORDS_DATA": data}
+    values = parameters.check("report", values)
+    mark = report_digest(out, profile=profile, data=data)
+
+    def finish(stage: Path) -> None:
+        _move(stage / "notebooks" / "index.html", out / "index.html")
+
+    _execute(
+        parameters.notebook_path("report"),
+        values,
+        name="index",
+        out=out,
+        finish=finish,
+        show_code=False,
+        links=(),
+        meta={"ladder-digest": mark},
+    )
+    return out / "index.html"
+
+
+def report_digest(out: Path, *, profile: str, data: str) -> str:
+    """Digest over all that a report depends on: the records and the code that draws them."""
+    import hashlib
+
+    digest = hashlib.sha256(f"{profile} {data}".encode())
+    code = [
+        ROOT / "lib" / f"{m}.py"
+        for m in ("study", "verdicts", "plots", "report", "export", "results")
+    ]
+    code += sorted((ROOT / "lib" / "templates").rglob("*.*"))
+    code += [ROOT / "notebooks" / "report.ipynb"]
+    for path in code + sorted((out / "results").glob("*.json")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _execute(
+    notebook: Path,
+    values: parameters.Values,
+    *,
+    name: str,
+    out: Path,
+    finish: Callable[[Path], None],
+    **page,
+) -> None:
+    """Executes a notebook in a folder of its own and calls ``finish`` on it if all went well."""
+    import nbformat
+    import papermill
+
+    os.environ |= {"CIFAR10_LADDER_BATCH": "1", "CIFAR10_LADDER_ROOT": str(ROOT)}
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    running = out / ".running"
+    for folder in (running, out / "logs"):
+        folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=running, prefix=f"{name}-") as folder:
+        stage = Path(folder)
+        (stage / "notebooks").mkdir()
+        executed = stage / "notebooks" / f"{name}.ipynb"
+        if "OUT" in values:
+            values = values | {"OUT": str(stage)}
+        with (out / "logs" / f"{name}.log").open("w", encoding="utf-8") as log:
+            lines = _Lines(
+                prefix=f"{name.split('-')[0]:<22}" if page.get("links") is None else "", log=log
+            )
+            try:
+                papermill.execute_notebook(
+                    notebook,
+                    executed,
+                    parameters=values,
+                    kernel_name="python3",
+                    cwd=ROOT,
+                    progress_bar=False,
+                    stdout_file=lines,
+                    stderr_file=log,
+                    start_timeout=KERNEL_START_SECONDS,
+                    execution_timeout=CELL_SECONDS,
+                )
+                content = nbformat.read(executed, as_version=4)
+                page = {"links": (("← All results", "../index.html"),), **page}
+                export.page(content, executed.with_suffix(".html"), **page)
+                finish(stage)
+            except Exception as error:
+                reason = _reason(error)
+                log.write(f"{error}\nFAILED: {reason}\n")
+                if executed.is_file():  # with the error in it, for who wants to see
+                    _move(executed, out / "logs" / f"{name}.ipynb")
+                raise RunError(f"{name}: {reason}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Returns the one line that says why a run failed."""
+    if hasattr(error, "ename"):  # papermill's: the error that the notebook raised
+        text = str(error.evalue).strip() or error.ename
+        plain = ("DataError", "WeightsError", "ParameterError", "TrainingError", "ValueError")
+        return text.splitlines()[0] if error.ename in plain else f"{error.ename}: {text}"
+    if type(error).__name__ == "DeadKernelError":
+        return "the notebook's kernel died; the usual cause is too little memory"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _sound_record(path: Path, slug: str, values: parameters.Values) -> Path:
+    """Checks that the record in a run's own folder is what this run was asked for."""
+    if not path.is_file():
+        raise RunError("the notebook ended without a record; its last cell must write one")
+    record = results.read(path)
+    weights = record["weights"] and record["weights"]["sha256"]
+    data = record["dataset"]["sha256"]
+    if record["fingerprint"] != parameters.fingerprint(slug, values, data=data, weights=weights):
+        raise RunError("the notebook or its modules changed while it ran; run it again")
+    return path
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(target)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one notebook from the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m lib.run", description=__doc__.splitlines()[0])
+    parser.add_argument("notebook", help="e.g. 00_base_cnn, or report")
+    parser.add_argument("--profile", default="", help="smoke, quick, budget or study")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dataset", default="auto")
+    parser.add_argument("--data-digest", default="", help="report: digest of the data set")
+    parser.add_argument("--out", type=Path, default=ROOT / "reports" / "latest")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    out = options.out.resolve()
+    try:
+        if options.notebook == "report":
+            report(out, profile=options.profile, data=options.data_digest)
+        else:
+            run(
+                options.notebook,
+                profile=options.profile or "quick",
+                seed=options.seed,
+                dataset=options.dataset,
+                out=out,
+            )
+    except ParameterError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (RunError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,347 @@
+"""Compile, fit and evaluate: what all notebooks do alike, as the study did it."""
+
+import math
+import os
+import time
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lib import inputs, models
+from lib.data import Dataset
+
+EPSILON = 1e-7
+"""Probabilities are clipped here before the logarithm, as Keras' cross-entropy does."""
+
+
+HEAD_LEARNING_RATE = 1e-3
+"""Adam's rate while only the head learns."""
+
+
+class TrainingError(RuntimeError):
+    """A training that failed; the message says how and what to change."""
+
+
+def start(seed: int) -> None:
+    """Seeds everything once and sets TensorFlow's threads. Call before anything is built.
+
+    With one inter-op thread TensorFlow's CPU kernels give the same bits each time, at no
+    visible cost; each kernel still uses all cores.
+    """
+    if tf.config.threading.get_inter_op_parallelism_threads() != 1:
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    keras.utils.set_random_seed(seed)
+
+
+class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Learning rate that rises to its peak in ``warmup`` steps and falls to zero at ``steps``."""
+
+    def __init__(self, peak: float, warmup: int, steps: int):
+        self.peak, self.warmup, self.steps = peak, warmup, steps
+
+    def __call__(self, step):
+        step = keras.ops.cast(step, "float32")
+        rising = (step + 1) / max(self.warmup, 1)
+        falling = (self.steps - step) / max(self.steps - self.warmup, 1)
+        return self.peak * keras.ops.clip(keras.ops.minimum(rising, falling), 0, 1)
+
+    def get_config(self) -> dict:
+        return {"peak": self.peak, "warmup": self.warmup, "steps": self.steps}
+
+
+class EarlyStopping(keras.callbacks.Callback):
+    """Stops as the study's two callbacks did in the Keras of 2023 (STUDY.md D7).
+
+    ``val_loss`` and ``val_accuracy`` are watched side by side. The first to go ``patience``
+    epochs without improvement stops the run and restores *its* best weights; if both do
+    in the same epoch, ``val_accuracy`` wins. When all epochs run, nothing is restored.
+
+    Attributes:
+        best_epoch: epoch, from 1, whose weights the model has at the end.
+        stopped_by: ``"val_loss"``, ``"val_accuracy"`` or ``"epochs"``.
+    """
+
+    MONITORS = (("val_loss", -1.0), ("val_accuracy", 1.0))
+
+    def __init__(self, patience: int):
+        super().__init__()
+        self.patience = patience
+        self.best = dict.fromkeys(("val_loss", "val_accuracy"), -math.inf)
+        self.waited = dict.fromkeys(self.best, 0)
+        self.weights_of_best: dict[str, tuple[int, list[np.ndarray]]] = {}
+        self.best_epoch = 0
+        self.stopped_by = "epochs"
+
+    def on_epoch_end(self, epoch: int, logs: dict) -> None:
+        self.best_epoch = epoch + 1
+        for monitor, sign in self.MONITORS:
+            if sign * logs[monitor] > self.best[monitor]:
+                self.best[monitor] = sign * logs[monitor]
+                self.waited[monitor] = 0
+                self.weights_of_best[monitor] = (epoch + 1, self.model.get_weights())
+            else:
+                self.waited[monitor] += 1
+        ended = [m for m, _ in self.MONITORS if self.waited[m] >= self.patience]
+        if ended:
+            self.stopped_by = ended[-1]
+            self.best_epoch, weights = self.weights_of_best[self.stopped_by]
+            self.model.set_weights(weights)
+            self.model.stop_training = True
+
+
+class Progress(keras.callbacks.Callback):
+    """Watches a training: history, epoch lines in batch runs, an end at the first NaN."""
+
+    def __init__(self, epochs: int, *, lines: bool):
+        super().__init__()
+        self.epochs, self.lines = epochs, lines
+        self.history: dict[str, list[float]] = {"epoch": []}
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self.began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict) -> None:
+        # The schedule counts from 0: the rate of the epoch's last step.
+        steps = int(self.model.optimizer.iterations) - 1
+        rate = self.model.optimizer._learning_rate
+        rate = float(rate(steps)) if callable(rate) else float(self.model.optimizer.learning_rate)
+        self.history["epoch"].append(epoch + 1)
+        for name, value in (logs | {"learning_rate": rate}).items():
+            self.history.setdefault(name, []).append(float(value))
+        if self.lines:
+            seconds = time.perf_counter() - self.began
+            left = seconds / (epoch + 1) * (self.epochs - epoch - 1)
+            print(
+                f"epoch {epoch + 1}/{self.epochs}  loss {logs['loss']:.3f}  "
+                f"accuracy {logs['accuracy']:.3f}  val_loss {logs['val_loss']:.3f}  "
+                f"val_accuracy {logs['val_accuracy']:.3f}  "
+                f"{clock(seconds)} so far, at most {clock(left)} left",
+                flush=True,
+            )
+        if not all(math.isfinite(value) for value in logs.values()):
+            raise TrainingError(
+                f"the loss is not a number in epoch {epoch + 1}: the training diverged; "
+                "lower LEARNING_RATE or set CLIPNORM"
+            )
+
+
+@dataclass
+class Fit:
+    """What a training left behind.
+
+    Attributes:
+        history: per epoch ``epoch`` (from 1), ``loss``, ``accuracy``, ``val_loss``,
+            ``val_accuracy`` (losses in nats, accuracies 0 to 1) and ``learning_rate``.
+        best_epoch: epoch, from 1, whose weights the model has.
+        stopped_by: ``"val_loss"``, ``"val_accuracy"`` or ``"epochs"``.
+        images_seen: training images, each counted once per epoch.
+        operations: multiply–adds spent on them, forward and backward.
+        seconds: wall time, validation included.
+    """
+
+    history: dict[str, list[float]]
+    best_epoch: int
+    stopped_by: str
+    images_seen: int
+    operations: int
+    seconds: float
+
+
+def compile(
+    model: keras.Model,
+    *,
+    learning_rate: float,
+    clipnorm: float = 0.0,
+    schedule: str = "constant",
+    warmup_steps: int = 0,
+    steps: int = 0,
+) -> None:
+    """Compiles with Adam and sparse categorical cross-entropy, the study's choice throughout.
+
+    Args:
+        model: the model; changed in place.
+        learning_rate: Adam's rate, or the peak of the schedule.
+        clipnorm: bound on the norm of each variable's gradient (the study's ``clipnorm``,
+            per variable), 0 for none.
+        schedule: ``"constant"``, or ``"linear"``: warm-up, then linear decay to zero.
+        warmup_steps: steps of warm-up, for ``"linear"``.
+        steps: all steps of the training, for ``"linear"``.
+
+    Raises:
+        ValueError: if there is no such schedule.
+    """
+    if schedule not in ("constant", "linear"):
+        raise ValueError(f"SCHEDULE = {schedule!r}: expected 'constant' or 'linear'")
+    if schedule == "linear":
+        learning_rate = LinearDecay(learning_rate, warmup_steps, steps)
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate, clipnorm=clipnorm or None),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=False,  # on a CPU slower for convolutions
+    )
+
+
+def fit(
+    model: keras.Model,
+    images: Dataset,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    patience: int,
+    seed: int,
+    clipnorm: float = 0.0,
+    schedule: str = "constant",
+    augmented: bool = False,
+    head_epochs: int = 0,
+) -> Fit:
+    """Trains a model on the training part and watches the validation part.
+
+    Args:
+        model: the model; compiled here.
+        images: the data; its test part is not touched.
+        epochs: at most.
+        batch_size: images per step.
+        learning_rate: see `compile`.
+        patience: epochs without improvement before `EarlyStopping` acts; 0 for never.
+        seed: order and augmentation derive from it.
+        clipnorm: see `compile`.
+        schedule: see `compile`; ``"linear"`` warms up for a tenth of the training.
+        augmented: whether training images are augmented (`lib.inputs`).
+        head_epochs: epochs, before all others, in which only the head learns, at
+            `HEAD_LEARNING_RATE` (head first, then all layers: arXiv 2202.10054).
+
+    Raises:
+        TrainingError: if the loss is not a number.
+        ValueError: if an argument is out of range.
+    """
+    for name, value, least in (
+        ("EPOCHS", epochs, 1),
+        ("BATCH_SIZE", batch_size, 1),
+        ("PATIENCE", patience, 0),
+        ("HEAD_EPOCHS", head_epochs, 0),
+    ):
+        if value < least:
+            raise ValueError(f"{name} = {value}: expected at least {least}")
+    image_size = model.input_shape[1]
+    steps_per_epoch = math.ceil(len(images.x_train) / batch_size)
+    validation = inputs.evaluation_batches(images.x_val, images.y_val, image_size=image_size)
+    progress = Progress(head_epochs + epochs, lines=in_batch_run())
+    stopping = EarlyStopping(patience or epochs + 1)
+    base = [layer for layer in model.layers if layer.name.startswith("block")]
+    began = time.perf_counter()
+    operations = done = 0
+    for stage_epochs, rate, learns, callbacks in (
+        (head_epochs, HEAD_LEARNING_RATE, False, [progress]),
+        (epochs, learning_rate, True, [progress, stopping]),
+    ):
+        if not stage_epochs:
+            continue
+        if head_epochs:
+            for layer in base:
+                layer.trainable = learns
+        steps = steps_per_epoch * stage_epochs
+        compile(
+            model,
+            learning_rate=rate,
+            clipnorm=clipnorm,
+            schedule=schedule,
+            warmup_steps=steps // 10,
+            steps=steps,
+        )
+        model.fit(
+            inputs.training_batches(
+                images.x_train,
+                images.y_train,
+                batch_size=batch_size,
+                image_size=image_size,
+                augmented=augmented,
+                seed=seed,
+                first_step=done * steps_per_epoch,
+            ),
+            initial_epoch=done,
+            epochs=done + stage_epochs,
+            steps_per_epoch=steps_per_epoch,
+            validation_data=validation,
+            callbacks=callbacks,
+            shuffle=False,  # the stream is
+            verbose=0 if progress.lines else "auto",
+        )
+        ran = len(progress.history["epoch"]) - done
+        operations += ran * len(images.x_train) * models.training_macs(model)
+        done += ran
+    return Fit(
+        history=progress.history,
+        best_epoch=stopping.best_epoch,
+        stopped_by=stopping.stopped_by,
+        images_seen=done * len(images.x_train),
+        operations=operations,
+        seconds=time.perf_counter() - began,
+    )
+
+
+@dataclass
+class Evaluation:
+    """A trained model on all three parts: inference mode, no augmentation, plain cross-entropy.
+
+    Attributes:
+        metrics: ``train``, ``val`` and ``test``, each ``accuracy`` (0 to 1) and ``loss``
+            (cross-entropy, nats).
+        probabilities: of the test images, float32, shape (n, classes).
+        at_chance: whether the model has learnt nothing: its test accuracy is not above
+            that of always naming the commonest class (by two standard errors).
+        seconds: wall time.
+    """
+
+    metrics: dict[str, dict[str, float]]
+    probabilities: np.ndarray
+    at_chance: bool
+    seconds: float = field(default=0.0)
+
+
+def evaluate(model: keras.Model, images: Dataset) -> Evaluation:
+    """Measures a model on all three parts. The test part is used here and nowhere else."""
+    began = time.perf_counter()
+    metrics = {}
+    for part in ("train", "val", "test"):
+        x, y = getattr(images, f"x_{part}"), getattr(images, f"y_{part}")
+        batches = inputs.evaluation_batches(x, y, image_size=model.input_shape[1])
+        probabilities = model.predict(batches, verbose=0)
+        metrics[part] = score(probabilities, y)
+    share = np.bincount(images.y_test).max() / len(images.y_test)
+    margin = 2 * math.sqrt(share * (1 - share) / len(images.y_test))
+    return Evaluation(
+        metrics=metrics,
+        probabilities=probabilities,
+        at_chance=bool(metrics["test"]["accuracy"] <= share + margin),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Returns top-1 accuracy (0 to 1) and plain cross-entropy (nats).
+
+    Args:
+        probabilities: shape (n, classes).
+        labels: int, shape (n,).
+    """
+    chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return {
+        "accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
+        "loss": float(-np.log(np.clip(chosen, EPSILON, 1 - EPSILON)).mean()),
+    }
+
+
+def in_batch_run() -> bool:
+    """Whether `lib.run` executes the notebook, rather than a person."""
+    return os.environ.get("CIFAR10_LADDER_BATCH") == "1"
+
+
+def clock(seconds: float) -> str:
+    """Writes a duration as a person would: ``"8 s"``, ``"12 min"``, ``"3.5 h"``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
