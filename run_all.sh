@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Runs the ladder and writes the report. See --help, or README.md.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$root/tools/environment.sh"
+export PYTHONPATH=$root TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-3}
+exec "$PYTHON" -m lib.ladder "$@"
