@@ -3,5 +3,5 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$root/tools/environment.sh"
-export PYTHONPATH=$root TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-3}
+export PYTHONPATH=$root
 exec "$PYTHON" -m lib.ladder "$@"

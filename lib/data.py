@@ -55,6 +55,10 @@ class DataError(ValueError):
     """A data set that cannot be used; the message says which, why, and what to do."""
 
 
+class UnknownDatasetError(DataError):
+    """A name that means no data set."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Images and labels, split.
@@ -161,11 +165,13 @@ def load(
     everything = np.arange(len(source.y_train))
     val_size = min(val_size, max(source.max_val, classes))
     train, val = _stratified(everything, source.y_train, val_size, seed)
+    # A stratified draw leaves out one image per class or more.
     if train_size < len(train):
-        _, train = _stratified(train, source.y_train, train_size, seed)
+        _, train = _stratified(train, source.y_train, min(train_size, len(train) - classes), seed)
     test = np.arange(len(source.y_test))
     if test_size < len(test):
-        _, test = _stratified(test, source.y_test, test_size, _SPLIT_SEED)
+        take = min(test_size, len(test) - classes)
+        _, test = _stratified(test, source.y_test, take, _SPLIT_SEED)
     return Dataset(
         name=source.name,
         variant=source.variant,
@@ -226,7 +232,7 @@ def open_source(name: str, *, image_size: int = 32, quiet: bool = False) -> Sour
             return open_source("digits")
     folder = Path(name)
     if not folder.is_dir():
-        raise DataError(
+        raise UnknownDatasetError(
             f"unknown data set {name!r}: expected auto, cifar10, digits or the path of a folder "
             "with train/<class>/ and test/<class>/"
         )
@@ -276,7 +282,7 @@ def _open_copy(path: Path) -> Source | None:
         if _digest_arrays(arrays) != facts["sha256"]:
             return None
         return Source(**{**facts, "classes": tuple(facts["classes"])}, **arrays)
-    except (OSError, ValueError, KeyError, TypeError):
+    except Exception:  # a damaged file fails in many ways; all mean: make the copy again
         return None
 
 
@@ -293,7 +299,7 @@ def _digest_files(folder: Path, files: Iterable[Path]) -> str:
     """Digest over the names and contents of files below a folder."""
     digest = hashlib.sha256()
     for file in sorted(files):
-        digest.update(str(file.relative_to(folder)).encode())
+        digest.update(os.fsencode(file.relative_to(folder)))
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
@@ -429,7 +435,6 @@ def _variant(path: Path, count: tuple[int, int], x_train: np.ndarray) -> str:
 
 def _read_parquet(files: list[Path]) -> tuple[np.ndarray, ...]:
     """Column layout of the public edition: ``img: struct<bytes, path>``, ``label``."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     parts = []
@@ -438,15 +443,13 @@ def _read_parquet(files: list[Path]) -> tuple[np.ndarray, ...]:
         for file in (file for file in files if file.name.startswith(f"{part}-")):
             try:
                 table = pq.read_table(file, columns=["img", "label"])
-                blobs = table["img"].combine_chunks().field("bytes")
-            except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+                blobs = [blob.as_buffer() for blob in table["img"].combine_chunks().field("bytes")]
+                labels += np.asarray(table["label"], dtype=np.int64).tolist()
+            except Exception as error:  # Arrow's, the system's and those of another layout
                 raise DataError(
                     f"{file} is damaged or not CIFAR-10 ({_first_line(error)}); download it again"
                 ) from error
-            images += [
-                _decode(blob.as_buffer(), f"{file}, row {row}") for row, blob in enumerate(blobs)
-            ]
-            labels += table["label"].to_pylist()
+            images += [_decode(blob, f"{file}, row {row}") for row, blob in enumerate(blobs)]
         parts += [_stack(images, files[0].parent), np.array(labels, dtype=np.int64)]
     return tuple(parts)
 
@@ -458,9 +461,9 @@ def _stack(images: list[np.ndarray], where: Path) -> np.ndarray:
     return np.stack(images)
 
 
-def _decode(blob: bytes | memoryview, where: str) -> np.ndarray:
+def _decode(blob: bytes | memoryview | None, where: str) -> np.ndarray:
     """Decodes an image file to uint8 RGB; grey, alpha and EXIF orientation are resolved."""
-    image = cv2.imdecode(np.frombuffer(blob, np.uint8), cv2.IMREAD_COLOR) if len(blob) else None
+    image = cv2.imdecode(np.frombuffer(blob, np.uint8), cv2.IMREAD_COLOR) if blob else None
     if image is None:
         raise DataError(f"{where} is not an image OpenCV can read; replace or remove it")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
@@ -486,11 +489,13 @@ def _read_archive(path: Path) -> tuple[np.ndarray, ...]:
                 for member in archive
                 if member.isfile() and Path(member.name).name in _BATCHES
             }
-        return _join_batches((members[name], f"{path}: {name}") for name in _BATCHES)
-    except (tarfile.TarError, OSError, EOFError, KeyError) as error:
+            archive.fileobj.read()  # to the end of the file, where gzip's checksum stands
+        batches = [(members[name], f"{path}: {name}") for name in _BATCHES]
+    except Exception as error:  # tar, gzip, zlib and system errors, all of them the file's
         raise DataError(
             f"{path} is damaged or not CIFAR-10's archive ({_first_line(error)}); download it again"
         ) from error
+    return _join_batches(batches)
 
 
 def _join_batches(batches: Iterable[tuple[bytes, str]]) -> tuple[np.ndarray, ...]:
@@ -504,6 +509,7 @@ def _parse_batch(raw: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
 
     The file's operations are scanned as data: the one string of n × 3,072 bytes holds
     the pixels (channels first), the integers after the key ``labels`` the labels.
+    (Python 3 writes a key of bytes as a text followed by "latin1".)
     """
     pixels, labels, key = b"", [], ""
     try:
@@ -512,7 +518,7 @@ def _parse_batch(raw: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
                 text = value if isinstance(value, bytes) else value.encode("latin-1", "replace")
                 if len(text) >= 3072 and len(text) % 3072 == 0:
                     pixels = text
-                elif op.name not in {"PUT", "GET", "GLOBAL"}:
+                elif op.name not in {"PUT", "GET", "GLOBAL"} and text != b"latin1":
                     key = text.decode("latin-1")
             elif key == "labels" and op.name in {"BININT1", "BININT", "BININT2", "INT"}:
                 labels.append(int(value))

@@ -3,11 +3,9 @@
 import math
 import time
 
-import keras
-import tensorflow as tf
-
 from lib import models
 from lib.data import Dataset, Source
+from lib.engine import keras, tf
 from lib.training import clock
 
 # Share of the machine's matrix-product speed that training reaches, by kind of network;

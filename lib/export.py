@@ -1,5 +1,6 @@
 """Notebooks to HTML: self-contained pages that open from disk without a network request."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -20,6 +21,7 @@ def page(
     links: tuple[tuple[str, str], ...] = (),
     show_code: bool = True,
     show_data: bool = True,
+    pages: str = "",
     meta: dict[str, str] | None = None,
 ) -> None:
     """Writes an executed notebook as one HTML file, whole or not at all.
@@ -30,6 +32,8 @@ def page(
         links: text and address of the navigation's links.
         show_code: whether code is there, folded, one click away.
         show_data: whether outputs of cells tagged ``shows-data`` are kept.
+        pages: what follows the name in the addresses of the other notebooks' pages, e.g.
+            ``"-quick-seed0.html"``; links from notebook to notebook then lead there.
         meta: content of ``<meta name=…>`` by name.
     """
     notebook = nbformat.from_dict(notebook)
@@ -56,6 +60,8 @@ def page(
             }
         },
     )
+    if pages:
+        body = re.sub(r'href="([\w-]+)\.ipynb"', rf'href="\1{pages}"', body)
     with cache.atomic_file(target) as part:
         part.write_text(body, encoding="utf-8")
 

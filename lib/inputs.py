@@ -8,7 +8,8 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-import tensorflow as tf
+
+from lib.engine import tf
 
 ROTATION_DEGREES = 15.0
 SHIFT = 0.1
@@ -58,10 +59,10 @@ def augment(images: np.ndarray, theta, rows, columns, flip) -> np.ndarray:
     # Pixel (x, y) of the result comes from rotating (x + dx, y + dy) and adding the center.
     dx, dy = columns * width - center_x, rows * height - center_y
     inverse = np.empty((len(images), 2, 3))
-    inverse[:, 0, 0], inverse[:, 0, 1] = cos, sin
-    inverse[:, 1, 0], inverse[:, 1, 1] = -sin, cos
-    inverse[:, 0, 2] = cos * dx + sin * dy + center_x
-    inverse[:, 1, 2] = cos * dy - sin * dx + center_y
+    inverse[:, 0, 0], inverse[:, 0, 1] = cos, -sin
+    inverse[:, 1, 0], inverse[:, 1, 1] = sin, cos
+    inverse[:, 0, 2] = cos * dx - sin * dy + center_x
+    inverse[:, 1, 2] = sin * dx + cos * dy + center_y
     out = np.empty_like(images)
     for image, matrix, mirrored, target in zip(images, inverse, flip, out, strict=True):
         warped = cv2.warpAffine(
@@ -162,6 +163,6 @@ def _stream(steps: tf.data.Dataset, make, image_size: int) -> tf.data.Dataset:
 
     options = tf.data.Options()
     options.deterministic = True
-    # A pool of its own: TensorFlow's operations have one inter-op thread (lib.training).
+    # A pool of its own: TensorFlow's operations have one inter-op thread (lib.engine).
     options.threading.private_threadpool_size = 2
     return steps.map(load, num_parallel_calls=2).prefetch(2).with_options(options)

@@ -253,7 +253,7 @@ def main(arguments: list[str] | None = None) -> int:
         for slug in slugs:
             parameters.of_profile(options.profile, slug)
         source = data.open_source(options.dataset)
-    except (UsageError, ParameterError) as error:
+    except (UsageError, ParameterError, data.UnknownDatasetError) as error:
         print(error, file=sys.stderr)
         return 2
     except data.DataError as error:
@@ -307,5 +307,4 @@ def _climb(jobs: list[Job], out: Path, *, profile: str, dataset: str, source: da
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.exit(main())

@@ -3,10 +3,10 @@
 import math
 from typing import Any
 
-import keras
-from keras import layers
-
 from lib import pretrained
+from lib.engine import keras
+
+layers = keras.layers
 
 DROPOUT = 0.25
 

@@ -20,7 +20,7 @@ LABELS = ("OUT", "PROFILE", "DATASET", "WEIGHTS")
 READ_BY_RECORD = ("OUT", "PROFILE")  # through `results.write`, not by name
 
 # The modules on which a training's outcome depends.
-TRAINING_MODULES = ("data", "inputs", "models", "pretrained", "training")
+TRAINING_MODULES = ("data", "engine", "inputs", "models", "pretrained", "training")
 
 Values = dict[str, Any]
 

@@ -5,6 +5,7 @@ import io
 import textwrap
 
 import matplotlib as mpl
+import matplotlib.ticker
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -106,7 +107,7 @@ def learning_curves(history: dict[str, list[float]], best_epoch: int) -> Figure:
         axis.axvline(best_epoch, color=GRAY, linestyle="--", linewidth=1, label="chosen epoch")
         axis.set_xlabel("epoch")
         axis.set_ylabel(label)
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        _epoch_axis(axis, history)
     axes[0].legend()
     return figure
 
@@ -213,7 +214,7 @@ def ladder(rows, *, comparable: bool = True) -> Figure:
     names = [
         "\n".join(textwrap.wrap(f"{r.experiment.number} {r.experiment.title}", 13)) for r in rows
     ]
-    axis.set_xticks(numbers, names, fontsize=7.5)
+    axis.set_xticks(numbers, names, fontsize=7)
     axis.margins(y=0.12)
     axis.set_ylabel("test top-1 accuracy (%)")
     axis.set_xlabel("experiment")
@@ -235,11 +236,12 @@ def all_curves(rows, name: str = "accuracy") -> Figure:
         axis.set_axis_off()
     for axis, row in zip(axes.flat, rows, strict=False):
         axis.set_title(f"{row.experiment.number} {row.experiment.title}", fontsize=8.5)
-        axis.xaxis.get_major_locator().set_params(integer=True)
         if not row.records:
             axis.text(0.5, 0.5, "not run", transform=axis.transAxes, ha="center", color=GRAY)
+            axis.set_xticks([])
             continue
         history = row.records[0]["history"]
+        _epoch_axis(axis, history)
         for key, color, word in ((name, BLUE, "training"), (f"val_{name}", ORANGE, "validation")):
             values = factor * np.array(history[key])
             axis.plot(history["epoch"], values, color=color, label=word, marker=".")
@@ -258,6 +260,11 @@ def all_curves(rows, name: str = "accuracy") -> Figure:
     handles = next((a.get_legend_handles_labels() for a in axes.flat if a.lines), ([], []))
     figure.legend(*handles, loc="lower right", bbox_to_anchor=(0.98, 0.1))
     return figure
+
+
+def _epoch_axis(axis, history: dict[str, list[float]]) -> None:
+    axis.set_xlim(0.5, history["epoch"][-1] + 0.5)
+    axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _short(name: str) -> str:

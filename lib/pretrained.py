@@ -85,7 +85,7 @@ def load(path: str = "auto") -> Weights:
     Raises:
         WeightsError: if they cannot be had, or are not VGG16's ImageNet weights.
     """
-    path = os.environ.get("VGG16_WEIGHTS", "auto") if path == "auto" else path
+    path = os.environ.get("VGG16_WEIGHTS") or "auto" if path == "auto" else path
     if path != "auto":
         return _verified(read_h5(Path(path)), f"file {Path(path).name}", Path(path))
     keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
@@ -173,7 +173,7 @@ def read_h5(path: Path) -> Tensors:
                     kernel, bias = (group[weight][()] for weight in group.attrs["weight_names"])
                     tensors[name] = (kernel, bias)
             return tensors
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise WeightsError(
             f"{path.name} is damaged or not in Keras' .h5 layout ({error}); give {KERAS_FILE}"
         ) from error

@@ -15,6 +15,10 @@ import numpy as np
 from lib import ROOT, cache, parameters
 
 SCHEMA = 1
+STAGE = "CIFAR10_LADDER_STAGE"
+"""Environment variable: the folder in which `lib.run` collects a run's files before it moves
+them to OUT. It is not a parameter, so that no page shows it."""
+
 _BEGAN = time.perf_counter()
 
 FIELDS = {
@@ -107,7 +111,7 @@ def write(slug: str, values: parameters.Values, *, images, model, fit, evaluatio
         "memory": {"peak_rss_mb": peak_rss_mb()},
         "environment": environment(),
     }
-    folder = ROOT / values["OUT"] / "results"
+    folder = (ROOT / os.environ.get(STAGE, values["OUT"])) / "results"
     path = folder / f"{name(slug, profile, values['SEED'])}.json"
     text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     with cache.atomic_file(path.with_suffix(".npz")) as part:
@@ -179,8 +183,8 @@ def peak_rss_mb() -> float:
 def environment() -> dict:
     """Returns versions and machine, without names or paths of their own."""
     import cv2
-    import keras
-    import tensorflow as tf
+
+    from lib.engine import keras, tf
 
     return {
         "python": platform.python_version(),

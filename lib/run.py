@@ -72,7 +72,15 @@ def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path) -> Path:
             _move(stage / part, out / part)
         _move(record, out / "results" / record.name)
 
-    _execute(parameters.notebook_path(slug), values, name=name, out=out, finish=finish)
+    _execute(
+        parameters.notebook_path(slug),
+        values,
+        name=name,
+        out=out,
+        finish=finish,
+        links=(("← All results", "../index.html"),),
+        pages=f"-{profile}-seed{seed}.html",
+    )
     return out / "results" / f"{name}.json"
 
 
@@ -98,7 +106,6 @@ def report(out: Path, *, profile: str = "", data: str = "") -> Path:
         out=out,
         finish=finish,
         show_code=False,
-        links=(),
         meta={"ladder-digest": mark},
     )
     return out / "index.html"
@@ -142,12 +149,9 @@ def _execute(
         stage = Path(folder)
         (stage / "notebooks").mkdir()
         executed = stage / "notebooks" / f"{name}.ipynb"
-        if "OUT" in values:
-            values = values | {"OUT": str(stage)}
+        os.environ[results.STAGE] = folder
         with (out / "logs" / f"{name}.log").open("w", encoding="utf-8") as log:
-            lines = _Lines(
-                prefix=f"{name.split('-')[0]:<22}" if page.get("links") is None else "", log=log
-            )
+            lines = _Lines(prefix=f"{name.split('-')[0]:<22}", log=log)
             try:
                 papermill.execute_notebook(
                     notebook,
@@ -161,8 +165,8 @@ def _execute(
                     start_timeout=KERNEL_START_SECONDS,
                     execution_timeout=CELL_SECONDS,
                 )
-                content = nbformat.read(executed, as_version=4)
-                page = {"links": (("← All results", "../index.html"),), **page}
+                content = _without_papermill(nbformat.read(executed, as_version=4))
+                nbformat.write(content, executed)
                 export.page(content, executed.with_suffix(".html"), **page)
                 finish(stage)
             except Exception as error:
@@ -173,11 +177,25 @@ def _execute(
                 raise RunError(f"{name}: {reason}") from error
 
 
+def _without_papermill(notebook):
+    """Takes papermill's metadata out: it names paths and times of this machine."""
+    for part in (notebook, *notebook.cells):
+        part.metadata.pop("papermill", None)
+    return notebook
+
+
 def _reason(error: Exception) -> str:
     """Returns the one line that says why a run failed."""
     if hasattr(error, "ename"):  # papermill's: the error that the notebook raised
         text = str(error.evalue).strip() or error.ename
-        plain = ("DataError", "WeightsError", "ParameterError", "TrainingError", "ValueError")
+        plain = (
+            "DataError",
+            "WeightsError",
+            "ParameterError",
+            "TrainingError",
+            "ValueError",
+            "OSError",
+        )
         return text.splitlines()[0] if error.ename in plain else f"{error.ename}: {text}"
     if type(error).__name__ == "DeadKernelError":
         return "the notebook's kernel died; the usual cause is too little memory"

@@ -5,12 +5,11 @@ import os
 import time
 from dataclasses import dataclass, field
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from lib import inputs, models
 from lib.data import Dataset
+from lib.engine import keras
 
 EPSILON = 1e-7
 """Probabilities are clipped here before the logarithm, as Keras' cross-entropy does."""
@@ -25,13 +24,7 @@ class TrainingError(RuntimeError):
 
 
 def start(seed: int) -> None:
-    """Seeds everything once and sets TensorFlow's threads. Call before anything is built.
-
-    With one inter-op thread TensorFlow's CPU kernels give the same bits each time, at no
-    visible cost; each kernel still uses all cores.
-    """
-    if tf.config.threading.get_inter_op_parallelism_threads() != 1:
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+    """Seeds everything, once. Call before anything is built."""
     keras.utils.set_random_seed(seed)
 
 
@@ -97,10 +90,8 @@ class Progress(keras.callbacks.Callback):
     def __init__(self, epochs: int, *, lines: bool):
         super().__init__()
         self.epochs, self.lines = epochs, lines
-        self.history: dict[str, list[float]] = {"epoch": []}
-
-    def on_train_begin(self, logs: dict | None = None) -> None:
         self.began = time.perf_counter()
+        self.history: dict[str, list[float]] = {"epoch": []}
 
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
         # The schedule counts from 0: the rate of the epoch's last step.
