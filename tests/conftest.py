@@ -1,0 +1,40 @@
+"""What all tests share: no test touches the reader's caches, data or reports."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL_DATA = os.environ.get("CIFAR10_DIR")
+SHARED_CACHE = os.environ.get("CIFAR10_LADDER_CACHE")
+
+
+@pytest.fixture(scope="session")
+def ladder_environment(tmp_path_factory) -> dict[str, str]:
+    """Environment of a command line run, with digits as the only data."""
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("CIFAR10_DIR", "PYTEST_ADDOPTS")
+    }
+    # The weights' cache may be shared: its files are verified at each use.
+    environment.setdefault("CIFAR10_LADDER_CACHE", str(tmp_path_factory.mktemp("cache")))
+    return environment | {"PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="session")
+def ladder(ladder_environment):
+    """Runs ``python -m lib.ladder`` as ./run_all.sh does; returns the finished process."""
+
+    def run(*arguments: object, **extra: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-m", "lib.ladder", *map(str, arguments)],
+            env=ladder_environment | extra,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            cwd=ROOT,
+        )
+
+    return run

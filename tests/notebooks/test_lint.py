@@ -1,0 +1,115 @@
+"""The notebooks as sources: same shape, no outputs, strict parameters, true headers."""
+
+import ast
+import json
+
+import pytest
+
+from lib import parameters
+from lib.study import EXPERIMENTS, SLUGS, experiment
+
+PATHS = sorted(
+    path for path in parameters.NOTEBOOKS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
+)
+
+
+def cells(path) -> list[dict]:
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+def text(cell) -> str:
+    return "".join(cell["source"])
+
+
+def tags(cell) -> list[str]:
+    return cell["metadata"].get("tags", [])
+
+
+def test_the_eleven_are_there():
+    assert {path.stem for path in PATHS} >= {*SLUGS, "report"}
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+class TestEveryNotebook:
+    def test_form(self, path):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+        assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+        assert set(notebook["metadata"]) == {"kernelspec", "language_info"}
+        ids = [cell["id"] for cell in notebook["cells"]]
+        assert len(set(ids)) == len(ids)
+
+    def test_no_outputs(self, path):
+        for cell in cells(path):
+            if cell["cell_type"] == "code":
+                assert cell["outputs"] == []
+                assert cell["execution_count"] is None
+
+    def test_first_three_cells(self, path):
+        title, setup, chosen = cells(path)[:3]
+        assert title["cell_type"] == "markdown"
+        assert text(title).startswith("# ")
+        assert tags(setup) == ["setup"]
+        assert tags(chosen) == ["parameters"]
+        assert sum("parameters" in tags(cell) for cell in cells(path)) == 1
+
+    def test_setup_is_the_same_everywhere(self, path):
+        assert text(cells(path)[1]) == text(cells(PATHS[0])[1])
+
+    def test_parameters_are_flat_literals_and_all_read(self, path):
+        for statement in ast.parse(text(cells(path)[2])).body:
+            assert isinstance(statement, ast.Assign)
+            assert isinstance(ast.literal_eval(statement.value), int | float | str | bool)
+        parameters.check(path.stem, parameters.defaults(path.stem))
+
+    def test_cells_with_pictures_of_the_data_are_tagged(self, path):
+        for cell in cells(path):
+            shows = "plots.samples(" in text(cell) or "plots.confident_errors(" in text(cell)
+            assert ("shows-data" in tags(cell)) == shows
+
+    def test_code_cells_say_what_they_do(self, path):
+        for cell in cells(path):
+            if cell["cell_type"] == "code":
+                assert text(cell).startswith("# ")
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_header_gives_the_published_result(slug):
+    header = text(cells(parameters.notebook_path(slug))[0])
+    published = experiment(slug)
+    assert header.startswith(f"# {published.number:02d} · {published.title}\n")
+    assert f"**Published:** {100 * published.accuracy:.2f} % test accuracy" in header
+    assert f"cross-entropy {published.loss:.3f}" in header
+
+
+PROTOCOL = {  # STUDY §1: batch, patience, Adam's rate, clipnorm
+    **dict.fromkeys(range(4), (512, 5, 1e-3, None)),
+    4: (256, 5, 1e-3, None),
+    5: (256, 10, 1e-3, None),
+    **dict.fromkeys(range(6, 11), (256, 10, 1e-4, 1.0)),
+}
+
+
+@pytest.mark.parametrize("e", EXPERIMENTS, ids=lambda e: e.slug)
+def test_defaults_are_the_published_protocol(e):
+    values = parameters.of_profile("study", e.slug)
+    assert values == parameters.defaults(e.slug)
+    names = ("BATCH_SIZE", "PATIENCE", "LEARNING_RATE", "CLIPNORM")
+    assert tuple(values.get(name) for name in names) == PROTOCOL[e.number]
+    assert (values["EPOCHS"], values["SCHEDULE"], values["PROFILE"]) == (100, "constant", "study")
+    assert (values["TRAIN_SIZE"], values["VAL_SIZE"], values["TEST_SIZE"]) == (40000, 10000, 10000)
+    assert values.get("AUGMENT", False) == (e.number >= 5)
+    assert values.get("IMAGE_SIZE", 32) == e.image_size
+    assert ("WEIGHTS" in values) == e.uses_imagenet
+    assert values.get("HEAD_EPOCHS", 0) == 0
+
+
+ARCHITECTURE = {"IMAGE_SIZE", "HEAD", "POOL1_DROPOUT"}
+
+
+@pytest.mark.parametrize("profile", parameters.PROFILES)
+@pytest.mark.parametrize("slug", SLUGS)
+def test_profiles_fit_and_change_no_architecture(slug, profile):
+    values, published = parameters.of_profile(profile, slug), parameters.defaults(slug)
+    changed = {name for name in values if values[name] != published[name]}
+    assert not changed & (ARCHITECTURE | {"AUGMENT", "SEED", "DATASET", "WEIGHTS", "OUT"})

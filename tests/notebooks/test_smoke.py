@@ -1,0 +1,147 @@
+"""All eleven and the report, for real, with a profile that only proves that everything runs."""
+
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from lib import results
+from lib.study import EXPERIMENTS, SLUGS
+
+REAL_DATA = os.environ.get("CIFAR10_DIR")
+
+
+@pytest.fixture(scope="module")
+def climbed(ladder, tmp_path_factory) -> tuple[Path, str]:
+    """The report's folder after one run of everything on digits, and what the run printed."""
+    out = tmp_path_factory.mktemp("ladder") / "out"
+    process = ladder("--profile", "smoke", "--dataset", "digits", "--out", out)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return out, process.stdout
+
+
+def test_every_notebook_has_its_record_predictions_and_page(climbed):
+    out, _ = climbed
+    for e in EXPERIMENTS:
+        name = f"{e.slug}-smoke-seed0"
+        record = results.read(out / "results" / f"{name}.json")
+        assert record["model"]["total_params"] == e.total_params
+        assert record["model"]["trainable_params"] == e.trainable_params
+        assert (record["weights"] is not None) == e.uses_imagenet
+        assert record["dataset"]["name"] == "digits"
+        assert record["timing"]["total_seconds"] > record["timing"]["train_seconds"]
+        assert (out / "results" / f"{name}.npz").is_file()
+        assert (out / "notebooks" / f"{name}.html").is_file()
+
+
+def test_epochs_reach_the_terminal_in_order(climbed):
+    _, printed = climbed
+    ran = re.findall(r"^(\w+) +epoch 1/1 ", printed, flags=re.MULTILINE)
+    assert ran == list(SLUGS)
+
+
+def test_pages_make_no_request_and_describe_their_pictures(climbed):
+    out, _ = climbed
+    pages = [out / "index.html", *(out / "notebooks").glob("*.html")]
+    assert len(pages) == 12
+    for path in pages:
+        page = path.read_text(encoding="utf-8")
+        assert "<script" not in page
+        assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", page)
+        images = re.findall(r"<img[^>]*>", page)
+        assert images
+        for image in images:
+            assert re.search(r'alt="[^"]{20,}"', image)
+            assert "No description" not in image
+        assert str(out) not in page
+
+
+def test_links_of_the_report_lead_somewhere(climbed):
+    out, _ = climbed
+    for path in [out / "index.html", *(out / "notebooks").glob("*.html")]:
+        links = re.findall(r"""href=["']([^"'#:]+)["']""", path.read_text(encoding="utf-8"))
+        assert links
+        for link in links:
+            assert (path.parent / link).is_file(), (path.name, link)
+
+
+def test_report_shows_the_records_figures(climbed):
+    out, _ = climbed
+    page = (out / "index.html").read_text(encoding="utf-8")
+    for slug in SLUGS:
+        record = results.read(out / "results" / f"{slug}-smoke-seed0.json")
+        assert f"{record['metrics']['test']['accuracy']:.2%}" in page
+    assert "not CIFAR-10" in page
+    assert "smoke" in page
+
+
+def snapshot(out: Path) -> dict[str, bytes]:
+    kept = [out / "index.html", *(out / "results").iterdir(), *(out / "notebooks").iterdir()]
+    return {str(path.relative_to(out)): path.read_bytes() for path in kept}
+
+
+def test_second_run_does_nothing_also_on_a_copy(climbed, ladder, tmp_path):
+    out, _ = climbed
+    copy = tmp_path / "copy"
+    for folder in ("results", "notebooks"):  # as a clone has it: no state, other file times
+        shutil.copytree(out / folder, copy / folder, copy_function=shutil.copyfile)
+    shutil.copyfile(out / "index.html", copy / "index.html")
+    for folder in (out, copy):
+        before, began = snapshot(folder), time.monotonic()
+        process = ladder("--profile", "smoke", "--dataset", "digits", "--out", folder)
+        assert process.returncode == 0, process.stderr
+        assert "11 of 11 up to date" in process.stdout
+        assert "epoch" not in process.stdout
+        assert time.monotonic() - began < 20
+        assert snapshot(folder) == before
+
+
+def test_a_missing_record_alone_is_made_again_the_same(climbed, ladder, tmp_path):
+    out, _ = climbed
+    copy = tmp_path / "copy"
+    shutil.copytree(out, copy)
+    lost = copy / "results" / "04_batch_norm-smoke-seed0.json"
+    first = results.read(lost)
+    lost.unlink()
+    process = ladder("--profile", "smoke", "--dataset", "digits", "--out", copy)
+    assert process.returncode == 0, process.stderr
+    assert "10 of 11 up to date" in process.stdout
+    assert re.findall(r"^(\w+) +epoch", process.stdout, flags=re.MULTILINE) == ["04_batch_norm"]
+    again = results.read(lost)
+    for key in set(first) - {"timing", "memory", "environment"}:
+        assert again[key] == first[key], key
+
+
+def test_without_weights_the_others_run_and_the_rest_is_named(ladder, tmp_path):
+    (tmp_path / "weights.h5").write_bytes(b"these are no weights")
+    process = ladder(
+        *("--profile", "smoke", "--dataset", "digits", "--only", "00,07,10"),
+        *("--out", tmp_path / "out"),
+        VGG16_WEIGHTS=str(tmp_path / "weights.h5"),
+    )
+    assert process.returncode == 1
+    assert [p.stem for p in (tmp_path / "out" / "results").glob("*.json")] == [
+        "00_base_cnn-smoke-seed0"
+    ]
+    for slug in ("07_vgg16_frozen", "10_vgg16_64x64"):
+        assert f"FAILED {slug}-smoke-seed0: weights.h5 is damaged" in process.stdout
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "Not run:" in page
+
+
+@pytest.mark.skipif(not REAL_DATA, reason="CIFAR10_DIR is not set")
+def test_all_eleven_on_real_images(ladder, tmp_path):
+    process = ladder(
+        *("--profile", "smoke", "--dataset", "cifar10", "--out", tmp_path), CIFAR10_DIR=REAL_DATA
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    records = results.read_all(tmp_path)
+    assert [record["experiment"] for record in records] == list(SLUGS)
+    assert {record["dataset"]["name"] for record in records} == {"cifar10"}
+    assert len({record["dataset"]["sha256"] for record in records}) == 1
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert records[0]["dataset"]["variant"] in page
+    assert "62.56%" in page

@@ -1,0 +1,73 @@
+"""Pages: self-contained, no request, text alternatives, code folded."""
+
+import re
+
+import nbformat
+import pytest
+
+from lib import export
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
+PNG += "AAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+
+
+@pytest.fixture
+def notebook():
+    v4 = nbformat.v4
+    picture = v4.new_output(
+        "display_data", {"image/png": PNG}, metadata={"image/png": {"alt": "A dot.", "width": 9}}
+    )
+    cells = [
+        v4.new_markdown_cell("# 00 · Title <&>\n\nText. Next: [01](01_deeper_cnn.ipynb)"),
+        v4.new_code_cell("# What it does\nx = 1", outputs=[v4.new_output("stream", text="said")]),
+        v4.new_code_cell("show(data)", metadata={"tags": ["shows-data"]}, outputs=[picture]),
+        v4.new_code_cell("quiet = True"),
+    ]
+    return v4.new_notebook(cells=cells)
+
+
+def page(notebook, tmp_path, **options) -> str:
+    export.page(notebook, tmp_path / "page.html", **options)
+    return (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_page_makes_no_request(notebook, tmp_path):
+    html = page(notebook, tmp_path)
+    assert "<script" not in html
+    assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", html)
+    assert "@import" not in html
+    assert not re.findall(r"url\((?!['\"]?data:)", html)
+
+
+def test_picture_has_its_text_alternative(notebook, tmp_path):
+    assert 'alt="A dot."' in page(notebook, tmp_path)
+
+
+def test_code_is_folded_under_its_first_comment(notebook, tmp_path):
+    html = page(notebook, tmp_path)
+    assert "<summary>What it does</summary>" in html
+    assert html.count("<details>") == 3
+    assert "<details>" not in page(notebook, tmp_path, show_code=False)
+
+
+def test_pictures_of_the_data_can_stay_out(notebook, tmp_path):
+    html = page(notebook, tmp_path, show_data=False)
+    assert PNG not in html
+    assert export.HIDDEN in html
+    assert PNG in page(notebook, tmp_path)  # the notebook itself was not changed
+
+
+def test_links_lead_to_pages(notebook, tmp_path):
+    html = page(
+        notebook, tmp_path, pages="-quick-seed0.html", links=(("All results", "../index.html"),)
+    )
+    assert 'href="01_deeper_cnn-quick-seed0.html"' in html
+    assert '<a href="../index.html">All results</a>' in html
+
+
+def test_title_is_escaped(notebook, tmp_path):
+    assert "<title>00 · Title &lt;&amp;&gt;</title>" in page(notebook, tmp_path)
+
+
+def test_same_notebook_same_bytes(notebook, tmp_path):
+    assert page(notebook, tmp_path) == page(notebook, tmp_path)

@@ -1,0 +1,101 @@
+"""Parameters are strict, and a fingerprint changes with what counts, and only with that."""
+
+import json
+
+import pytest
+
+from lib import parameters
+from lib.parameters import ParameterError
+
+
+@pytest.fixture
+def notebooks(tmp_path, monkeypatch):
+    """A folder with one small notebook; returns a function that rewrites it."""
+    monkeypatch.setattr(parameters, "NOTEBOOKS", tmp_path)
+
+    def write(story='print(EPOCHS, RATE)\nif AUGMENT:\n    print("x")', cell="", setup=""):
+        cell = cell or "EPOCHS = 3\nRATE = 1e-3\nAUGMENT = True\nUNREAD = 1\nOUT = 'x'"
+        cells = [("setup", setup), ("parameters", cell), ("work", story)]
+        content = {
+            "cells": [
+                {"cell_type": "code", "metadata": {"tags": [tag]}, "source": code}
+                for tag, code in cells
+            ]
+        }
+        (tmp_path / "toy.ipynb").write_text(json.dumps(content))
+        parameters._code_cells.cache_clear()
+
+    (tmp_path / "profiles").mkdir()
+    write()
+    yield write
+    parameters._code_cells.cache_clear()
+
+
+def test_defaults_and_changes(notebooks):
+    values = parameters.check("toy", {"EPOCHS": 7, "RATE": 1})
+    assert values == {"EPOCHS": 7, "RATE": 1, "AUGMENT": True, "UNREAD": 1, "OUT": "x"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"EPOCH": 3}, "toy has no parameter 'EPOCH': expected one of EPOCHS, RATE"),
+        ({"EPOCHS": "3"}, "EPOCHS = '3' is str, expected int"),
+        ({"EPOCHS": 3.0}, "EPOCHS = 3.0 is float, expected int"),
+        ({"EPOCHS": True}, "EPOCHS = True is bool, expected int"),
+        ({"RATE": "1e-3"}, "RATE = '1e-3' is str, expected float"),
+        ({"AUGMENT": 1}, "AUGMENT = 1 is int, expected bool"),
+        ({"UNREAD": 2}, "never reads its parameter 'UNREAD'"),
+    ],
+)
+def test_what_a_notebook_cannot_take(notebooks, values, message):
+    with pytest.raises(ParameterError, match=message) as caught:
+        parameters.check("toy", values)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_notebook_lists_the_known():
+    with pytest.raises(ParameterError, match=r"'11_vgg19'.*00_base_cnn"):
+        parameters.of_profile("quick", "11_vgg19")
+
+
+def test_unknown_profile_lists_the_known():
+    with pytest.raises(ParameterError, match=r"'fast'.*smoke, quick, budget, study"):
+        parameters.of_profile("fast", "00_base_cnn")
+
+
+def test_profile_is_checked_like_a_reader(notebooks, tmp_path):
+    (tmp_path / "profiles" / "quick.yaml").write_text("every: {RATE: 1e-3}\n")  # YAML: a string
+    with pytest.raises(ParameterError, match="RATE = '1e-3' is str"):
+        parameters.of_profile("quick", "toy")
+
+
+def mark(**changes) -> str:
+    values = {"EPOCHS": 3, "RATE": 1e-3, "OUT": "x", "DATASET": "digits"} | changes
+    return parameters.fingerprint("toy", values, data="d", weights=None)
+
+
+def test_fingerprint_ignores_wording_and_places(notebooks):
+    before = mark()
+    notebooks(story='"""Says more."""\nprint(EPOCHS,RATE)  # comment\nif AUGMENT:\n  print("x")')
+    assert mark() == before
+    notebooks(setup='REPOSITORY = "https://example.org"')
+    assert mark() == before
+    assert mark(OUT="elsewhere", DATASET="/my/images") == before
+
+
+def test_fingerprint_sees_code_parameters_data_and_weights(notebooks):
+    before = mark()
+    assert mark(EPOCHS=4) != before
+    assert parameters.fingerprint("toy", {"EPOCHS": 3}, data="d", weights="w") != before
+    assert (
+        len({parameters.fingerprint("toy", {}, data=d, weights=w) for d in "ab" for w in "cd"}) == 4
+    )
+    notebooks(story='print(EPOCHS, RATE + 1)\nif AUGMENT:\n    print("x")')
+    assert mark() != before
+
+
+def test_fingerprint_sees_the_modules(notebooks, monkeypatch):
+    before = mark()
+    monkeypatch.setattr(parameters, "_modules_outline", lambda: ["other"])
+    assert mark() != before

@@ -1,0 +1,86 @@
+"""Figures: labelled, with a text alternative, the same bytes each time."""
+
+import numpy as np
+import pytest
+
+from lib import plots, verdicts
+
+HISTORY = {
+    "epoch": [1, 2, 3],
+    "loss": [2.0, 1.5, 1.2],
+    "accuracy": [0.2, 0.4, 0.5],
+    "val_loss": [2.1, 1.6, 1.5],
+    "val_accuracy": [0.25, 0.35, 0.45],
+}
+CLASSES = ("cat", "a_very_long_class_name", "$dollar$")
+
+
+@pytest.fixture
+def rows():
+    record = {
+        "experiment": "00_base_cnn",
+        "seed": 0,
+        "profile": "study",
+        "dataset": {"name": "cifar10", "sha256": "a"},
+        "metrics": {"test": {"accuracy": 0.63, "loss": 1.1}},
+        "timing": {"train_seconds": 60.0},
+        "training": {"at_chance": False, "best_epoch": 2},
+        "history": HISTORY,
+    }
+    return verdicts.table([record])
+
+
+def figures(rows) -> dict:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(12) % 3
+    probabilities = rng.dirichlet(np.ones(3), 12)
+    return {
+        "samples": plots.samples(images, labels, CLASSES),
+        "curves": plots.learning_curves(HISTORY, 2),
+        "confusion": plots.confusion_matrix(labels, probabilities, CLASSES),
+        "errors": plots.confident_errors(images, labels, probabilities, CLASSES),
+        "ladder": plots.ladder(rows),
+        "accuracy": plots.all_curves(rows, "accuracy"),
+        "loss": plots.all_curves(rows, "loss"),
+    }
+
+
+def test_every_figure_renders_the_same_each_time(rows):
+    first, second = figures(rows), figures(rows)
+    for name in first:
+        png, width = plots.to_png(first[name])
+        assert png[:8] == b"\x89PNG\r\n\x1a\n"
+        assert 300 < width < 1100
+        assert png == plots.to_png(second[name])[0], name
+
+
+def test_axes_are_labelled_with_units(rows):
+    drawn = figures(rows)
+    accuracy, loss = drawn["curves"].axes
+    assert (accuracy.get_xlabel(), accuracy.get_ylabel()) == ("epoch", "top-1 accuracy (%)")
+    assert loss.get_ylabel() == "cross-entropy (nats)"
+    assert drawn["ladder"].axes[0].get_ylabel() == "test top-1 accuracy (%)"
+    assert drawn["confusion"].axes[0].get_xlabel() == "predicted class"
+
+
+def test_chosen_epoch_is_marked(rows):
+    axis = figures(rows)["curves"].axes[0]
+    assert [2, 2] in [list(line.get_xdata()) for line in axis.lines]
+
+
+def test_confident_errors_come_worst_first():
+    images = np.zeros((3, 8, 8, 3), dtype=np.uint8)
+    probabilities = np.array([[0.6, 0.4], [0.9, 0.1], [0.2, 0.8]])
+    figure = plots.confident_errors(images, np.array([1, 1, 1]), probabilities, ("cat", "dog"))
+    titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
+    assert titles == ["cat 90%\nis dog", "cat 60%\nis dog"]
+
+
+def test_shown_figure_has_a_text_alternative(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda *a, **k: shown.append((a, k)))
+    plots.show(plots.learning_curves(HISTORY, 2), "Curves that rise.")
+    (data,), options = shown[0]
+    assert options["metadata"]["image/png"]["alt"] == "Curves that rise."
+    assert data["text/plain"] == "Curves that rise."

@@ -1,0 +1,125 @@
+"""The record: its form, its atomic writing, its checks."""
+
+import json
+import types
+
+import numpy as np
+import pytest
+
+from lib import data, models, parameters, results, training
+
+
+@pytest.fixture(scope="module")
+def finished():
+    """A finished run of 00 on a few digits, ready to be recorded."""
+    training.start(0)
+    images = data.load("digits", train_size=60, val_size=20, test_size=30)
+    model = models.build("00_base_cnn")
+    fit = training.fit(
+        model, images, epochs=2, batch_size=32, learning_rate=1e-3, patience=0, seed=0
+    )
+    evaluation = training.evaluate(model, images)
+    return {"images": images, "model": model, "fit": fit, "evaluation": evaluation}
+
+
+@pytest.fixture
+def values(tmp_path):
+    return parameters.of_profile("study", "00_base_cnn") | {
+        "OUT": str(tmp_path),
+        "DATASET": "/home/somebody/digits",
+    }
+
+
+def test_record_says_it_all(finished, values, tmp_path):
+    path = results.write("00_base_cnn", values, **finished)
+    record = results.read(path)
+    assert path == tmp_path / "results" / "00_base_cnn-study-seed0.json"
+    assert set(record) == set(results.FIELDS)
+    assert record["experiment"] == "00_base_cnn"
+    assert (record["dataset"]["train"], record["dataset"]["test"]) == (60, 30)
+    assert record["model"]["total_params"] == 263_402
+    assert record["training"]["images_seen"] == 120
+    assert len(record["history"]["val_loss"]) == 2
+    assert record["metrics"]["test"] == finished["evaluation"].metrics["test"]
+    assert record["memory"]["peak_rss_mb"] > 100
+    assert set(record["parameters"]) == set(values) - {"OUT"}
+    assert set(record["environment"]) >= {"python", "tensorflow", "keras", "opencv", "cores", "git"}
+    assert "/home" not in path.read_text()
+    assert str(tmp_path) not in path.read_text()
+
+
+def test_predictions_lie_beside_it_and_agree(finished, values):
+    path = results.write("00_base_cnn", values, **finished)
+    with np.load(path.with_suffix(".npz"), allow_pickle=False) as stored:
+        measured = training.score(stored["probabilities"], stored["labels"])
+    assert measured == results.read(path)["metrics"]["test"]
+
+
+def test_changed_parameters_are_not_called_the_profiles(finished, values):
+    path = results.write("00_base_cnn", values | {"EPOCHS": 2}, **finished)
+    assert path.name == "00_base_cnn-custom-seed0.json"
+
+
+def test_fingerprint_is_that_of_the_plan(finished, values):
+    record = results.read(results.write("00_base_cnn", values, **finished))
+    assert record["fingerprint"] == parameters.fingerprint(
+        "00_base_cnn", values, data=finished["images"].sha256, weights=None
+    )
+
+
+@pytest.mark.parametrize("where", ["predictions", "record"])
+def test_full_disk_leaves_nothing_half_written(finished, values, tmp_path, monkeypatch, where):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    if where == "predictions":
+        monkeypatch.setattr(np, "savez_compressed", full)
+    else:
+        monkeypatch.setattr("pathlib.Path.write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        results.write("00_base_cnn", values, **finished)
+    left = [path.name for path in (tmp_path / "results").iterdir()]
+    assert left == ([] if where == "predictions" else ["00_base_cnn-study-seed0.npz"])
+
+
+def test_old_record_survives_a_full_disk(finished, values, monkeypatch):
+    path = results.write("00_base_cnn", values, **finished)
+    before = path.read_bytes()
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OSError, match="No space left"):
+        results.write("00_base_cnn", values, **finished)
+    assert path.read_bytes() == before
+
+
+def test_a_figure_that_is_no_number_is_not_recorded(finished, values, tmp_path):
+    broken = types.SimpleNamespace(**vars(finished["evaluation"]))
+    broken.metrics = {"test": {"accuracy": 0.5, "loss": float("nan")}}
+    with pytest.raises(ValueError, match="JSON"):
+        results.write("00_base_cnn", values, **(finished | {"evaluation": broken}))
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda r: r.pop("metrics"), "lacks 'metrics'"),
+        (lambda r: r.update(status="running"), "status 'running'"),
+        (lambda r: r.update(schema=99), "schema 99"),
+        (lambda r: r.update(seed="0"), "'seed' is '0'"),
+        (lambda r: r["metrics"]["test"].update(accuracy=62.56), "metrics of 'test'"),
+    ],
+)
+def test_unusable_record_is_named(finished, values, damage, message):
+    path = results.write("00_base_cnn", values, **finished)
+    record = json.loads(path.read_text())
+    damage(record)
+    path.write_text(json.dumps(record))
+    with pytest.raises(results.RecordError, match=message):
+        results.read(path)
+
+
+def test_truncated_record_is_left_out_of_a_report(finished, values, tmp_path, capsys):
+    path = results.write("00_base_cnn", values, **finished)
+    (path.parent / "torn.json").write_text(path.read_text()[:100])
+    assert [record["experiment"] for record in results.read_all(tmp_path)] == ["00_base_cnn"]
+    assert "torn.json" in capsys.readouterr().out

@@ -1,0 +1,28 @@
+"""The published figures, against the source document's own sums."""
+
+import pytest
+
+from lib import study
+
+
+def test_eleven_rungs_in_order():
+    assert [e.number for e in study.EXPERIMENTS] == list(range(11))
+    assert all(e.slug.startswith(f"{e.number:02d}_") for e in study.EXPERIMENTS)
+
+
+def test_published_figures():
+    accuracies = [62.56, 72.30, 77.30, 78.41, 81.73, 85.94, 81.80, 60.94, 86.88, 87.80, 91.66]
+    losses = [1.070, 0.902, 0.673, 0.672, 0.660, 0.426, 0.559, 1.118, 0.411, 0.388, 0.279]
+    assert [round(100 * e.accuracy, 2) for e in study.EXPERIMENTS] == accuracies
+    assert [e.loss for e in study.EXPERIMENTS] == losses
+    missing = [e.number for e in study.EXPERIMENTS if e.train_accuracy is None]
+    assert missing == [1, 8]
+    times = "0:47.380263 0:45.206875 1:23.477872 2:16.842777 2:28.758790 20:25.159844 "
+    times += "15:48.826757 22:47.992402 9:42.279129 13:09.168614 15:48.318542"
+    seconds = [60 * int(t.split(":")[0]) + float(t.split(":")[1]) for t in times.split()]
+    assert [e.train_seconds for e in study.EXPERIMENTS] == pytest.approx(seconds)
+
+
+def test_unknown_experiment_lists_the_known():
+    with pytest.raises(KeyError, match=r"11_vgg19.*10_vgg16_64x64"):
+        study.experiment("11_vgg19")

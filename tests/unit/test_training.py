@@ -1,0 +1,192 @@
+"""Early stopping, schedule, metrics and repeatability."""
+
+import math
+
+import numpy as np
+import pytest
+
+from lib import data, models, training
+from lib.engine import keras
+
+
+class OneWeight(keras.Model):
+    """A stand-in whose only weight is the number of the epoch it was set in."""
+
+    def __init__(self):
+        super().__init__()
+        self.number = self.add_weight(shape=(), initializer="zeros")
+
+
+def replay(losses, accuracies, patience) -> tuple[training.EarlyStopping, int, int]:
+    """Plays a history to the callback; returns it, the epochs run and the epoch restored."""
+    model = OneWeight()
+    model.stop_training = False
+    stopping = training.EarlyStopping(patience)
+    stopping.set_model(model)
+    for epoch, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True)):
+        model.number.assign(epoch + 1)
+        stopping.on_epoch_end(epoch, {"val_loss": loss, "val_accuracy": accuracy})
+        if model.stop_training:
+            break
+    return stopping, epoch + 1, int(model.number.numpy())
+
+
+def test_loss_stops_first_and_restores_its_own_best():
+    # The loss is best in epoch 2; accuracy still rises in epoch 4.
+    stopping, ran, restored = replay([1.0, 0.8, 0.9, 0.95, 0.1], [0.5, 0.6, 0.7, 0.8, 0.9], 2)
+    assert (stopping.stopped_by, ran, restored, stopping.best_epoch) == ("val_loss", 4, 2, 2)
+
+
+def test_accuracy_stops_first_and_restores_its_own_best():
+    stopping, ran, restored = replay([1.0, 0.9, 0.8, 0.7], [0.7, 0.6, 0.65, 0.9], 2)
+    assert (stopping.stopped_by, ran, restored, stopping.best_epoch) == ("val_accuracy", 3, 1, 1)
+
+
+def test_accuracy_wins_when_both_run_out_together():
+    # Both last improve so that they run out in epoch 4; their best epochs differ by nothing
+    # but the monitor: the loss's in epoch 2, the accuracy's in epoch 2 as a tie is no gain.
+    stopping, ran, restored = replay([1.0, 0.8, 0.8, 0.9], [0.6, 0.7, 0.7, 0.6], 2)
+    assert (stopping.stopped_by, ran, restored) == ("val_accuracy", 4, 2)
+
+
+def test_nothing_is_restored_when_all_epochs_run():
+    stopping, ran, restored = replay([1.0, 0.5, 0.9], [0.5, 0.9, 0.6], 5)
+    assert (stopping.stopped_by, ran, restored, stopping.best_epoch) == ("epochs", 3, 3, 3)
+
+
+def test_linear_decay():
+    schedule = training.LinearDecay(1e-3, warmup=10, steps=100)
+    rates = [float(schedule(step)) for step in range(101)]
+    assert rates[0] == pytest.approx(1e-4)
+    assert max(rates) == pytest.approx(1e-3)
+    assert rates[55] == pytest.approx(0.5e-3)
+    assert rates[100] == 0
+    assert float(training.LinearDecay(1e-3, warmup=0, steps=100)(0)) == pytest.approx(1e-3)
+
+
+def test_score_is_plain_accuracy_and_cross_entropy():
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.0, 1.0, 0.0]], dtype=np.float32)
+    labels = np.array([0, 2, 1])
+    measured = training.score(probabilities, labels)
+    assert measured["accuracy"] == pytest.approx(2 / 3)
+    expected = -(math.log(0.7) + math.log(0.3) + math.log(1 - 1e-7)) / 3
+    assert measured["loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_score_equals_keras():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(200, 10)).astype("f4") * 4
+    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    labels = rng.integers(0, 10, 200)
+    loss = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+    accuracy = keras.metrics.sparse_categorical_accuracy(labels, probabilities)
+    measured = training.score(probabilities, labels)
+    assert measured["loss"] == pytest.approx(float(np.mean(loss)), rel=1e-5)
+    assert measured["accuracy"] == pytest.approx(float(np.mean(accuracy)))
+
+
+SETTINGS = {"epochs": 2, "batch_size": 64, "learning_rate": 1e-3, "patience": 0, "seed": 0}
+
+
+def digits() -> data.Dataset:
+    return data.load("digits", train_size=300, val_size=100, test_size=100)
+
+
+def train(slug="04_batch_norm", **changes):
+    training.start(0)
+    model = models.build(slug)
+    fit = training.fit(model, digits(), **(SETTINGS | changes))
+    return model, fit, training.evaluate(model, digits())
+
+
+def test_same_seed_same_bits():
+    (_, fit, evaluation), (_, fit_again, again) = train(augmented=True), train(augmented=True)
+    assert np.array_equal(evaluation.probabilities, again.probabilities)
+    assert fit.history == fit_again.history
+
+
+def test_what_a_fit_leaves_behind():
+    model, fit, evaluation = train("00_base_cnn", schedule="linear", epochs=4)
+    assert fit.history["epoch"] == [1, 2, 3, 4]
+    assert set(fit.history) == {
+        "epoch",
+        "loss",
+        "accuracy",
+        "val_loss",
+        "val_accuracy",
+        "learning_rate",
+    }
+    assert fit.images_seen == 4 * 300
+    assert fit.operations == 4 * 300 * models.training_macs(model)
+    assert fit.history["learning_rate"][-1] < 1e-4
+    # The record's figures are those of the model that is there, on the parts they name.
+    probabilities = model.predict(digits().x_test / np.float32(255), verbose=0)
+    assert evaluation.metrics["test"]["accuracy"] == pytest.approx(
+        (probabilities.argmax(1) == digits().y_test).mean()
+    )
+    assert not evaluation.at_chance
+
+
+def test_constant_rate_is_recorded():
+    _, fit, _ = train("00_base_cnn")
+    assert fit.history["learning_rate"] == pytest.approx([1e-3, 1e-3])
+
+
+def test_head_first_leaves_the_base_alone_and_then_trains_it():
+    training.start(0)
+    model = models.build("09_mini_vgg16", imagenet=False)
+    before = model.get_layer("block1_conv1").get_weights()[0]
+    seen = []
+
+    class Watch(training.Progress):
+        def on_epoch_end(self, epoch, logs):
+            super().on_epoch_end(epoch, logs)
+            seen.append(np.abs(model.get_layer("block1_conv1").get_weights()[0] - before).max())
+
+    original, training.Progress = training.Progress, Watch
+    try:
+        small = data.load("digits", train_size=64, val_size=32, test_size=32)
+        fit = training.fit(model, small, **(SETTINGS | {"epochs": 1, "head_epochs": 1}))
+    finally:
+        training.Progress = original
+    assert seen[0] == 0 < seen[1]
+    assert fit.history["epoch"] == [1, 2]
+    assert fit.operations < 2 * 64 * models.training_macs(model)
+
+
+def test_divergence_is_an_error_with_advice():
+    with pytest.raises(training.TrainingError, match="lower LEARNING_RATE"):
+        train("00_base_cnn", learning_rate=1e30)
+
+
+def test_chance_level_is_noticed():
+    images = digits()
+    constant = keras.Sequential(
+        [keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
+    )
+    constant.set_weights([np.zeros((3072, 10)), np.eye(10)[3] * 9])
+    assert training.evaluate(constant, images).at_chance
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 0}, "EPOCHS = 0"),
+        ({"batch_size": 0}, "BATCH_SIZE = 0"),
+        ({"patience": -1}, "PATIENCE = -1"),
+        ({"schedule": "cosine"}, "SCHEDULE = 'cosine'"),
+    ],
+)
+def test_values_out_of_range(change, message):
+    with pytest.raises(ValueError, match=message):
+        train("00_base_cnn", **change)
+
+
+def test_clock():
+    assert [training.clock(s) for s in (8.2, 89, 91, 720, 12_600)] == [
+        "8 s",
+        "89 s",
+        "2 min",
+        "12 min",
+        "3.5 h",
+    ]
