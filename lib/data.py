@@ -64,7 +64,7 @@ class Dataset:
     """Images and labels, split.
 
     Attributes:
-        name: ``"cifar10"``, ``"digits"`` or the name of the reader's folder.
+        name: ``"cifar10"``, ``"digits"`` or ``"own/<name of the reader's folder>"``.
         variant: what distinguishes this copy, e.g. ``"CIFAR-10 (JPEG q75 copy)"``.
         sha256: digest of all pixels and labels, before any subset is taken.
         classes: class names; a label is an index into them.
@@ -202,7 +202,7 @@ def _stratified(
     return np.sort(rest), np.sort(taken)
 
 
-def open_source(name: str, *, image_size: int = 32, quiet: bool = False) -> Source:
+def open_source(name: str, *, image_size: int = 32) -> Source:
     """Finds a data set and opens its decoded copy in the user cache.
 
     The copy is made on first use and checked against its digest at each opening.
@@ -211,7 +211,6 @@ def open_source(name: str, *, image_size: int = 32, quiet: bool = False) -> Sour
     Args:
         name: as in `load`.
         image_size: as in `load`.
-        quiet: if true, ``"auto"`` does not say that it fell back to digits.
 
     Raises:
         DataError: if the data set cannot be had or used.
@@ -227,8 +226,7 @@ def open_source(name: str, *, image_size: int = 32, quiet: bool = False) -> Sour
         except DataError as error:
             if find_cifar10() is not None:  # a broken copy is not "no copy"
                 raise
-            if not quiet:
-                print(f"Using the data set 'digits': {error}.")
+            print(f"Using the data set 'digits': {error}.")
             return open_source("digits")
     folder = Path(name)
     if not folder.is_dir():
@@ -236,9 +234,13 @@ def open_source(name: str, *, image_size: int = 32, quiet: bool = False) -> Sour
             f"unknown data set {name!r}: expected auto, cifar10, digits or the path of a folder "
             "with train/<class>/ and test/<class>/"
         )
-    digest = _digest_files(folder, (p for p in folder.rglob("*") if p.is_file()))
+    parts = (folder / "train", folder / "test")
+    for part in parts:
+        _class_names(part)  # before anything large is read
+    files = (file for part in parts for file in part.rglob("*") if file.is_file())
+    digest = _digest_files(folder, files)
     return _cached(
-        folder.resolve().name,
+        f"own/{folder.resolve().name}",
         f"{digest}-{image_size}",
         lambda: _read_image_folder(folder, image_size),
     )
@@ -375,7 +377,10 @@ def _layout(path: Path) -> tuple[str, list[Path]]:
     if path.is_file():
         return ("npz" if path.suffix == ".npz" else "archive"), [path]
     for folder in (path / "plain_text", path):
-        train, test = sorted(folder.glob("train-*.parquet")), sorted(folder.glob("test-*.parquet"))
+        train, test = (
+            sorted(folder.glob("train-*.parquet")),
+            sorted(folder.glob("test-*.parquet")),
+        )
         if train and test:
             return "parquet", train + test
     for folder in (path / "cifar-10-batches-py", path):
@@ -469,7 +474,13 @@ def _decode(blob: bytes | memoryview | None, where: str) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-_BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5")
+_BATCHES = (
+    "data_batch_1",
+    "data_batch_2",
+    "data_batch_3",
+    "data_batch_4",
+    "data_batch_5",
+)
 _BATCHES += ("test_batch",)
 
 
@@ -656,5 +667,7 @@ def _is_image_file(path: Path) -> bool:
 def _resize(image: np.ndarray, size: int) -> np.ndarray:
     shrinks = max(image.shape[:2]) > size
     return cv2.resize(
-        image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        image,
+        (size, size),
+        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
     )

@@ -68,7 +68,10 @@ def page(
 
 def _title(notebook: NotebookNode) -> str:
     lines = notebook.cells[0].source.splitlines() if notebook.cells else []
-    return next((line.lstrip("# ") for line in lines if line.startswith("# ")), "CIFAR-10 ladder")
+    return next(
+        (line.lstrip("# ") for line in lines if line.startswith("# ")),
+        "CIFAR-10 ladder",
+    )
 
 
 def _summaries(notebook: NotebookNode) -> dict[str, str]:

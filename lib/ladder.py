@@ -86,6 +86,8 @@ def select(text: str) -> list[str]:
                 + ", ".join((*SLUGS, *(("companions", *COMPANIONS) if COMPANIONS else ())))
             )
         chosen += [slug for slug in found if slug not in chosen]
+    if not chosen:
+        raise UsageError("--only '' means no notebook: expected e.g. 00,03-05")
     return sorted(chosen, key=(*SLUGS, *COMPANIONS).index)
 
 
@@ -105,7 +107,12 @@ def read_seeds(text: str) -> list[int]:
 
 
 def plan(
-    slugs: list[str], *, profile: str, seeds: list[int], source: data.Source, dataset: str
+    slugs: list[str],
+    *,
+    profile: str,
+    seeds: list[int],
+    source: data.Source,
+    dataset: str,
 ) -> list[Job]:
     """Returns the jobs, notebook by notebook."""
     jobs = []
@@ -115,7 +122,10 @@ def plan(
             values |= {"PROFILE": profile, "SEED": seed, "DATASET": dataset}
             weights = pretrained.TENSORS_SHA256 if "WEIGHTS" in values else None
             digest = source.sha256
-            if values.get("IMAGE_SIZE", 32) != 32 and dataset not in ("cifar10", "digits"):
+            if values.get("IMAGE_SIZE", 32) != 32 and dataset not in (
+                "cifar10",
+                "digits",
+            ):
                 digest = data.open_source(dataset, image_size=values["IMAGE_SIZE"]).sha256
             jobs.append(
                 Job(
@@ -176,7 +186,13 @@ def sole_use(out: Path) -> Iterator[None]:
 
 def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
     """Runs jobs one after the other with Snakemake, past failures."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+    ]
     command += ["--directory", str(out), "--cores", "1", "--keep-going", "--nolock"]
     command += ["--rerun-incomplete", "--rerun-triggers", "mtime", "--quiet", "all"]
     command += ["--config", f"dataset={dataset}", "--force", "--"]
@@ -248,37 +264,34 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and its time only")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     try:
-        slugs, seeds = select(options.only), read_seeds(options.seeds)
-        for slug in slugs:
-            parameters.of_profile(options.profile, slug)
-        source = data.open_source(options.dataset)
+        return _plan_and_climb(options)
     except (UsageError, ParameterError, data.UnknownDatasetError) as error:
         print(error, file=sys.stderr)
         return 2
-    except data.DataError as error:
-        print(error, file=sys.stderr)
-        return 1
-    dataset = (
-        source.name
-        if source.name in ("cifar10", "digits")
-        else str(Path(options.dataset).resolve())
-    )
-    out = options.out.resolve()
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
-    jobs = plan(slugs, profile=options.profile, seeds=seeds, source=source, dataset=dataset)
-    if options.dry_run:
-        dry_run(jobs, out, source)
-        return 0
-    try:
-        with sole_use(out):
-            return _climb(jobs, out, profile=options.profile, dataset=dataset, source=source)
-    except OSError as error:
+    except (data.DataError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped. What is finished is kept; the same command goes on from here.")
         return 1
+
+
+def _plan_and_climb(options: argparse.Namespace) -> int:
+    slugs, seeds = select(options.only), read_seeds(options.seeds)
+    for slug in slugs:
+        parameters.of_profile(options.profile, slug)
+    source = data.open_source(options.dataset)
+    own = source.name not in ("cifar10", "digits")
+    dataset = str(Path(options.dataset).resolve()) if own else source.name
+    out = options.out.resolve()
+    jobs = plan(slugs, profile=options.profile, seeds=seeds, source=source, dataset=dataset)
+    if options.dry_run:
+        dry_run(jobs, out, source)
+        return 0
+    with sole_use(out):
+        return _climb(jobs, out, profile=options.profile, dataset=dataset, source=source)
 
 
 def _climb(jobs: list[Job], out: Path, *, profile: str, dataset: str, source: data.Source) -> int:
@@ -300,9 +313,11 @@ def _climb(jobs: list[Job], out: Path, *, profile: str, dataset: str, source: da
     if not write_report(out, profile=profile, source=source):
         failures["report"] = f"no report written; see {out / 'logs'}"
     print_results(jobs, out)
-    print(f"\nReport: {out / 'index.html'} ({time.perf_counter() - began:.0f} s)")
+    if "report" not in failures:
+        print(f"\nReport: {out / 'index.html'} ({time.perf_counter() - began:.0f} s)")
     for name, reason in failures.items():
-        print(f"FAILED {name}: {reason}\n    log: {out / 'logs' / name}.log")
+        log = out / "logs" / f"{name}.log"
+        print(f"FAILED {name}: {reason}" + (f"\n    log: {log}" if log.is_file() else ""))
     return 1 if failures else 0
 
 

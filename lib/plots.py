@@ -101,7 +101,10 @@ def learning_curves(history: dict[str, list[float]], best_epoch: int) -> Figure:
         (axes[1], "loss", "cross-entropy (nats)"),
     ):
         factor = 100 if name == "accuracy" else 1
-        for key, color, word in ((name, BLUE, "training"), (f"val_{name}", ORANGE, "validation")):
+        for key, color, word in (
+            (name, BLUE, "training"),
+            (f"val_{name}", ORANGE, "validation"),
+        ):
             values = factor * np.array(history[key])
             axis.plot(history["epoch"], values, color=color, label=word, marker=".")
         axis.axvline(best_epoch, color=GRAY, linestyle="--", linewidth=1, label="chosen epoch")
@@ -120,7 +123,10 @@ def confusion_matrix(
     from sklearn.metrics import confusion_matrix as count
 
     shares = 100 * count(
-        labels, probabilities.argmax(axis=1), labels=range(len(classes)), normalize="true"
+        labels,
+        probabilities.argmax(axis=1),
+        labels=range(len(classes)),
+        normalize="true",
     )
     figure, (axis,) = _figure(6.2, 5.2)
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
@@ -191,29 +197,33 @@ def ladder(rows, *, comparable: bool = True) -> Figure:
             linestyle=":",
             label="published",
         )
-    axis.errorbar(
-        [row.experiment.number for row in done],
-        [100 * row.accuracy for row in done],
-        yerr=[100 * (row.accuracy_sd or 0) for row in done],
-        color=BLUE,
-        marker="s",
-        linestyle="none",
-        capsize=3,
-        label="ours",
-    )
-    for row in done:
-        axis.annotate(
-            f"{100 * row.accuracy:.1f}",
-            (row.experiment.number, 100 * row.accuracy),
-            xytext=(0, -14),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8,
+    if done:
+        axis.errorbar(
+            [row.experiment.number for row in done],
+            [100 * row.accuracy for row in done],
+            yerr=[100 * (row.accuracy_sd or 0) for row in done],
             color=BLUE,
+            marker="s",
+            linestyle="none",
+            capsize=3,
+            label="ours",
         )
-    names = [
-        "\n".join(textwrap.wrap(f"{r.experiment.number} {r.experiment.title}", 13)) for r in rows
-    ]
+    for row in rows:
+        ours = row.accuracy is not None
+        accuracy = 100 * (row.accuracy if ours else row.experiment.accuracy)
+        if ours or comparable:
+            axis.annotate(
+                f"{accuracy:.1f}",
+                (row.experiment.number, accuracy),
+                xytext=(0, -14),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+                color=BLUE if ours else GRAY,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
+            )
+    titles = (f"{row.experiment.number} {row.experiment.title}" for row in rows)
+    names = ["\n".join(textwrap.wrap(title, 13, break_on_hyphens=False)) for title in titles]
     axis.set_xticks(numbers, names, fontsize=7)
     axis.margins(y=0.12)
     axis.set_ylabel("test top-1 accuracy (%)")
@@ -242,7 +252,10 @@ def all_curves(rows, name: str = "accuracy") -> Figure:
             continue
         history = row.records[0]["history"]
         _epoch_axis(axis, history)
-        for key, color, word in ((name, BLUE, "training"), (f"val_{name}", ORANGE, "validation")):
+        for key, color, word in (
+            (name, BLUE, "training"),
+            (f"val_{name}", ORANGE, "validation"),
+        ):
             values = factor * np.array(history[key])
             axis.plot(history["epoch"], values, color=color, label=word, marker=".")
         best = row.records[0]["training"]["best_epoch"]

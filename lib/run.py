@@ -68,7 +68,11 @@ def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path) -> Path:
 
     def finish(stage: Path) -> None:
         record = _sound_record(stage / "results" / f"{name}.json", slug, values)
-        for part in (f"notebooks/{name}.ipynb", f"notebooks/{name}.html", f"results/{name}.npz"):
+        for part in (
+            f"notebooks/{name}.ipynb",
+            f"notebooks/{name}.html",
+            f"results/{name}.npz",
+        ):
             _move(stage / part, out / part)
         _move(record, out / "results" / record.name)
 
@@ -242,12 +246,9 @@ def main(arguments: list[str] | None = None) -> int:
                 dataset=options.dataset,
                 out=out,
             )
-    except ParameterError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except (RunError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    except (ParameterError, RunError, OSError) as error:
+        print(f"FAILED {error}", flush=True)
+        return 2 if isinstance(error, ParameterError) else 1
     return 0
 
 

@@ -217,51 +217,30 @@ def fit(
     ):
         if value < least:
             raise ValueError(f"{name} = {value}: expected at least {least}")
-    image_size = model.input_shape[1]
-    steps_per_epoch = math.ceil(len(images.x_train) / batch_size)
-    validation = inputs.evaluation_batches(images.x_val, images.y_val, image_size=image_size)
     progress = Progress(head_epochs + epochs, lines=in_batch_run())
     stopping = EarlyStopping(patience or epochs + 1)
+    stages = [(head_epochs, HEAD_LEARNING_RATE, [progress])] if head_epochs else []
+    stages += [(epochs, learning_rate, [progress, stopping])]
     base = [layer for layer in model.layers if layer.name.startswith("block")]
     began = time.perf_counter()
     operations = done = 0
-    for stage_epochs, rate, learns, callbacks in (
-        (head_epochs, HEAD_LEARNING_RATE, False, [progress]),
-        (epochs, learning_rate, True, [progress, stopping]),
-    ):
-        if not stage_epochs:
-            continue
+    for stage, (stage_epochs, rate, callbacks) in enumerate(stages, start=1):
         if head_epochs:
             for layer in base:
-                layer.trainable = learns
-        steps = steps_per_epoch * stage_epochs
-        compile(
+                layer.trainable = stage == len(stages)
+        ran = _run_stage(
             model,
+            images,
+            first_epoch=done,
+            epochs=stage_epochs,
+            callbacks=callbacks,
+            batch_size=batch_size,
+            augmented=augmented,
+            seed=seed,
             learning_rate=rate,
             clipnorm=clipnorm,
             schedule=schedule,
-            warmup_steps=steps // 10,
-            steps=steps,
         )
-        model.fit(
-            inputs.training_batches(
-                images.x_train,
-                images.y_train,
-                batch_size=batch_size,
-                image_size=image_size,
-                augmented=augmented,
-                seed=seed,
-                first_step=done * steps_per_epoch,
-            ),
-            initial_epoch=done,
-            epochs=done + stage_epochs,
-            steps_per_epoch=steps_per_epoch,
-            validation_data=validation,
-            callbacks=callbacks,
-            shuffle=False,  # the stream is
-            verbose=0 if progress.lines else "auto",
-        )
-        ran = len(progress.history["epoch"]) - done
         operations += ran * len(images.x_train) * models.training_macs(model)
         done += ran
     return Fit(
@@ -272,6 +251,46 @@ def fit(
         operations=operations,
         seconds=time.perf_counter() - began,
     )
+
+
+def _run_stage(
+    model: keras.Model,
+    images: Dataset,
+    *,
+    first_epoch: int,
+    epochs: int,
+    callbacks: list[keras.callbacks.Callback],
+    batch_size: int,
+    augmented: bool,
+    seed: int,
+    **rate,
+) -> int:
+    """Compiles (what is trainable may have changed), trains, and returns the epochs run."""
+    image_size = model.input_shape[1]
+    steps_per_epoch = math.ceil(len(images.x_train) / batch_size)
+    steps = steps_per_epoch * epochs
+    compile(model, warmup_steps=steps // 10, steps=steps, **rate)
+    history = model.fit(
+        inputs.training_batches(
+            images.x_train,
+            images.y_train,
+            batch_size=batch_size,
+            image_size=image_size,
+            augmented=augmented,
+            seed=seed,
+            first_step=first_epoch * steps_per_epoch,
+        ),
+        initial_epoch=first_epoch,
+        epochs=first_epoch + epochs,
+        steps_per_epoch=steps_per_epoch,
+        validation_data=inputs.evaluation_batches(
+            images.x_val, images.y_val, image_size=image_size
+        ),
+        callbacks=callbacks,
+        shuffle=False,  # the stream is
+        verbose=0 if in_batch_run() else "auto",
+    )
+    return len(history.epoch)
 
 
 @dataclass
