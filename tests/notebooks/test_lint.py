@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 
 import pytest
 
@@ -113,3 +114,17 @@ def test_profiles_fit_and_change_no_architecture(slug, profile):
     values, published = parameters.of_profile(profile, slug), parameters.defaults(slug)
     changed = {name for name in values if values[name] != published[name]}
     assert not changed & (ARCHITECTURE | {"AUGMENT", "SEED", "DATASET", "WEIGHTS", "OUT"})
+
+
+def test_readme_gives_the_published_figures():
+    readme = (parameters.ROOT / "README.md").read_text(encoding="utf-8")
+    for e in EXPERIMENTS:
+        row = next(line for line in readme.splitlines() if f"`{e.slug}`" in line)
+        assert row.startswith(f"| {e.number} |")
+        assert row.endswith(f"| {100 * e.accuracy:.2f} % |")
+
+
+def test_readme_links_lead_somewhere():
+    for document in (parameters.ROOT / "README.md", parameters.ROOT / "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+            assert (parameters.ROOT / target).exists(), target
