@@ -100,6 +100,6 @@ def announce(model: keras.Model, images: Dataset, *, epochs: int, head_epochs: i
         flops=machine_flops(),
     )
     print(
-        f"Training and evaluation take about {clock(seconds)} here if all epochs run. "
+        f"Training and evaluation take about {clock(seconds)} here if all epochs run.\n"
         "Smaller EPOCHS, TRAIN_SIZE, VAL_SIZE and TEST_SIZE make it shorter."
     )

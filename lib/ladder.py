@@ -232,7 +232,9 @@ def write_report(out: Path, *, profile: str, source: data.Source) -> bool:
         return False
     command = [sys.executable, "-m", "lib.run", "report", "--profile", profile]
     command += ["--data-digest", source.sha256, "--out", str(out)]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    (out / "logs").mkdir(exist_ok=True)
+    with (out / "logs" / "report.log").open("w") as log:
+        return subprocess.run(command, cwd=ROOT, stderr=log, check=False).returncode == 0
 
 
 def print_results(jobs: list[Job], out: Path) -> None:
