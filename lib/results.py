@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import ROOT, cache, parameters
+from lib import BEGAN, ROOT, cache, parameters
 
 SCHEMA = 1
 STAGE = "CIFAR10_LADDER_STAGE"
 """Environment variable: the folder in which `lib.run` collects a run's files before it moves
 them to OUT. It is not a parameter, so that no page shows it."""
 
-_BEGAN = time.perf_counter()
 
 FIELDS = {
     "schema": int,
@@ -115,7 +114,7 @@ def write(
             "train_seconds": round(fit.seconds, 3),
             "evaluation_seconds": round(evaluation.seconds, 3),
             "train_images_per_second": round(fit.images_seen / fit.seconds, 1),
-            "total_seconds": round(time.perf_counter() - _BEGAN, 3),
+            "total_seconds": round(time.perf_counter() - BEGAN, 3),
         },
         "memory": {"peak_rss_mb": peak_rss_mb()},
         "environment": environment(),
