@@ -1,7 +1,11 @@
 """What the notebooks of the CIFAR-10 ladder share."""
 
+import sys
 import time
 from pathlib import Path
+
+# nbformat's jsonschema would load a grammar for 1.6 s, for a format that no notebook uses.
+sys.modules.setdefault("rfc3987_syntax", None)
 
 BEGAN = time.perf_counter()
 """When this process began to use the project; `perf_counter` seconds."""

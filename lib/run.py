@@ -16,9 +16,6 @@ from pathlib import Path
 from lib import ROOT, export, parameters, results
 from lib.parameters import ParameterError
 
-# jsonschema would load a grammar for 1.6 s, for a format that no notebook uses.
-sys.modules.setdefault("rfc3987_syntax", None)
-
 KERNEL_START_SECONDS = 300
 CELL_SECONDS = 14 * 24 * 3600
 
