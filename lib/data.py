@@ -135,7 +135,7 @@ def load(
     """Loads a data set and splits it.
 
     Sizes are upper bounds. The validation part is drawn from the training images,
-    stratified, by ``seed`` (STUDY.md D5), and never exceeds a fifth of them (300 of
+    stratified, by ``seed`` (docs/study.md D5), and never exceeds a fifth of them (300 of
     the digits). A test subset is the same for every seed.
 
     Args:

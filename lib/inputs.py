@@ -13,7 +13,7 @@ from lib.engine import tf
 
 ROTATION_DEGREES = 15.0
 SHIFT = 0.1
-"""The study's augmentation, from experiment 5 on (STUDY.md §1)."""
+"""The study's augmentation, from experiment 5 on (docs/study.md)."""
 
 
 def resize(images: np.ndarray, size: int) -> np.ndarray:
@@ -40,7 +40,7 @@ def draw_augmentation(rng: np.random.Generator, count: int) -> dict[str, np.ndar
 
 
 def augment(images: np.ndarray, theta, rows, columns, flip) -> np.ndarray:
-    """Rotates about the center, shifts and flips images (STUDY.md D9).
+    """Rotates about the center, shifts and flips images (docs/study.md D9).
 
     One affine warp per image, bilinear, edge pixels repeated: what `ImageDataGenerator`
     does with ``fill_mode="nearest"``, within interpolation error.

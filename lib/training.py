@@ -45,7 +45,7 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class EarlyStopping(keras.callbacks.Callback):
-    """Stops as the study's two callbacks did in the Keras of 2023 (STUDY.md D7).
+    """Stops as the study's two callbacks did in the Keras of 2023 (docs/study.md D7).
 
     ``val_loss`` and ``val_accuracy`` are watched side by side. The first to go ``patience``
     epochs without improvement stops the run and restores *its* best weights; if both do

@@ -83,7 +83,7 @@ def test_header_gives_the_published_result(slug):
     assert f"cross-entropy {published.loss:.3f}" in header
 
 
-PROTOCOL = {  # STUDY §1: batch, patience, Adam's rate, clipnorm
+PROTOCOL = {  # docs/study.md: batch, patience, Adam's rate, clipnorm
     **dict.fromkeys(range(4), (512, 5, 1e-3, None)),
     4: (256, 5, 1e-3, None),
     5: (256, 10, 1e-3, None),
