@@ -147,11 +147,14 @@ def test_interrupted_run_leaves_nothing_half_written(ladder_environment, tmp_pat
         text=True,
         cwd=Path(run.ROOT),
     ) as process:
-        for line in process.stdout:
-            if "epoch 1/" in line:
-                break
-        process.send_signal(how)
-        said, _ = process.communicate(timeout=120)
+        try:
+            for line in process.stdout:
+                if "epoch 1/" in line:
+                    break
+            process.send_signal(how)
+            said, _ = process.communicate(timeout=120)
+        finally:
+            process.kill()
     assert process.returncode == 1
     assert "the same command goes on from here" in said
     assert not [path for path in products(out) if path.startswith(("results", "notebooks"))]
