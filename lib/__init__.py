@@ -4,7 +4,7 @@ import sys
 import time
 from pathlib import Path
 
-# nbformat's jsonschema would load a grammar for 1.6 s, for a format that no notebook uses.
+# nbformat's jsonschema would load a large grammar, for a format that no notebook uses.
 sys.modules.setdefault("rfc3987_syntax", None)
 
 BEGAN = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Where state lives: the user cache, never the checkout."""
+"""Where state lives and how it gets there: the user cache, never the checkout."""
 
 import os
 import shutil
@@ -19,6 +19,34 @@ def folder(*parts: str) -> Path:
     path = Path(base, *parts)
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def keras_home() -> Path:
+    """Returns the folder in which Keras keeps its downloads."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+
+
+def download(base_url: str, files: dict[str, str | None], target: Path) -> None:
+    """Fetches files into a folder, each whole or not at all.
+
+    With a progress bar, two more tries each, and time-outs of 5 s to connect and 60 s
+    between bytes. What is there already is not fetched again.
+
+    Args:
+        base_url: address that ends in a slash.
+        files: what to fetch, with the expected hash (``"sha256:…"``, ``"md5:…"``) or None.
+        target: the folder.
+
+    Raises:
+        Exception: requests', urllib3's, pooch's or the system's, if a file cannot be had
+            or has another hash.
+    """
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    store = pooch.create(path=target, base_url=base_url, registry=files, retry_if_failed=2)
+    for name in files:
+        store.fetch(name, downloader=pooch.HTTPDownloader(progressbar=True, timeout=(5, 60)))
 
 
 @contextmanager

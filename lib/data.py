@@ -66,7 +66,8 @@ class Dataset:
     Attributes:
         name: ``"cifar10"``, ``"digits"`` or ``"own/<name of the reader's folder>"``.
         variant: what distinguishes this copy, e.g. ``"CIFAR-10 (JPEG q75 copy)"``.
-        sha256: digest of all pixels and labels, before any subset is taken.
+        sha256: digest of all pixels and labels, before any subset is taken; of the
+            reader's own images that of their files, the same at every ``image_size``.
         classes: class names; a label is an index into them.
         x_train, x_val, x_test: uint8, shape (n, height, width, 3), RGB, 0 to 255.
         y_train, y_val, y_test: int64, shape (n,).
@@ -234,15 +235,12 @@ def open_source(name: str, *, image_size: int = 32) -> Source:
             f"unknown data set {name!r}: expected auto, cifar10, digits or the path of a folder "
             "with train/<class>/ and test/<class>/"
         )
-    parts = (folder / "train", folder / "test")
-    for part in parts:
-        _class_names(part)  # before anything large is read
-    files = (file for part in parts for file in part.rglob("*") if file.is_file())
-    digest = _digest_files(folder, files)
+    classes = [p / name for p in (folder / "train", folder / "test") for name in _class_names(p)]
+    digest = _digest_files(folder, (file for path in classes for file in _image_files(path)))
     return _cached(
         f"own/{folder.resolve().name}",
         f"{digest}-{image_size}",
-        lambda: _read_image_folder(folder, image_size),
+        lambda: {"sha256": digest, **_read_image_folder(folder, image_size)},
     )
 
 
@@ -260,7 +258,9 @@ def _cached(name: str, key: str, read: Callable[[], dict]) -> Source:
             arrays = {part_name: content.pop(part_name) for part_name in _ARRAYS}
             for part_name, array in arrays.items():
                 np.save(part / f"{part_name}.npy", array, allow_pickle=False)
-            facts = {"name": name, **content, "sha256": _digest_arrays(arrays)}
+            pixels = _digest_arrays(arrays)
+            facts = {"name": name, "sha256": pixels, **content}
+            (part / "pixels.sha256").write_text(pixels)
             (part / "facts.json").write_text(json.dumps(facts))
         source = _open_copy(path)
         if source is None:
@@ -281,7 +281,7 @@ def _open_copy(path: Path) -> Source | None:
             name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             for name in _ARRAYS
         }
-        if _digest_arrays(arrays) != facts["sha256"]:
+        if _digest_arrays(arrays) != (path / "pixels.sha256").read_text():
             return None
         return Source(**{**facts, "classes": tuple(facts["classes"])}, **arrays)
     except Exception:  # a damaged file fails in many ways; all mean: make the copy again
@@ -355,7 +355,7 @@ def find_cifar10() -> Path | None:
                 "x_train, y_train, x_test, y_test"
             )
         return Path(wanted)
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+    home = cache.keras_home() / "datasets"
     candidates = (
         ROOT / "data" / "cifar10",
         home / "cifar-10-batches-py-target",
@@ -377,10 +377,7 @@ def _layout(path: Path) -> tuple[str, list[Path]]:
     if path.is_file():
         return ("npz" if path.suffix == ".npz" else "archive"), [path]
     for folder in (path / "plain_text", path):
-        train, test = (
-            sorted(folder.glob("train-*.parquet")),
-            sorted(folder.glob("test-*.parquet")),
-        )
+        train, test = (sorted(folder.glob(f"{part}-*.parquet")) for part in ("train", "test"))
         if train and test:
             return "parquet", train + test
     for folder in (path / "cifar-10-batches-py", path):
@@ -474,14 +471,7 @@ def _decode(blob: bytes | memoryview | None, where: str) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-_BATCHES = (
-    "data_batch_1",
-    "data_batch_2",
-    "data_batch_3",
-    "data_batch_4",
-    "data_batch_5",
-)
-_BATCHES += ("test_batch",)
+_BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 
 
 def _read_batches(files: list[Path]) -> tuple[np.ndarray, ...]:
@@ -582,20 +572,9 @@ def download_cifar10() -> Path:
     )
 
 
-def _fetch(base_url: str, names: dict[str, str | None], folder: Path) -> None:
-    """Fetches files with a progress bar, short time-outs and retries."""
-    import pooch
-
-    store = pooch.create(path=folder, base_url=base_url, registry=names, retry_if_failed=2)
-    pooch.get_logger().setLevel("WARNING")
-    downloader = pooch.HTTPDownloader(progressbar=True, timeout=(5, 60))
-    for name in names:
-        store.fetch(name, downloader=downloader)
-
-
 def _fetch_parquet() -> Path:
     path = cache.folder("downloads", "parquet")
-    _fetch(PARQUET_URL, dict.fromkeys(PARQUET_FILES), path)
+    cache.download(PARQUET_URL, dict.fromkeys(PARQUET_FILES), path)
     try:  # no digest of this edition is known: judge it by structure, counts and pixels
         variant = _read_cifar10(path)["variant"]
     except DataError as error:
@@ -608,7 +587,7 @@ def _fetch_parquet() -> Path:
 
 def _fetch_archive() -> Path:
     path = cache.folder("downloads", "archive")
-    _fetch(ARCHIVE_URL, {ARCHIVE_FILE: f"sha256:{ARCHIVE_SHA256}"}, path)
+    cache.download(ARCHIVE_URL, {ARCHIVE_FILE: f"sha256:{ARCHIVE_SHA256}"}, path)
     return path
 
 
@@ -633,7 +612,7 @@ def _read_image_folder(folder: Path, image_size: int) -> dict:
     for part in ("train", "test"):
         images, labels = [], []
         for label, name in enumerate(classes):
-            files = sorted(p for p in (folder / part / name).iterdir() if _is_image_file(p))
+            files = _image_files(folder / part / name)
             if len(files) < 2:
                 raise DataError(
                     f"{folder}: {part}/{name}/ has {len(files)} images; expected at least 2"
@@ -660,8 +639,8 @@ def _class_names(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _is_image_file(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".")
+def _image_files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
 
 
 def _resize(image: np.ndarray, size: int) -> np.ndarray:

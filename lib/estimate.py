@@ -8,10 +8,8 @@ from lib.data import Dataset, Source
 from lib.engine import keras, tf
 from lib.training import clock
 
-# Share of the machine's matrix-product speed that training reaches, by kind of network;
-# measured once on two AVX-512 cores, good to about ±30 %.
+# Share of the machine's matrix-product speed that training reaches, by kind of network: rough.
 SHARES = {"small": 0.25, "cnn": 0.6, "batch_norm": 0.4, "vgg16": 0.55, "vgg16_64": 0.9}
-
 
 NOTEBOOK_SECONDS = 12.0
 """What a notebook takes beside training and evaluation: start, figures, page."""

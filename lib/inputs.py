@@ -163,7 +163,7 @@ def _stream(steps: tf.data.Dataset, make, image_size: int) -> tf.data.Dataset:
 
     options = tf.data.Options()
     options.deterministic = True
-    # Nothing is left to tune, and the tuner can hold up the end of a training for up to a minute.
+    # Nothing is left to tune, and the tuner can hold up the end of a training.
     options.autotune.enabled = False
     # A pool of its own: TensorFlow's operations have one inter-op thread (lib.engine).
     options.threading.private_threadpool_size = 2

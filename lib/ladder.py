@@ -121,20 +121,9 @@ def plan(
             values = parameters.of_profile(profile, slug)
             values |= {"PROFILE": profile, "SEED": seed, "DATASET": dataset}
             weights = pretrained.TENSORS_SHA256 if "WEIGHTS" in values else None
-            digest = source.sha256
-            if values.get("IMAGE_SIZE", 32) != 32 and dataset not in (
-                "cifar10",
-                "digits",
-            ):
-                digest = data.open_source(dataset, image_size=values["IMAGE_SIZE"]).sha256
-            jobs.append(
-                Job(
-                    slug=slug,
-                    name=results.name(slug, profile, seed),
-                    values=values,
-                    fingerprint=parameters.fingerprint(slug, values, data=digest, weights=weights),
-                )
-            )
+            mark = parameters.fingerprint(slug, values, data=source.sha256, weights=weights)
+            name = results.name(slug, profile, seed)
+            jobs.append(Job(slug=slug, name=name, values=values, fingerprint=mark))
     return jobs
 
 
@@ -147,13 +136,12 @@ def dry_run(jobs: list[Job], out: Path, source: data.Source) -> None:
     total = 0.0
     print(f"Data: {source.variant}. This machine: {flops / 1e9:.0f} GFLOP/s.")
     for job in jobs:
-        seconds = (
-            0.0
-            if job.up_to_date(out)
-            else estimate.job_seconds(job.slug, job.values, source, flops)
-        )
+        if job.up_to_date(out):
+            print(f"  {job.name:<40} up to date")
+            continue
+        seconds = estimate.job_seconds(job.slug, job.values, source, flops)
         total += seconds
-        print(f"  {job.name:<40} {clock(seconds) if seconds else 'up to date'}")
+        print(f"  {job.name:<40} {clock(seconds)}")
     print(f"  {'all, at most':<40} {clock(total)}")
 
 
@@ -186,13 +174,7 @@ def sole_use(out: Path) -> Iterator[None]:
 
 def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
     """Runs jobs one after the other with Snakemake, past failures."""
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(ROOT / "Snakefile"),
-    ]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(out), "--cores", "1", "--keep-going", "--nolock"]
     command += ["--rerun-incomplete", "--rerun-triggers", "mtime", "--quiet", "all"]
     command += ["--config", f"dataset={dataset}", "--force", "--"]
@@ -288,7 +270,7 @@ def _plan_and_climb(options: argparse.Namespace) -> int:
     for slug in slugs:
         parameters.of_profile(options.profile, slug)
     source = data.open_source(options.dataset)
-    own = source.name not in ("cifar10", "digits")
+    own = source.name.startswith("own/")
     dataset = str(Path(options.dataset).resolve()) if own else source.name
     out = options.out.resolve()
     jobs = plan(slugs, profile=options.profile, seeds=seeds, source=source, dataset=dataset)

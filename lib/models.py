@@ -31,7 +31,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "dropout_after": (1, 2, 3, "dense"),
         "batch_norm": True,
     },
-    "05_data_augmentation": {
+    "05_data_augmentation": {  # the network of 04
         "blocks": ((2, 32), (2, 64), (2, 128)),
         "dense": (256, 128),
         "dropout_after": (1, 2, 3, "dense"),

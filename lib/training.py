@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -94,12 +94,9 @@ class Progress(keras.callbacks.Callback):
         self.history: dict[str, list[float]] = {"epoch": []}
 
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
-        # The schedule counts from 0: the rate of the epoch's last step.
-        steps = int(self.model.optimizer.iterations) - 1
-        rate = self.model.optimizer._learning_rate
-        rate = float(rate(steps)) if callable(rate) else float(self.model.optimizer.learning_rate)
+        rate = {"learning_rate": self.model.optimizer.learning_rate}
         self.history["epoch"].append(epoch + 1)
-        for name, value in (logs | {"learning_rate": rate}).items():
+        for name, value in (logs | rate).items():
             self.history.setdefault(name, []).append(float(value))
         if self.lines:
             seconds = time.perf_counter() - self.began
@@ -124,7 +121,7 @@ class Fit:
 
     Attributes:
         history: per epoch ``epoch`` (from 1), ``loss``, ``accuracy``, ``val_loss``,
-            ``val_accuracy`` (losses in nats, accuracies 0 to 1) and ``learning_rate``.
+            ``val_accuracy`` (losses in nats, accuracies 0 to 1) and ``learning_rate`` at its end.
         best_epoch: epoch, from 1, whose weights the model has.
         stopped_by: ``"val_loss"``, ``"val_accuracy"`` or ``"epochs"``.
         images_seen: training images, each counted once per epoch.
@@ -309,7 +306,7 @@ class Evaluation:
     metrics: dict[str, dict[str, float]]
     probabilities: np.ndarray
     at_chance: bool
-    seconds: float = field(default=0.0)
+    seconds: float
 
 
 def evaluate(model: keras.Model, images: Dataset) -> Evaluation:

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-REAL_DATA = os.environ.get("CIFAR10_DIR")
-SHARED_CACHE = os.environ.get("CIFAR10_LADDER_CACHE")
 
 
 @pytest.fixture(scope="session")

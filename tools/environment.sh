@@ -23,7 +23,7 @@ else
             echo "No Python 3.11, 3.12 or 3.13 was found; install one and run this again." >&2
             exit 1
         fi
-        echo "Making the environment in .venv (once; about 2 GB, a few minutes) …"
+        echo "Making the environment in .venv (once; a few minutes) …"
         # A shell with PYTHONPATH set must not leak packages into it.
         if ! (unset PYTHONPATH && "$base" -m venv --clear "$root/.venv" \
             && "$PYTHON" -m pip install --quiet --disable-pip-version-check --require-hashes \

@@ -993,6 +993,13 @@ def test_own_images_are_resized_upright(tmp_path):
         assert x[:, :15].max() == 0
 
 
+def test_own_images_are_the_same_data_at_every_size(tmp_path):
+    folder = write_images(tmp_path / "own")
+    small, large = (data.load(str(folder), image_size=size) for size in (32, 64))
+    assert small.x_train.shape[1:] != large.x_train.shape[1:]
+    assert small.sha256 == large.sha256
+
+
 def test_image_size_leaves_the_other_sets_alone():
     assert data.load("digits", image_size=64).x_train.shape[1:] == (32, 32, 3)
 
