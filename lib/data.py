@@ -13,7 +13,7 @@ import pickletools
 import shutil
 import tarfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -132,6 +132,7 @@ def load(
     val_size: int = 10_000,
     test_size: int = 10_000,
     image_size: int = 32,
+    classes: tuple[str, ...] = (),
 ) -> Dataset:
     """Loads a data set and splits it.
 
@@ -147,31 +148,34 @@ def load(
         test_size: test images, at most.
         image_size: the reader's own images are read at this size; the other sets
             come at 32×32, and `lib.inputs` resizes them on the fly.
+        classes: names of the only classes to keep, labelled in this order; by default all.
 
     Raises:
-        DataError: if the data set cannot be had or used.
+        DataError: if the data set cannot be had or used, or has no such classes.
     """
     source = open_source(name, image_size=image_size)
-    classes = len(source.classes)
+    if classes:
+        source = _only(source, classes)
+    count = len(source.classes)
     for word, size in (
         ("TRAIN_SIZE", train_size),
         ("VAL_SIZE", val_size),
         ("TEST_SIZE", test_size),
     ):
-        if size < classes:
+        if size < count:
             raise DataError(
-                f"{word} = {size} is too small: {source.variant} has {classes} classes, "
-                f"so give at least {classes}"
+                f"{word} = {size} is too small: {source.variant} has {count} classes, "
+                f"so give at least {count}"
             )
     everything = np.arange(len(source.y_train))
-    val_size = min(val_size, max(source.max_val, classes))
+    val_size = min(val_size, max(source.max_val, count))
     train, val = _stratified(everything, source.y_train, val_size, seed)
     # A stratified draw leaves out one image per class or more.
     if train_size < len(train):
-        _, train = _stratified(train, source.y_train, min(train_size, len(train) - classes), seed)
+        _, train = _stratified(train, source.y_train, min(train_size, len(train) - count), seed)
     test = np.arange(len(source.y_test))
     if test_size < len(test):
-        take = min(test_size, len(test) - classes)
+        take = min(test_size, len(test) - count)
         _, test = _stratified(test, source.y_test, take, _SPLIT_SEED)
     return Dataset(
         name=source.name,
@@ -185,6 +189,25 @@ def load(
         x_test=source.x_test[test],
         y_test=source.y_test[test],
     )
+
+
+def _only(source: Source, classes: tuple[str, ...]) -> Source:
+    """Keeps the images of some classes; the digest stays that of the whole data set."""
+    unknown = [name for name in classes if name not in source.classes]
+    if unknown or len(set(classes)) < max(len(classes), 2):
+        raise DataError(
+            f"classes {', '.join(classes)!r} of {source.variant}: expected two or more different "
+            f"ones of {', '.join(source.classes)}"
+        )
+    new = np.full(len(source.classes), -1)
+    new[[source.classes.index(name) for name in classes]] = np.arange(len(classes))
+    kept = {}
+    for part in ("train", "test"):
+        labels = new[getattr(source, f"y_{part}")]
+        kept[f"x_{part}"] = getattr(source, f"x_{part}")[labels >= 0]
+        kept[f"y_{part}"] = labels[labels >= 0]
+    max_val = source.max_val * len(kept["y_train"]) // len(source.y_train)
+    return replace(source, classes=classes, max_val=max_val, **kept)
 
 
 def _stratified(
@@ -594,6 +617,37 @@ def _fetch_archive() -> Path:
 # --- the reader's own images ------------------------------------------------------------
 
 
+def read_pictures(path: str) -> dict[str, np.ndarray]:
+    """Reads one image file, or all of a folder.
+
+    Args:
+        path: of an image in any format OpenCV reads, or of a folder with nothing else.
+
+    Returns:
+        uint8 RGB (height, width, 3), each in its own size, by file name.
+
+    Raises:
+        DataError: if there is none, or one cannot be read.
+    """
+    place = Path(path)
+    files = _image_files(place) if place.is_dir() else [place]
+    if not files or not files[0].is_file():
+        raise DataError(
+            f"PICTURE = {path!r}: expected the path of an image, or of a folder with images"
+        )
+    return {file.name: _decode(file.read_bytes(), file.name) for file in files}
+
+
+def fit_size(image: np.ndarray, size: int) -> np.ndarray:
+    """Resizes one image, uint8 (h, w, 3), to (size, size, 3)."""
+    shrinks = max(image.shape[:2]) > size
+    return cv2.resize(
+        image,
+        (size, size),
+        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+    )
+
+
 def _read_image_folder(folder: Path, image_size: int) -> dict:
     """Reads ``train/<class>/*`` and ``test/<class>/*`` at ``image_size`` × ``image_size``."""
     classes = _class_names(folder / "train")
@@ -619,7 +673,7 @@ def _read_image_folder(folder: Path, image_size: int) -> dict:
                 )
             for file in files:
                 image = _decode(file.read_bytes(), str(file))
-                images.append(_resize(image, image_size))
+                images.append(fit_size(image, image_size))
                 labels.append(label)
         content[f"x_{part}"] = np.stack(images)
         content[f"y_{part}"] = np.array(labels, dtype=np.int64)
@@ -641,12 +695,3 @@ def _class_names(folder: Path) -> list[str]:
 
 def _image_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-
-
-def _resize(image: np.ndarray, size: int) -> np.ndarray:
-    shrinks = max(image.shape[:2]) > size
-    return cv2.resize(
-        image,
-        (size, size),
-        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-    )

@@ -23,7 +23,7 @@ from lib import ROOT, data, parameters, pretrained, results
 from lib.parameters import PROFILES, ParameterError
 from lib.study import SLUGS, experiment
 
-COMPANIONS = tuple(sorted(p.stem for p in (parameters.NOTEBOOKS / "companions").glob("*.ipynb")))
+COMPANIONS = parameters.companions()
 
 
 class UsageError(ValueError):
@@ -222,11 +222,16 @@ def write_report(out: Path, *, profile: str, source: data.Source) -> bool:
 def print_results(jobs: list[Job], out: Path) -> None:
     """Prints the test accuracy of each finished job beside the published one."""
     comparable = all(job.values["DATASET"] == "cifar10" for job in jobs)
-    print(f"\n{'':<34} {'published' if comparable else '':>9} {'ours':>9} {'training':>10}")
+    print()
+    if any(job.slug in SLUGS for job in jobs):
+        print(f"{'':<34} {'published' if comparable else '':>9} {'ours':>9} {'training':>10}")
     for job in jobs:
-        if not job.up_to_date(out) or job.slug not in SLUGS:
+        if not job.up_to_date(out):
             continue
         record = results.read(out / "results" / f"{job.name}.json")
+        if "tables" in record:
+            print(f"{job.name:<34} {record['timing']['total_seconds']:.0f} s")
+            continue
         published = f"{experiment(job.slug).accuracy:.2%}" if comparable else ""
         note = "  learnt nothing (chance level)" if record["training"]["at_chance"] else ""
         print(

