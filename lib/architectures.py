@@ -13,6 +13,7 @@ from lib.engine import keras
 layers = keras.layers
 
 _EPSILON = 1.001e-5  # of BatchNormalization in Keras' ResNet and DenseNet
+_MOMENTUM = 0.9  # Keras' 0.99 needs about a thousand steps before the moving averages are of use
 
 
 def _conv(x, filters: int, kernel: int, *, name: str, **options):
@@ -27,7 +28,7 @@ def _dense(x, units: int, *, name: str, activation: str = "relu"):
 
 
 def _batch_norm(x, *, name: str):
-    return layers.BatchNormalization(epsilon=_EPSILON, name=name)(x)
+    return layers.BatchNormalization(momentum=_MOMENTUM, epsilon=_EPSILON, name=name)(x)
 
 
 def _model(inputs, x, classes: int, name: str, *, activation: str = "softmax") -> keras.Model:

@@ -6,6 +6,7 @@ import time
 from lib import models
 from lib.data import Dataset, Source
 from lib.engine import keras, tf
+from lib.parameters import companions
 from lib.training import clock
 
 # Share of the machine's matrix-product speed that training reaches, by kind of network: rough.
@@ -60,7 +61,7 @@ def estimate_seconds(
 
 
 def job_seconds(slug: str, values: dict, source: Source, flops: float) -> float:
-    """Estimates the seconds of one notebook of the eleven, all of it, before it runs.
+    """Estimates the seconds of one notebook, all of it, before it runs.
 
     Args:
         slug: the notebook.
@@ -68,6 +69,10 @@ def job_seconds(slug: str, values: dict, source: Source, flops: float) -> float:
         source: the data set.
         flops: what `machine_flops` returned.
     """
+    if slug in companions():
+        macs, graphs = _companion_macs(slug, values, source)
+        seconds = GRAPH_SECONDS * graphs + 2 * macs / (flops * SHARES["vgg16"])
+        return NOTEBOOK_SECONDS + seconds
     model = models.build(
         slug,
         image_size=values.get("IMAGE_SIZE", 32),
@@ -101,3 +106,47 @@ def announce(model: keras.Model, images: Dataset, *, epochs: int, head_epochs: i
         f"Training and evaluation take about {clock(seconds)} here if all epochs run.\n"
         "Smaller EPOCHS, TRAIN_SIZE, VAL_SIZE and TEST_SIZE make it shorter."
     )
+
+
+GRAPH_SECONDS = 4.0
+"""What TensorFlow takes to make the graphs of one more model and to set it up."""
+
+VGG16_BLOCK_SHARES = (0.126, 0.181, 0.301, 0.301, 0.091)
+"""Of the multiply–adds of VGG16's convolutions, by block."""
+
+
+def _vgg16_macs(size: int) -> float:
+    """Returns the multiply–adds of VGG16's convolutions for one image."""
+    return 15.35e9 * (size / 224) ** 2
+
+
+def _companion_macs(slug: str, values: dict, source: Source) -> tuple[float, int]:
+    """Returns the multiply–adds of a companion notebook, about, and how many models it makes."""
+    val = min(values.get("VAL_SIZE", 0), source.max_val)
+    train = min(values.get("TRAIN_SIZE", 0), len(source.y_train) - val)
+    test = min(values.get("TEST_SIZE", 0), len(source.y_test))
+    every, epochs = train + val + test, values.get("EPOCHS", 0)
+    if slug == "reference_architectures":
+        filters = values["FILTER_EPOCHS"] * train * 4.4e8 * (values["FILTER_SIZE"] / 96) ** 2
+        count = 9 if values["NETWORKS"] == "all" else values["NETWORKS"].count(",") + 1
+        return filters + count * values["OPERATIONS"], 3 * count + 4
+    if slug == "feature_extraction":
+        return every * _vgg16_macs(values["IMAGE_SIZE"]), 4
+    if slug == "freezing_depth":
+        images = 2 * every
+        fewer = min(values["UNFROZEN_SIZE"], train)
+        for depth in map(int, values["DEPTHS"].split(",")):
+            cost = 1 + 2 * sum(VGG16_BLOCK_SHARES[5 - depth :])
+            images += values["UNFROZEN_EPOCHS"] * (fewer * cost + val) + test
+        return images * _vgg16_macs(values["IMAGE_SIZE"]), 8
+    if slug == "transfer_strategies":
+        full, last_block = 3, 1 + 2 * VGG16_BLOCK_SHARES[-1]
+        images = epochs * train * (full + 2 * last_block) + 4 * every
+        images += 4 * (min(values["OTHERS_SIZE"], len(source.y_train)) + val + test)
+        return images * _vgg16_macs(values["IMAGE_SIZE"]), 8
+    if slug == "why_frozen_fails":
+        sizes = [int(size) for size in values["SIZES"].split(",")]
+        return 2 * every * sum(map(_vgg16_macs, sizes)), 2 * len(sizes)
+    if slug == "inspect_a_model":
+        return epochs * train * 3 * 2.0e8 + every * 2.0e8, 3
+    return 0.0, 2

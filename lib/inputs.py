@@ -15,6 +15,8 @@ ROTATION_DEGREES = 15.0
 SHIFT = 0.1
 """The study's augmentation, from experiment 5 on (docs/study.md)."""
 
+EVALUATION_BATCH = 250
+
 
 def resize(images: np.ndarray, size: int) -> np.ndarray:
     """Resizes uint8 images (n, h, w, 3) to (n, size, size, 3), bilinear, as the study does."""
@@ -142,10 +144,12 @@ def training_batches(
     return _stream(tf.data.Dataset.range(first_step, np.iinfo(np.int64).max), make, image_size)
 
 
-def evaluation_batches(
-    x: np.ndarray, y: np.ndarray, *, image_size: int, batch_size: int = 250
-) -> tf.data.Dataset:
-    """Returns the images once, in their order, neither shuffled nor augmented."""
+def evaluation_batches(x: np.ndarray, y: np.ndarray, *, image_size: int) -> tf.data.Dataset:
+    """Returns the images once, in their order, neither shuffled nor augmented.
+
+    Above 64 pixels batches are smaller, so that they need about the same memory.
+    """
+    batch_size = max(1, min(EVALUATION_BATCH, EVALUATION_BATCH * 64**2 // image_size**2))
 
     def make(start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         part = slice(int(start), int(start) + batch_size)

@@ -289,7 +289,8 @@ def pictures(
     """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    figure, axes = _figure(1.6 * columns, 2.0 * rows, nrows=rows, ncols=columns)
+    width = min(1.6, 11 / columns)
+    figure, axes = _figure(width * columns, (width + 0.35) * rows, nrows=rows, ncols=columns)
     for axis in axes.flat:
         axis.set_axis_off()
     for index, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):

@@ -105,10 +105,11 @@ def companions(records: list[dict], *, folder: str) -> str:
     for record in records:
         if "tables" not in record:
             continue
-        tables = "".join(
-            f"<details><summary>Table: {escape(name)}</summary>{rows(content)}</details>"
-            for name, content in record["tables"].items()
-        )
+        tables = ""
+        for name, content in record["tables"].items():
+            timed = record["timing"].get(name, [{}] * len(content))
+            merged = [row | seconds for row, seconds in zip(content, timed, strict=True)]
+            tables += f"<details><summary>Table: {escape(name)}</summary>{rows(merged)}</details>"
         parts.append(
             f"<section><h3><a href='{escape(folder + _page(record))}'>{escape(record['title'])}"
             f"</a></h3><p>{escape(record['summary'])}</p>{tables}</section>"

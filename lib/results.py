@@ -129,7 +129,8 @@ def write_companion(
         images: `lib.data.Dataset`.
         title: of the notebook.
         summary: its last paragraph, "what we saw".
-        tables: rows by name of the table; a row is column: figure.
+        tables: rows by name of the table; a row is column: figure. Columns that end in
+            "seconds" go to the record's ``timing``, as they never repeat.
         weights: `lib.pretrained.Weights`, where they were used.
 
     Returns:
@@ -139,7 +140,13 @@ def write_companion(
         OSError: if the folder cannot be written; nothing is left half written.
     """
     record, folder = _begin(slug, values, images=images, weights=weights)
-    return _finish(record | {"title": title, "summary": summary, "tables": tables}, folder)
+    kept = {}
+    for table, rows in tables.items():
+        kept[table] = [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in rows]
+        timed = [{k: v for k, v in row.items() if k.endswith("seconds")} for row in rows]
+        if any(timed):
+            record["timing"][table] = timed
+    return _finish(record | {"title": title, "summary": summary, "tables": kept}, folder)
 
 
 def _begin(slug: str, values: parameters.Values, *, images, weights) -> tuple[dict, Path]:

@@ -152,7 +152,7 @@ def _execute(
         executed = stage / "notebooks" / f"{name}.ipynb"
         os.environ[results.STAGE] = folder
         with (out / "logs" / f"{name}.log").open("w", encoding="utf-8") as log:
-            lines = _Lines(prefix=f"{name.split('-')[0]:<22}", log=log)
+            lines = _Lines(prefix=f"{name.split('-')[0]:<24}", log=log)
             try:
                 papermill.execute_notebook(
                     notebook,

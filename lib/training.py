@@ -24,7 +24,8 @@ class TrainingError(RuntimeError):
 
 
 def start(seed: int) -> None:
-    """Seeds everything, once. Call before anything is built."""
+    """Lets go of earlier models and seeds everything. Call before anything is built."""
+    keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
 
 

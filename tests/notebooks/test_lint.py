@@ -64,14 +64,31 @@ class TestEveryNotebook:
         parameters.check(path.stem, parameters.defaults(path.stem))
 
     def test_cells_with_pictures_of_the_data_are_tagged(self, path):
+        drawn = ("samples", "confident_errors", "pictures", "predictions")
         for cell in cells(path):
-            shows = "plots.samples(" in text(cell) or "plots.confident_errors(" in text(cell)
-            assert ("shows-data" in tags(cell)) == shows
+            shows = any(f"plots.{name}(" in text(cell) for name in drawn)
+            if shows or "plots.maps(" not in text(cell):  # maps may give a picture away
+                assert ("shows-data" in tags(cell)) == shows
 
     def test_code_cells_say_what_they_do(self, path):
         for cell in cells(path):
             if cell["cell_type"] == "code":
                 assert text(cell).startswith("# ")
+
+
+@pytest.mark.parametrize("slug", parameters.companions())
+def test_companion_names_its_source_and_ends_with_what_we_saw(slug):
+    first, *_, title, last = cells(parameters.notebook_path(slug))
+    assert "**Source:**" in text(first)
+    assert text(title) == "## What we saw"
+    assert "SAW = " in text(last)
+    assert "summary=SAW" in text(last)
+    heading = text(first).splitlines()[0].removeprefix("# ")
+    named = re.search(r'TITLE = "(.+)"', text(last))[1]
+    assert heading.startswith(named)
+    for value in ast.walk(ast.parse(text(last))):  # its figures are computed
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            assert not re.search(r"\d+(\.\d+)? %", value.value)
 
 
 @pytest.mark.parametrize("slug", SLUGS)
@@ -105,15 +122,28 @@ def test_defaults_are_the_published_protocol(e):
     assert values.get("HEAD_EPOCHS", 0) == 0
 
 
-ARCHITECTURE = {"IMAGE_SIZE", "HEAD", "POOL1_DROPOUT"}
+ARCHITECTURE = {"IMAGE_SIZE", "HEAD", "POOL1_DROPOUT", "SIZES", "SCALING", "DEPTHS", "BACKBONE"}
 
 
 @pytest.mark.parametrize("profile", parameters.PROFILES)
-@pytest.mark.parametrize("slug", SLUGS)
+@pytest.mark.parametrize("slug", [*SLUGS, *parameters.companions()])
 def test_profiles_fit_and_change_no_architecture(slug, profile):
     values, published = parameters.of_profile(profile, slug), parameters.defaults(slug)
     changed = {name for name in values if values[name] != published[name]}
     assert not changed & (ARCHITECTURE | {"AUGMENT", "SEED", "DATASET", "WEIGHTS", "OUT"})
+
+
+@pytest.mark.parametrize("slug", parameters.companions())
+def test_budget_of_companions_is_small(slug):
+    values = parameters.of_profile("budget", slug)
+    if slug == "freezing_depth":  # the blog post's frozen network in full
+        assert values["TRAIN_SIZE"] == 40_000
+        assert (values["EPOCHS"], values["BATCH_SIZE"], values["LEARNING_RATE"]) == (10, 256, 1e-3)
+        assert (values["UNFROZEN_SIZE"], values["UNFROZEN_EPOCHS"]) == (10_000, 3)
+        return
+    assert values.get("TRAIN_SIZE", 0) <= 10_000
+    if slug not in ("feature_extraction", "why_frozen_fails"):  # epochs of a head on features
+        assert values.get("EPOCHS", 0) <= 3
 
 
 def test_readme_gives_the_published_figures():

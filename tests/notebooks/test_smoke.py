@@ -1,14 +1,18 @@
-"""All eleven and the report, for real, with a profile that only proves that everything runs."""
+"""All notebooks and the report, for real, with a profile that only proves that everything runs."""
 
+import html
+import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from lib import results
+from lib import parameters, results, study
 from lib.study import EXPERIMENTS, SLUGS
 
 REAL_DATA = os.environ.get("CIFAR10_DIR")
@@ -130,6 +134,172 @@ def test_without_weights_the_others_run_and_the_rest_is_named(ladder, tmp_path):
         assert f"FAILED {slug}-smoke-seed0: weights.h5 is damaged" in process.stdout
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert "Not run:" in page
+
+
+# --- companions --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def accompanied(climbed, ladder, tmp_path_factory) -> tuple[Path, str]:
+    """A copy of the eleven's folder after a run of the companions, and what was printed."""
+    out = tmp_path_factory.mktemp("companions") / "out"
+    shutil.copytree(climbed[0], out)
+    process = ladder(
+        *("--profile", "smoke", "--dataset", "digits", "--only", "companions", "--out", out),
+        PIP_NO_INDEX="1",  # ImageNet's class names are not to be had, nor are its classifiers
+        KERAS_HOME=str(tmp_path_factory.mktemp("keras")),
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    return out, process.stdout
+
+
+def test_every_companion_has_its_record_and_page(accompanied):
+    out, _ = accompanied
+    for slug in parameters.companions():
+        record = results.read(out / "results" / f"{slug}-smoke-seed0.json")
+        assert record["dataset"]["name"] == "digits"
+        assert len(record["summary"]) > 80
+        assert all(rows for rows in record["tables"].values()) or slug == "imagenet_prediction"
+        page = (out / "notebooks" / f"{slug}-smoke-seed0.html").read_text(encoding="utf-8")
+        assert "What we saw" in page
+        assert "<script" not in page
+        assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", page)
+        assert str(out) not in page
+        images = re.findall(r"<img[^>]*>", page)
+        assert images
+        assert all(re.search(r'alt="[^"]{20,}"', image) for image in images)
+
+
+def test_companions_stand_in_a_section_of_their_own_and_disturb_nothing(accompanied, climbed):
+    out, _ = accompanied
+    page = (out / "index.html").read_text(encoding="utf-8")
+    for slug in parameters.companions():
+        record = results.read(out / "results" / f"{slug}-smoke-seed0.json")
+        assert f"href='notebooks/{slug}-smoke-seed0.html'" in page
+        assert html.escape(record["summary"]) in page
+    assert "Not run:" not in page
+    for path in (climbed[0] / "results").iterdir():
+        assert (out / "results" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_figures_of_the_companions_are_those_of_their_tables(accompanied):
+    out, _ = accompanied
+
+    def tables(slug):
+        return results.read(out / "results" / f"{slug}-smoke-seed0.json")["tables"]
+
+    depth = tables("freezing_depth")["freezing depth"]
+    assert [row["trainable blocks"] for row in depth] == [0, 1, 2, 3, 4, 5]
+    learning = [row["trainable parameters"] for row in depth]
+    assert learning == sorted(set(learning))
+    strategies = {row["strategy"]: row for row in tables("transfer_strategies")["strategies"]}
+    assert {n: strategies[n]["trainable"] for n in study.COURSE_TRAINABLE} == study.COURSE_TRAINABLE
+    assert {row["parameters"] for row in strategies.values()} == {
+        study.COURSE_PARAMS,
+        study.CHAPTER_PARAMS,
+    }
+    for row in tables("transfer_strategies")["forgotten"]:
+        frozen = "head only" in row["strategy"]
+        assert (row["weights moved by"] == 0) == frozen
+        assert row["accuracy after, old head"] == row["accuracy before"] or not frozen
+    settings = tables("why_frozen_fails")["settings"]
+    assert [(row["pixels"], row["scaling"]) for row in settings] == [
+        (size, scaling) for size in (32, 48, 64, 96) for scaling in ("x/255", "preprocess_input")
+    ]
+    assert [row["features"] for row in settings] == [512] * 4 + [2048] * 2 + [4608] * 2
+    assert len(tables("reference_architectures")["networks"]) == 9
+
+
+def test_without_imagenets_classifier_the_page_says_so_once(accompanied):
+    out, printed = accompanied
+    record = results.read(out / "results" / "imagenet_prediction-smoke-seed0.json")
+    assert record["tables"]["predictions"] == []
+    assert "ImageNet weights of VGG16 cannot be had" in record["summary"]
+    assert "FAILED" not in printed
+
+
+def test_second_run_of_the_companions_does_nothing(accompanied, ladder):
+    out, _ = accompanied
+    before = snapshot(out)
+    process = ladder(
+        *("--profile", "smoke", "--dataset", "digits", "--only", "companions", "--out", out)
+    )
+    assert process.returncode == 0, process.stderr
+    assert "7 of 7 up to date" in process.stdout
+    assert snapshot(out) == before
+
+
+@pytest.mark.parametrize(
+    ("slug", "values", "message"),
+    [
+        ("freezing_depth", {"DEPTHS": "0,6"}, "6 trainable blocks: expected 0 to 5"),
+        ("why_frozen_fails", {"SIZES": "32,24"}, "24 is too small, VGG16 needs at least 32 pixels"),
+        ("transfer_strategies", {"CLASSES": "0,cat"}, "expected two or more different ones of 0"),
+        ("transfer_strategies", {"CLASSES": "3"}, "CLASSES = '3': expected two names"),
+        ("feature_extraction", {"IMAGE_SIZE": 16}, "image size 16 is too small for VGG16"),
+        ("feature_extraction", {"BACKBONE": "VGG17"}, "unknown backbone 'VGG17'"),
+        ("inspect_a_model", {"LAYER": "block9"}, "no feature map 'block9'"),
+        ("inspect_a_model", {"RUN": "x"}, "RUN = 'x': no model of that run"),
+        ("inspect_a_model", {"PICTURE": "none.png"}, "PICTURE = 'none.png'"),
+        ("imagenet_prediction", {"MODEL": "LeNet"}, "unknown backbone 'LeNet'"),
+        ("reference_architectures", {"NETWORKS": "VGG17"}, "unknown architecture 'VGG17'"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(slug, values, message, ladder_environment):
+    """Runs the notebook's own code, as a reader would who changes a parameter."""
+    chosen = parameters.of_profile("smoke", slug) | {"DATASET": "digits", "PROFILE": "smoke"}
+    code = [source for tags, source in parameters._code_cells(parameters.notebook_path(slug))]
+    code[1] = "\n".join(f"{name} = {value!r}" for name, value in (chosen | values).items())
+    process = subprocess.run(
+        [sys.executable, "-c", "\n".join(code)],
+        env=ladder_environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=parameters.ROOT,
+    )
+    assert process.returncode == 1
+    assert message in process.stderr.strip().splitlines()[-1]
+
+
+def test_a_model_of_the_ladder_can_be_inspected(climbed, ladder_environment):
+    out, _ = climbed
+    slug = "inspect_a_model"
+    chosen = parameters.of_profile("smoke", slug) | {
+        "DATASET": "digits",
+        "PROFILE": "smoke",
+        "RUN": "00_base_cnn-smoke-seed0",
+        "RECORDS": str(out),
+        "OUT": str(out),
+    }
+    code = [source for tags, source in parameters._code_cells(parameters.notebook_path(slug))]
+    code[1] = "\n".join(f"{name} = {value!r}" for name, value in chosen.items())
+    subprocess.run(
+        [sys.executable, "-c", "\n".join(code)],
+        env=ladder_environment,
+        check=True,
+        capture_output=True,
+        timeout=300,
+        cwd=parameters.ROOT,
+    )
+    path = out / "results" / "inspect_a_model-custom-seed0.json"
+    record = results.read(path)
+    path.unlink()
+    assert record["summary"].startswith("00_base_cnn-smoke-seed0 (")
+    assert str(out) not in json.dumps(record)
+    assert record["weights"] is None
+
+
+@pytest.mark.skipif(not REAL_DATA, reason="CIFAR10_DIR is not set")
+def test_companions_on_real_images(ladder, tmp_path):
+    chosen = "transfer_strategies,inspect_a_model"
+    process = ladder(
+        *("--profile", "smoke", "--dataset", "cifar10", "--only", chosen, "--out", tmp_path),
+        CIFAR10_DIR=REAL_DATA,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    records = results.read_all(tmp_path)
+    assert records[1]["summary"].startswith("Telling cat from dog")
 
 
 @pytest.mark.skipif(not REAL_DATA, reason="CIFAR10_DIR is not set")

@@ -1151,3 +1151,48 @@ def test_real_cifar10(monkeypatch):
         assert pixels.mean(axis=0) / 255 == pytest.approx(data.CIFAR10_MEAN, abs=1e-3)
     finally:
         shutil.rmtree(cache.folder("data"))  # 184 MB
+
+
+# --- some classes only, and pictures -----------------------------------------------------
+
+
+def test_some_classes_are_labelled_in_the_order_asked_for():
+    everything = data.load("digits", seed=1)
+    pair = data.load("digits", seed=1, train_size=100, test_size=40, classes=("7", "3"))
+    assert pair.classes == ("7", "3")
+    assert pair.sha256 == everything.sha256
+    assert (len(pair.y_train), len(pair.y_test)) == (100, 40)
+    sevens = {image.tobytes() for image in everything.x_test[everything.y_test == 7]}
+    assert all(image.tobytes() in sevens for image in pair.x_test[pair.y_test == 0])
+    assert set(pair.y_train) == set(pair.y_val) == set(pair.y_test) == {0, 1}
+    parts = [{image.tobytes() for image in x} for x in (pair.x_train, pair.x_val, pair.x_test)]
+    assert not parts[0] & parts[1]
+    assert not parts[0] & parts[2]
+
+
+@pytest.mark.parametrize("classes", [("7", "cat"), ("7", "7"), ("7",)])
+def test_classes_that_do_not_fit_are_one_sentence(classes):
+    with pytest.raises(data.DataError, match="expected two or more different ones of 0, 1, 2"):
+        data.load("digits", classes=classes)
+
+
+def test_pictures_of_a_folder_or_one(tmp_path):
+    image = np.zeros((5, 7, 3), np.uint8)
+    image[..., 2] = 200  # red, in OpenCV's order
+    for name in ("b.png", "a.png"):
+        cv2.imwrite(str(tmp_path / name), image)
+    read = data.read_pictures(str(tmp_path))
+    assert list(read) == ["a.png", "b.png"]
+    assert read["a.png"].shape == (5, 7, 3)
+    assert read["a.png"][0, 0].tolist() == [200, 0, 0]
+    assert list(data.read_pictures(str(tmp_path / "b.png"))) == ["b.png"]
+
+
+def test_picture_that_is_none_is_one_sentence(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "empty", tmp_path / "missing.png"):
+        with pytest.raises(data.DataError, match=r"PICTURE = .*: expected the path of an image"):
+            data.read_pictures(str(path))
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(data.DataError, match=r"text.png is not an image OpenCV can read"):
+        data.read_pictures(str(tmp_path / "text.png"))

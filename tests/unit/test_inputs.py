@@ -96,9 +96,17 @@ def test_without_augmentation_pixels_are_the_images_own(images):
     assert np.array_equal(pixels, inputs.scale(images[labels]))
 
 
-def test_evaluation_neither_shuffles_nor_augments(images):
-    batches = inputs.evaluation_batches(images, np.arange(64), image_size=32, batch_size=50)
+def test_evaluation_neither_shuffles_nor_augments(images, monkeypatch):
+    monkeypatch.setattr(inputs, "EVALUATION_BATCH", 50)
+    batches = inputs.evaluation_batches(images, np.arange(64), image_size=32)
     pairs = zip(*batches.as_numpy_iterator(), strict=True)
     pixels, labels = (np.concatenate(part) for part in pairs)
     assert np.array_equal(labels, np.arange(64))
     assert np.array_equal(pixels, inputs.scale(images))
+
+
+@pytest.mark.parametrize(("size", "first"), [(32, 250), (64, 250), (128, 62), (2048, 1)])
+def test_evaluation_batches_shrink_with_the_square_of_the_size(size, first):
+    x = np.zeros((first + 1, 8, 8, 3), np.uint8)
+    batches = inputs.evaluation_batches(x, np.zeros(len(x), np.int64), image_size=size)
+    assert next(batches.as_numpy_iterator())[0].shape == (first, size, size, 3)

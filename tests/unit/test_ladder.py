@@ -24,6 +24,12 @@ def test_only(text, numbers):
     assert ladder.select(text) == [SLUGS[number] for number in numbers]
 
 
+def test_only_companions():
+    assert ladder.select("companions") == list(ladder.COMPANIONS)
+    assert ladder.select("why_frozen_fails,00") == [SLUGS[0], "why_frozen_fails"]
+    assert len(ladder.COMPANIONS) == 7
+
+
 @pytest.mark.parametrize("text", ["42", "05-03", "09-11", "base", "-1", "00;01", "00,42"])
 def test_only_nonsense(text):
     with pytest.raises(ladder.UsageError, match="means no notebook: expected numbers from 00"):
@@ -97,9 +103,9 @@ def test_two_runs_do_not_share_a_folder(tmp_path, capsys):
 def test_dry_run_prints_a_plan_and_runs_nothing(tmp_path, capsys):
     out = tmp_path / "out"
     arguments = ["--dry-run", "--profile", "study", "--dataset", "digits", "--seeds", "0,1"]
-    assert ladder.main([*arguments, "--out", str(out)]) == 0
+    assert ladder.main([*arguments, "--only", "00-10,companions", "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert sum("-study-seed" in line for line in lines) == 22
+    assert sum("-study-seed" in line for line in lines) == 2 * (11 + 7)
     assert all(line.split()[-1] in ("s", "min", "h") for line in lines if "-study-" in line)
     assert "all, at most" in lines[-1]
     assert not out.exists()

@@ -97,5 +97,5 @@ def test_fingerprint_sees_code_parameters_data_and_weights(notebooks):
 
 def test_fingerprint_sees_the_modules(notebooks, monkeypatch):
     before = mark()
-    monkeypatch.setattr(parameters, "_modules_outline", lambda: ["other"])
+    monkeypatch.setattr(parameters, "_module_outline", lambda name: ["other"])
     assert mark() != before

@@ -43,6 +43,19 @@ def figures(rows) -> dict:
         "ladder": plots.ladder(rows),
         "accuracy": plots.all_curves(rows, "accuracy"),
         "loss": plots.all_curves(rows, "loss"),
+        "pictures": plots.pictures(list(images), ["$a$"] * 12, heats=[rng.random((4, 4))] * 12),
+        "predictions": plots.predictions([images[0]] * 2, [[("a_b", 0.5), ("$c", 0.2)]] * 2),
+        "lines": plots.lines([0, 1], {"a": [1, 2], "b": [2, 1]}, x_label="x", y_label="y (%)"),
+        "bars": plots.bars({"a": 1.0, "b": 2.0}, x_label="accuracy (%)", y_label="what"),
+        "cost": plots.cost_and_accuracy([("A", 1e6, 0.5), ("B", 2e7, 0.6)]),
+        "heat": plots.heat_map(
+            rng.random((2, 3)), rows=["r", "s"], columns=list("abc"), x_label="x", y_label="y"
+        ),
+        "filters": plots.filters(
+            {"a": rng.normal(size=(3, 3, 3, 64)), "b": rng.normal(size=(11, 11, 3, 96))}
+        ),
+        "maps": plots.maps(rng.random((7, 7, 70))),
+        "scatter": plots.scatter(rng.normal(size=(12, 2)), labels, CLASSES),
     }
 
 
@@ -51,7 +64,7 @@ def test_every_figure_renders_the_same_each_time(rows):
     for name in first:
         png, width = plots.to_png(first[name])
         assert png[:8] == b"\x89PNG\r\n\x1a\n"
-        assert 300 < width < 1100
+        assert 200 < width < 1150
         assert png == plots.to_png(second[name])[0], name
 
 
@@ -84,3 +97,24 @@ def test_shown_figure_has_a_text_alternative(monkeypatch):
     (data,), options = shown[0]
     assert options["metadata"]["image/png"]["alt"] == "Curves that rise."
     assert data["text/plain"] == "Curves that rise."
+
+
+@pytest.mark.parametrize("name", ["lines", "bars", "cost", "heat", "scatter"])
+def test_axes_of_companion_figures_are_labelled(rows, name):
+    axis = figures(rows)[name].axes[0]
+    assert axis.get_xlabel()
+    assert axis.get_ylabel()
+
+
+def test_heat_map_shows_its_figures(rows):
+    values = np.array([[0.101, 0.202], [0.303, 0.404]])
+    figure = plots.heat_map(values, rows=["r", "s"], columns=["a", "b"], x_label="x", y_label="y")
+    written = [text.get_text() for text in figure.axes[0].texts]
+    assert written == ["10.1", "20.2", "30.3", "40.4"]
+
+
+def test_tiles_stand_in_reading_order():
+    tiles = plots._tiles(np.arange(5)[:, None, None] * np.ones((5, 2, 2)), columns=3, gap=9)
+    assert tiles.shape == (5, 8)
+    assert tiles[0].tolist() == [0, 0, 9, 1, 1, 9, 2, 2]
+    assert tiles[3].tolist() == [3, 3, 9, 4, 4, 9, 9, 9]

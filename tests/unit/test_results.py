@@ -123,3 +123,56 @@ def test_truncated_record_is_left_out_of_a_report(finished, values, tmp_path, ca
     (path.parent / "torn.json").write_text(path.read_text()[:100])
     assert [record["experiment"] for record in results.read_all(tmp_path)] == ["00_base_cnn"]
     assert "torn.json" in capsys.readouterr().out
+
+
+# --- companions and trained models -------------------------------------------------------
+
+
+def test_companion_record_has_the_common_fields_and_tables(finished, tmp_path):
+    values = parameters.of_profile("quick", "inspect_a_model")
+    values |= {"PROFILE": "quick", "OUT": str(tmp_path), "PICTURE": "/home/somebody/cat.png"}
+    path = results.write_companion(
+        "inspect_a_model",
+        values,
+        images=finished["images"],
+        title="T",
+        summary="S",
+        tables={"one": [{"a": 1, "training seconds": 2.5}], "two": []},
+    )
+    record = results.read(path)
+    assert set(record) == set(results.COMPANION_FIELDS)
+    assert record["tables"] == {"one": [{"a": 1}], "two": []}
+    assert record["timing"]["one"] == [{"training seconds": 2.5}]  # they never repeat
+    assert record["parameters"]["PICTURE"] == "cat.png"
+    assert path.name == "inspect_a_model-custom-seed0.json"  # the profile has no picture
+    assert "/home" not in path.read_text()
+
+
+def test_companion_record_without_summary_is_refused(finished, tmp_path):
+    values = parameters.of_profile("quick", "inspect_a_model") | {"OUT": str(tmp_path)}
+    path = results.write_companion(
+        "inspect_a_model", values, images=finished["images"], title="T", summary="S", tables={}
+    )
+    record = json.loads(path.read_text())
+    del record["summary"]
+    path.write_text(json.dumps(record))
+    with pytest.raises(results.RecordError, match="lacks 'summary'"):
+        results.read(path)
+
+
+def test_trained_model_comes_back(finished, values, tmp_path):
+    results.write("00_base_cnn", values, **finished)
+    record, model = results.trained_model(tmp_path, "00_base_cnn-study-seed0")
+    again = training.predict(model, finished["images"].x_test)
+    np.testing.assert_array_equal(again, finished["evaluation"].probabilities)
+    assert record["experiment"] == "00_base_cnn"
+    stored = tmp_path / "models" / "00_base_cnn-study-seed0.keras"
+    assert stored.stat().st_size < 1.2 * 4 * 263_402 + 50_000  # Adam's two moments are not in it
+
+
+def test_run_without_a_model_is_one_sentence(finished, values, tmp_path):
+    with pytest.raises(results.RecordError, match=r"RUN = 'x': no model .* run ./run_all.sh first"):
+        results.trained_model(tmp_path, "x")
+    results.write("00_base_cnn", values, **finished)
+    with pytest.raises(results.RecordError, match="expected one of 00_base_cnn-study-seed0"):
+        results.trained_model(tmp_path, "x")
