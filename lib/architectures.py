@@ -445,7 +445,7 @@ SMALL: dict[str, Variant] = {
     "ResNet-50": (resnet, FULL["ResNet-50"][1] | _FOR_32 | {"filters": 8, "small_stem": True}),
     "DenseNet-121": (
         densenet,
-        {**_FOR_32, "blocks": (3, 6, 12, 8), "growth": 12, "small_stem": True},
+        {**_FOR_32, "blocks": (3, 6, 6, 4), "growth": 12, "small_stem": True},
     ),
 }
 """Narrow variants for 32×32 images, about a quarter of the width, stems that keep the size."""

@@ -133,6 +133,28 @@ def in_notebook(slug: str, names: Values) -> Values:
     return check(slug, {name: names[name] for name in defaults(slug)})
 
 
+def integers(name: str, text: str, *, least: int, most: int) -> list[int]:
+    """Reads a parameter that lists numbers, like ``"32,48,64"``.
+
+    Args:
+        name: of the parameter.
+        text: its value.
+        least, most: bounds of each number.
+
+    Raises:
+        ParameterError: if it is no such list.
+    """
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < least or max(numbers) > most:
+        raise ParameterError(
+            f"{name} = {text!r}: expected whole numbers from {least} to {most}, separated by commas"
+        )
+    return numbers
+
+
 def fingerprint(slug: str, values: Values, *, data: str, weights: str | None) -> str:
     """Digest over all that a record depends on (docs/design.md).
 

@@ -232,8 +232,8 @@ def test_second_run_of_the_companions_does_nothing(accompanied, ladder):
 @pytest.mark.parametrize(
     ("slug", "values", "message"),
     [
-        ("freezing_depth", {"DEPTHS": "0,6"}, "6 trainable blocks: expected 0 to 5"),
-        ("why_frozen_fails", {"SIZES": "32,24"}, "24 is too small, VGG16 needs at least 32 pixels"),
+        ("freezing_depth", {"DEPTHS": "0,6"}, "DEPTHS = '0,6': expected whole numbers from 0 to 5"),
+        ("why_frozen_fails", {"SIZES": "32,24"}, "SIZES = '32,24': expected whole numbers from 32"),
         ("transfer_strategies", {"CLASSES": "0,cat"}, "expected two or more different ones of 0"),
         ("transfer_strategies", {"CLASSES": "3"}, "CLASSES = '3': expected two names"),
         ("feature_extraction", {"IMAGE_SIZE": 16}, "image size 16 is too small for VGG16"),

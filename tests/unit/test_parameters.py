@@ -99,3 +99,15 @@ def test_fingerprint_sees_the_modules(notebooks, monkeypatch):
     before = mark()
     monkeypatch.setattr(parameters, "_module_outline", lambda name: ["other"])
     assert mark() != before
+
+
+def test_integers():
+    assert parameters.integers("SIZES", "32, 48,64", least=32, most=64) == [32, 48, 64]
+
+
+@pytest.mark.parametrize("text", ["", "a", "1,,2", "1.5", "0", "7"])
+def test_integers_that_are_none_are_one_sentence(text):
+    with pytest.raises(
+        parameters.ParameterError, match="DEPTHS = .*: expected whole numbers from 1"
+    ):
+        parameters.integers("DEPTHS", text, least=1, most=6)
