@@ -107,7 +107,7 @@ def build(
         ) from error
     if assigned:
         pretrained.assign(model, weights)
-    return model
+    return keras.Model(inputs, model.output, name=name)  # Keras' own expects a list of inputs
 
 
 def classifier(name: str, *, weights: str = "imagenet") -> keras.Model:
@@ -139,7 +139,7 @@ def _keras_download(name: str):
     except Exception as error:
         if "Input size must be" in str(error):
             raise
-        reason = " ".join(str(error).split())[:120]
+        reason = " ".join(str(error).split(" on http")[0].split())[:120]
         raise pretrained.WeightsError(
             f"ImageNet weights of {name} cannot be had ({reason}); with a network, "
             f"run keras.applications.{name}() once, or put its file into ~/.keras/models"

@@ -6,7 +6,7 @@ import time
 from lib import models
 from lib.data import Dataset, Source
 from lib.engine import keras, tf
-from lib.parameters import companions
+from lib.study import COMPANIONS
 from lib.training import clock
 
 # Share of the machine's matrix-product speed that training reaches, by kind of network: rough.
@@ -69,7 +69,7 @@ def job_seconds(slug: str, values: dict, source: Source, flops: float) -> float:
         source: the data set.
         flops: what `machine_flops` returned.
     """
-    if slug in companions():
+    if slug in COMPANIONS:
         macs, graphs = _companion_macs(slug, values, source)
         seconds = GRAPH_SECONDS * graphs + 2 * macs / (flops * SHARES["vgg16"])
         return NOTEBOOK_SECONDS + seconds

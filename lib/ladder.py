@@ -21,9 +21,7 @@ from pathlib import Path
 
 from lib import ROOT, data, parameters, pretrained, results
 from lib.parameters import PROFILES, ParameterError
-from lib.study import SLUGS, experiment
-
-COMPANIONS = parameters.companions()
+from lib.study import COMPANIONS, SLUGS, experiment
 
 
 class UsageError(ValueError):

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from lib import ROOT
+from lib.study import COMPANIONS
 
 NOTEBOOKS = ROOT / "notebooks"
 PROFILES = ("smoke", "quick", "budget", "study")
@@ -41,11 +42,6 @@ def notebook_path(slug: str) -> Path:
             return folder / f"{slug}.ipynb"
     names = ", ".join(sorted(path.stem for path in NOTEBOOKS.rglob("*.ipynb")))
     raise ParameterError(f"unknown notebook {slug!r}: expected one of {names}")
-
-
-def companions() -> tuple[str, ...]:
-    """Returns the names of the companion notebooks, sorted."""
-    return tuple(sorted(path.stem for path in (NOTEBOOKS / "companions").glob("*.ipynb")))
 
 
 @cache
@@ -88,7 +84,7 @@ def of_profile(profile: str, slug: str) -> Values:
     if profile not in PROFILES:
         raise ParameterError(f"unknown profile {profile!r}: expected one of {', '.join(PROFILES)}")
     content = yaml.safe_load((NOTEBOOKS / "profiles" / f"{profile}.yaml").read_text()) or {}
-    shared = "companions" if slug in companions() else "every"
+    shared = "companions" if slug in COMPANIONS else "every"
     values = {**content.get(shared, {}), **content.get(slug, {})}
     return check(slug, values)
 
@@ -167,7 +163,7 @@ def fingerprint(slug: str, values: Values, *, data: str, weights: str | None) ->
         data: digest of the data set.
         weights: digest of the ImageNet weights, or None.
     """
-    more = COMPANION_MODULES if slug in companions() else ()
+    more = COMPANION_MODULES if slug in COMPANIONS else ()
     content = {
         "notebook": [_outline(ast.parse(code)) for code in _story(notebook_path(slug))],
         "modules": [_module_outline(module) for module in TRAINING_MODULES + more],

@@ -338,7 +338,13 @@ def predictions(images: list[np.ndarray], named: list[list[tuple[str, float]]]) 
 
 @styled
 def lines(
-    x: list, series: dict[str, list[float]], *, x_label: str, y_label: str, width: float = 7
+    x: list,
+    series: dict[str, list[float]],
+    *,
+    x_label: str,
+    y_label: str,
+    connected: bool = True,
+    width: float = 7,
 ) -> Figure:
     """Shows one or more series over the same places, in percent where they are accuracies.
 
@@ -346,12 +352,14 @@ def lines(
         x: places on the axis, numbers or names.
         series: values by name.
         x_label, y_label: with units.
+        connected: whether the places have an order, so that lines mean something.
         width: of the figure, inches.
     """
     figure, (axis,) = _figure(width, 3.6)
     styles = zip(series.items(), (BLUE, ORANGE, GREEN, GRAY), "os^D", strict=False)
     for (name, values), color, marker in styles:
-        axis.plot(range(len(x)), values, color=color, marker=marker, label=name)
+        style = "-" if connected else "none"
+        axis.plot(range(len(x)), values, color=color, marker=marker, linestyle=style, label=name)
     axis.set_xticks(range(len(x)), [str(place) for place in x])
     axis.set_xlabel(x_label)
     axis.set_ylabel(y_label)
@@ -445,6 +453,8 @@ def filters(groups: dict[str, np.ndarray]) -> Figure:
 def maps(tensor: np.ndarray, *, columns: int = 32) -> Figure:
     """Shows all channels of a feature map as gray tiles on one scale, dark for 0.
 
+    White is the 99th percentile, so that one strong channel does not darken the others.
+
     Args:
         tensor: float (height, width, channels), not negative.
         columns: tiles per row.
@@ -452,10 +462,12 @@ def maps(tensor: np.ndarray, *, columns: int = 32) -> Figure:
     channels = tensor.shape[-1]
     columns = min(columns, channels)
     figure, (axis,) = _figure(9, 9 * -(-channels // columns) / columns + 0.6)
-    tiles = _tiles(tensor.transpose(2, 0, 1), columns=columns, gap=tensor.max())
-    image = axis.imshow(tiles, cmap="gray", interpolation="nearest")
+    white = float(np.percentile(tensor, 99)) or float(tensor.max()) or 1.0
+    tiles = _tiles(tensor.transpose(2, 0, 1), columns=columns, gap=white)
+    image = axis.imshow(tiles, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
     axis.set_axis_off()
-    figure.colorbar(image, ax=axis, label="activation", shrink=0.6)
+    label = "activation (white: 99th percentile and above)"
+    figure.colorbar(image, ax=axis, label=label, shrink=0.6, extend="max")
     return figure
 
 

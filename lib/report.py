@@ -3,7 +3,7 @@
 from html import escape
 
 from lib import results
-from lib.study import EXPERIMENTS
+from lib.study import COMPANIONS, EXPERIMENTS
 from lib.verdicts import Row
 
 
@@ -98,13 +98,12 @@ def companions(records: list[dict], *, folder: str) -> str:
     """Returns a section per companion notebook: what it saw, its tables, its page.
 
     Args:
-        records: any; those of companions are shown.
+        records: any; those of companions are shown, one seed of each.
         folder: where the pages of the notebooks lie, relative to the report.
     """
+    found = {record["experiment"]: record for record in records if "tables" in record}
     parts = []
-    for record in records:
-        if "tables" not in record:
-            continue
+    for record in (found[slug] for slug in COMPANIONS if slug in found):
         tables = ""
         for name, content in record["tables"].items():
             timed = record["timing"].get(name, [{}] * len(content))
@@ -150,6 +149,7 @@ def conditions(records: list[dict]) -> str:
     """Returns machine, versions, sizes and sources of the runs."""
     if not records:
         return ""
+    records = [record for record in records if "tables" not in record] or records
     lines = []
     for label, values in (
         (

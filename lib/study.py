@@ -93,6 +93,17 @@ def experiment(slug: str) -> Experiment:
 
 # --- the companions' sources ------------------------------------------------------------
 
+COMPANIONS = (
+    "reference_architectures",
+    "imagenet_prediction",
+    "feature_extraction",
+    "freezing_depth",
+    "transfer_strategies",
+    "why_frozen_fails",
+    "inspect_a_model",
+)
+"""The companion notebooks, in reading order."""
+
 
 @dataclass(frozen=True)
 class Reference:

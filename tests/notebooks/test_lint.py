@@ -7,7 +7,7 @@ import re
 import pytest
 
 from lib import parameters
-from lib.study import EXPERIMENTS, SLUGS, experiment
+from lib.study import COMPANIONS, EXPERIMENTS, SLUGS, experiment
 
 PATHS = sorted(
     path for path in parameters.NOTEBOOKS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
@@ -26,8 +26,9 @@ def tags(cell) -> list[str]:
     return cell["metadata"].get("tags", [])
 
 
-def test_the_eleven_are_there():
-    assert {path.stem for path in PATHS} >= {*SLUGS, "report"}
+def test_all_notebooks_are_known():
+    assert {path.stem for path in PATHS} == {*SLUGS, *COMPANIONS, "report"}
+    assert {path.stem for path in PATHS if path.parent.name == "companions"} == set(COMPANIONS)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -76,7 +77,7 @@ class TestEveryNotebook:
                 assert text(cell).startswith("# ")
 
 
-@pytest.mark.parametrize("slug", parameters.companions())
+@pytest.mark.parametrize("slug", COMPANIONS)
 def test_companion_names_its_source_and_ends_with_what_we_saw(slug):
     first, *_, title, last = cells(parameters.notebook_path(slug))
     assert "**Source:**" in text(first)
@@ -126,14 +127,14 @@ ARCHITECTURE = {"IMAGE_SIZE", "HEAD", "POOL1_DROPOUT", "SIZES", "SCALING", "DEPT
 
 
 @pytest.mark.parametrize("profile", parameters.PROFILES)
-@pytest.mark.parametrize("slug", [*SLUGS, *parameters.companions()])
+@pytest.mark.parametrize("slug", [*SLUGS, *COMPANIONS])
 def test_profiles_fit_and_change_no_architecture(slug, profile):
     values, published = parameters.of_profile(profile, slug), parameters.defaults(slug)
     changed = {name for name in values if values[name] != published[name]}
     assert not changed & (ARCHITECTURE | {"AUGMENT", "SEED", "DATASET", "WEIGHTS", "OUT"})
 
 
-@pytest.mark.parametrize("slug", parameters.companions())
+@pytest.mark.parametrize("slug", COMPANIONS)
 def test_budget_of_companions_is_small(slug):
     values = parameters.of_profile("budget", slug)
     if slug == "freezing_depth":  # the blog post's frozen network in full

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lib import parameters, results, study
-from lib.study import EXPERIMENTS, SLUGS
+from lib.study import COMPANIONS, EXPERIMENTS, SLUGS
 
 REAL_DATA = os.environ.get("CIFAR10_DIR")
 
@@ -155,13 +155,15 @@ def accompanied(climbed, ladder, tmp_path_factory) -> tuple[Path, str]:
 
 def test_every_companion_has_its_record_and_page(accompanied):
     out, _ = accompanied
-    for slug in parameters.companions():
+    for slug in COMPANIONS:
         record = results.read(out / "results" / f"{slug}-smoke-seed0.json")
         assert record["dataset"]["name"] == "digits"
         assert len(record["summary"]) > 80
         assert all(rows for rows in record["tables"].values()) or slug == "imagenet_prediction"
         page = (out / "notebooks" / f"{slug}-smoke-seed0.html").read_text(encoding="utf-8")
         assert "What we saw" in page
+        assert "Warning" not in page
+        assert str(parameters.ROOT) not in page
         assert "<script" not in page
         assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", page)
         assert str(out) not in page
@@ -173,7 +175,7 @@ def test_every_companion_has_its_record_and_page(accompanied):
 def test_companions_stand_in_a_section_of_their_own_and_disturb_nothing(accompanied, climbed):
     out, _ = accompanied
     page = (out / "index.html").read_text(encoding="utf-8")
-    for slug in parameters.companions():
+    for slug in COMPANIONS:
         record = results.read(out / "results" / f"{slug}-smoke-seed0.json")
         assert f"href='notebooks/{slug}-smoke-seed0.html'" in page
         assert html.escape(record["summary"]) in page

@@ -101,6 +101,17 @@ def test_fingerprint_sees_the_modules(notebooks, monkeypatch):
     assert mark() != before
 
 
+@pytest.mark.parametrize(("slug", "more"), [("00_base_cnn", False), ("why_frozen_fails", True)])
+def test_fingerprint_of_a_companion_depends_on_more_modules(slug, more, monkeypatch):
+    values = parameters.defaults(slug)
+    before = parameters.fingerprint(slug, values, data="", weights=None)
+    outline = parameters._module_outline
+    monkeypatch.setattr(
+        parameters, "_module_outline", lambda n: "new" if n == "transfer" else outline(n)
+    )
+    assert (parameters.fingerprint(slug, values, data="", weights=None) != before) == more
+
+
 def test_integers():
     assert parameters.integers("SIZES", "32, 48,64", least=32, most=64) == [32, 48, 64]
 
@@ -108,6 +119,6 @@ def test_integers():
 @pytest.mark.parametrize("text", ["", "a", "1,,2", "1.5", "0", "7"])
 def test_integers_that_are_none_are_one_sentence(text):
     with pytest.raises(
-        parameters.ParameterError, match="DEPTHS = .*: expected whole numbers from 1"
+        parameters.ParameterError, match=r"DEPTHS = .*: expected whole numbers from 1"
     ):
         parameters.integers("DEPTHS", text, least=1, most=6)
