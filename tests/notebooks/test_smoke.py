@@ -212,6 +212,21 @@ def test_figures_of_the_companions_are_those_of_their_tables(accompanied):
     assert len(tables("reference_architectures")["networks"]) == 9
 
 
+def test_a_companion_run_again_says_the_same(accompanied, ladder, tmp_path):
+    out, _ = accompanied
+    lost = Path("results", "feature_extraction-smoke-seed0.json")
+    shutil.copytree(out, tmp_path / "copy")
+    (tmp_path / "copy" / lost).unlink()
+    process = ladder(
+        *("--profile", "smoke", "--dataset", "digits", "--only", "companions"),
+        *("--out", tmp_path / "copy"),
+    )
+    assert "6 of 7 up to date" in process.stdout
+    first, again = results.read(out / lost), results.read(tmp_path / "copy" / lost)
+    for key in set(first) - {"timing", "memory", "environment"}:
+        assert again[key] == first[key], key
+
+
 def test_without_imagenets_classifier_the_page_says_so_once(accompanied):
     out, printed = accompanied
     record = results.read(out / "results" / "imagenet_prediction-smoke-seed0.json")
@@ -231,6 +246,21 @@ def test_second_run_of_the_companions_does_nothing(accompanied, ladder):
     assert snapshot(out) == before
 
 
+def by_hand(slug: str, values: dict, environment: dict) -> subprocess.CompletedProcess:
+    """Runs a companion's own code, as a reader does who changes parameters and runs all cells."""
+    chosen = parameters.of_profile("smoke", slug) | {"DATASET": "digits", "PROFILE": "smoke"}
+    setup, _, *story = [code for _, code in parameters._code_cells(parameters.notebook_path(slug))]
+    cell = "\n".join(f"{name} = {value!r}" for name, value in (chosen | values).items())
+    return subprocess.run(
+        [sys.executable, "-c", "\n".join([setup, cell, *story])],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=parameters.ROOT,
+    )
+
+
 @pytest.mark.parametrize(
     ("slug", "values", "message"),
     [
@@ -248,42 +278,16 @@ def test_second_run_of_the_companions_does_nothing(accompanied, ladder):
     ],
 )
 def test_what_does_not_fit_is_one_sentence(slug, values, message, ladder_environment):
-    """Runs the notebook's own code, as a reader would who changes a parameter."""
-    chosen = parameters.of_profile("smoke", slug) | {"DATASET": "digits", "PROFILE": "smoke"}
-    code = [source for tags, source in parameters._code_cells(parameters.notebook_path(slug))]
-    code[1] = "\n".join(f"{name} = {value!r}" for name, value in (chosen | values).items())
-    process = subprocess.run(
-        [sys.executable, "-c", "\n".join(code)],
-        env=ladder_environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=parameters.ROOT,
-    )
+    process = by_hand(slug, values, ladder_environment)
     assert process.returncode == 1
     assert message in process.stderr.strip().splitlines()[-1]
 
 
 def test_a_model_of_the_ladder_can_be_inspected(climbed, ladder_environment):
     out, _ = climbed
-    slug = "inspect_a_model"
-    chosen = parameters.of_profile("smoke", slug) | {
-        "DATASET": "digits",
-        "PROFILE": "smoke",
-        "RUN": "00_base_cnn-smoke-seed0",
-        "RECORDS": str(out),
-        "OUT": str(out),
-    }
-    code = [source for tags, source in parameters._code_cells(parameters.notebook_path(slug))]
-    code[1] = "\n".join(f"{name} = {value!r}" for name, value in chosen.items())
-    subprocess.run(
-        [sys.executable, "-c", "\n".join(code)],
-        env=ladder_environment,
-        check=True,
-        capture_output=True,
-        timeout=300,
-        cwd=parameters.ROOT,
-    )
+    values = {"RUN": "00_base_cnn-smoke-seed0", "RECORDS": str(out), "OUT": str(out)}
+    process = by_hand("inspect_a_model", values, ladder_environment)
+    assert process.returncode == 0, process.stderr
     path = out / "results" / "inspect_a_model-custom-seed0.json"
     record = results.read(path)
     path.unlink()
