@@ -16,7 +16,7 @@ NOTEBOOKS = ROOT / "notebooks"
 PROFILES = ("smoke", "quick", "budget", "study")
 
 # Where things lie and what they are called, not what is computed.
-LABELS = ("OUT", "PROFILE", "DATASET", "WEIGHTS", "PICTURE", "RECORDS")
+LABELS = ("OUT", "PROFILE", "DATASET", "WEIGHTS", "CLASSIFIER_WEIGHTS", "PICTURE", "RECORDS")
 
 READ_BY_RECORD = ("OUT", "PROFILE")  # through `results.write`, not by name
 

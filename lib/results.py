@@ -212,7 +212,7 @@ def trained_model(out: Path, run: str):
 def _without_paths(values: parameters.Values, *, dataset: str) -> parameters.Values:
     """Returns all parameters but OUT; of a path only the last part."""
     shown = {key: value for key, value in values.items() if key != "OUT"} | {"DATASET": dataset}
-    paths = ("WEIGHTS", "PICTURE", "RECORDS")
+    paths = ("WEIGHTS", "CLASSIFIER_WEIGHTS", "PICTURE", "RECORDS")
     return shown | {key: Path(values[key]).name for key in paths if key in values}
 
 

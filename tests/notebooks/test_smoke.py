@@ -10,9 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from lib import parameters, results, study
+from lib.engine import keras
 from lib.study import COMPANIONS, EXPERIMENTS, SLUGS
 
 REAL_DATA = os.environ.get("CIFAR10_DIR")
@@ -281,6 +284,36 @@ def test_what_does_not_fit_is_one_sentence(slug, values, message, ladder_environ
     process = by_hand(slug, values, ladder_environment)
     assert process.returncode == 1
     assert message in process.stderr.strip().splitlines()[-1]
+
+
+def test_own_pictures_are_predicted_where_a_classifier_can_be_had(ladder_environment, tmp_path):
+    """With random weights and made-up class names: what counts is the way through."""
+    keras.utils.set_random_seed(0)
+    keras.applications.MobileNetV2(weights=None).save_weights(tmp_path / "mobile.weights.h5")
+    index = {number: (f"n{number}", f"class_{number}") for number in range(1000)}
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "imagenet_class_index.json").write_text(json.dumps(index))
+    (tmp_path / "mine").mkdir()
+    for name, gray in (("dark.png", 20), ("light.png", 220)):
+        cv2.imwrite(str(tmp_path / "mine" / name), np.full((50, 40, 3), gray, np.uint8))
+    values = {
+        "MODEL": "MobileNetV2",
+        "CLASSIFIER_WEIGHTS": str(tmp_path / "mobile.weights.h5"),
+        "PICTURE": str(tmp_path / "mine"),
+        "OUT": str(tmp_path),
+    }
+    environment = ladder_environment | {"KERAS_HOME": str(tmp_path)}
+    process = by_hand("imagenet_prediction", values, environment)
+    assert process.returncode == 0, process.stderr
+    record = results.read(tmp_path / "results" / "imagenet_prediction-custom-seed0.json")
+    rows = record["tables"]["predictions"]
+    assert [(row["picture"], row["rank"]) for row in rows] == [
+        (name, rank) for name in ("dark.png", "light.png") for rank in (1, 2, 3)
+    ]
+    assert rows[0]["probability"] >= rows[1]["probability"] >= rows[2]["probability"] > 0
+    assert rows[0]["class"] == f"class {rows[0]['synset'][1:]}"
+    assert "was surest of “class " in record["summary"]
+    assert str(tmp_path) not in json.dumps(record)
 
 
 def test_a_model_of_the_ladder_can_be_inspected(climbed, ladder_environment):
