@@ -81,8 +81,10 @@ def test_good_notebook_leaves_record_predictions_and_page(toy, capsys):
     out = toy(GOOD)
     record = results.read(start(out))
     name = "toy-study-seed3"
-    parts = ("notebooks/{}.html", "notebooks/{}.ipynb", "results/{}.json", "results/{}.npz")
-    assert products(out) == [part.format(name) for part in parts]
+    folders = {"models": ("keras",), "notebooks": ("html", "ipynb"), "results": ("json", "npz")}
+    assert products(out) == [
+        f"{folder}/{name}.{suffix}" for folder, kinds in folders.items() for suffix in kinds
+    ]
     assert record["seed"] == record["parameters"]["SEED"] == 3
     assert record["dataset"]["name"] == "digits"
     assert re.search(r"toy +epoch 1/1  loss", capsys.readouterr().out)  # live, and named
