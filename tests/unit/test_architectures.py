@@ -143,6 +143,8 @@ def test_small_variant_learns_in_every_layer(name):
 def test_inception_concatenates_four_paths():
     model = graph(architectures.inception_block, (1, 2, 3, 4, 5, 6), shape=(8, 8, 7))
     assert model.output_shape == (None, 8, 8, 1 + 3 + 5 + 6)
+    paths = [tensor._keras_history.operation.name for tensor in model.layers[-1].input]
+    assert paths == [f"block_{path}" for path in ("1x1", "3x3", "5x5", "pool_1x1")]
 
 
 def test_residual_block_adds_its_input():
