@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,12 +42,14 @@ def download(base_url: str, files: dict[str, str | None], target: Path) -> None:
         Exception: requests', urllib3's, pooch's or the system's, if a file cannot be had
             or has another hash.
     """
-    import pooch
+    with warnings.catch_warnings():  # in a notebook tqdm asks for widgets it can do without
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        import pooch
 
-    pooch.get_logger().setLevel("WARNING")
-    store = pooch.create(path=target, base_url=base_url, registry=files, retry_if_failed=2)
-    for name in files:
-        store.fetch(name, downloader=pooch.HTTPDownloader(progressbar=True, timeout=(5, 60)))
+        pooch.get_logger().setLevel("WARNING")
+        store = pooch.create(path=target, base_url=base_url, registry=files, retry_if_failed=2)
+        for name in files:
+            store.fetch(name, downloader=pooch.HTTPDownloader(progressbar=True, timeout=(5, 60)))
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def write(
         "train_images_per_second": round(fit.images_seen / fit.seconds, 1),
     }
     run = name(slug, record["profile"], values["SEED"])
-    bare = keras.Model(model.inputs, model.outputs, name=model.name)  # without the optimizer
+    bare = keras.Model(model.input, model.output, name=model.name)  # without the optimizer
     with cache.atomic_file(folder / "models" / f"{run}.keras") as part:
         bare.save(part)
     with cache.atomic_file(folder / "results" / f"{run}.npz") as part:

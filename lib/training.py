@@ -179,7 +179,6 @@ def compile(
     label = keras.ops.zeros((1, 1) if two_classes else (1,), dtype="int64")
     model.compute_loss(y=label, y_pred=outputs)
     model.compute_metrics(None, label, outputs)
-    model.reset_metrics()
 
 
 def fit(

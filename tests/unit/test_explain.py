@@ -58,6 +58,13 @@ def test_activations_are_the_layers(corner, red_corners):
     np.testing.assert_allclose(maps[..., 0], red_corners[..., 0] / 255)
 
 
+def test_activations_are_those_of_inference(red_corners):
+    inputs = keras.Input(shape=(8, 8, 3))
+    model = keras.Model(inputs, keras.layers.Dropout(0.9, name="drop")(inputs))
+    maps = explain.activations(model, red_corners, "drop")
+    np.testing.assert_allclose(maps, red_corners / 255)
+
+
 def test_larger_pictures_are_resized(corner):
     picture = np.full((40, 40, 3), 255, np.uint8)
     assert explain.activations(corner, picture, "conv").shape == (8, 8, 2)

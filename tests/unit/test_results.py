@@ -166,6 +166,7 @@ def test_trained_model_comes_back(finished, values, tmp_path):
     again = training.predict(model, finished["images"].x_test)
     np.testing.assert_array_equal(again, finished["evaluation"].probabilities)
     assert record["experiment"] == "00_base_cnn"
+    assert model.output_shape == (None, 10)  # not a list of outputs
     stored = tmp_path / "models" / "00_base_cnn-study-seed0.keras"
     assert stored.stat().st_size < 1.2 * 4 * 263_402 + 50_000  # Adam's two moments are not in it
 
