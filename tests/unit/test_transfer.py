@@ -100,6 +100,13 @@ def test_heads_drop_out_as_published(kind, rate):
     assert [x.rate for x in top.layers if isinstance(x, keras.layers.Dropout)] == [rate]
 
 
+def test_cost_of_a_joined_network_is_that_of_its_parts(tiny):
+    top = transfer.head("post", (3, 3, 4), 10)
+    model = transfer.join(tiny, top)
+    assert models.forward_macs(top) == 36 * 1000 + 1000 * 10
+    assert models.forward_macs(model) == models.forward_macs(tiny) + models.forward_macs(top)
+
+
 def test_layer_list_has_index_name_and_state():
     base = vgg16(32)
     transfer.freeze_first(base, 15)
