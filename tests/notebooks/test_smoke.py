@@ -272,11 +272,8 @@ def by_hand(slug: str, values: dict, environment: dict) -> subprocess.CompletedP
         ("transfer_strategies", {"CLASSES": "0,cat"}, "expected two or more different ones of 0"),
         ("transfer_strategies", {"CLASSES": "3"}, "CLASSES = '3': expected two names"),
         ("feature_extraction", {"IMAGE_SIZE": 16}, "image size 16 is too small for VGG16"),
-        ("feature_extraction", {"BACKBONE": "VGG17"}, "unknown backbone 'VGG17'"),
-        ("inspect_a_model", {"LAYER": "block9"}, "no feature map 'block9'"),
         ("inspect_a_model", {"RUN": "x"}, "RUN = 'x': no model of that run"),
         ("inspect_a_model", {"PICTURE": "none.png"}, "PICTURE = 'none.png'"),
-        ("imagenet_prediction", {"MODEL": "LeNet"}, "unknown backbone 'LeNet'"),
         ("reference_architectures", {"NETWORKS": "VGG17"}, "unknown architecture 'VGG17'"),
     ],
 )
@@ -330,15 +327,16 @@ def test_a_model_of_the_ladder_can_be_inspected(climbed, ladder_environment):
 
 
 @pytest.mark.skipif(not REAL_DATA, reason="CIFAR10_DIR is not set")
-def test_companions_on_real_images(ladder, tmp_path):
-    chosen = "transfer_strategies,inspect_a_model"
+def test_cat_or_dog_on_real_images(ladder, tmp_path):
+    """The one whose classes have names of their own; the others are told apart by nothing."""
     process = ladder(
-        *("--profile", "smoke", "--dataset", "cifar10", "--only", chosen, "--out", tmp_path),
+        *("--profile", "smoke", "--dataset", "cifar10", "--out", tmp_path),
+        *("--only", "transfer_strategies"),
         CIFAR10_DIR=REAL_DATA,
     )
     assert process.returncode == 0, process.stdout + process.stderr
-    records = results.read_all(tmp_path)
-    assert records[1]["summary"].startswith("Telling cat from dog")
+    (record,) = results.read_all(tmp_path)
+    assert record["summary"].startswith("Telling cat from dog")
 
 
 @pytest.mark.skipif(not REAL_DATA, reason="CIFAR10_DIR is not set")

@@ -8,6 +8,7 @@ RECORD = {
     "seed": 2,
     "title": "Depth <b>",
     "summary": "With <script> 12.5 % less.",
+    "timing": {"total_seconds": 9, "depth & time": [{"training seconds": 17.5}]},
     "tables": {
         "depth & time": [{"blocks": 3, "test accuracy": 0.615, "moved": 0.0123, "ok": True}]
     },
