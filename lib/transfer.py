@@ -183,7 +183,7 @@ def score_head(
     top: keras.Model, stored: Features, images: Dataset, part: str = "test"
 ) -> dict[str, float]:
     """Returns accuracy (0 to 1) and cross-entropy (nats) of a head on stored features."""
-    outputs = training.two_columns(top.predict(stored[part], batch_size=500, verbose=0))
+    outputs = training.two_columns(np.asarray(top(stored[part], training=False)))
     return training.score(outputs, getattr(images, f"y_{part}"))
 
 
