@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lib import inputs
+from lib import inputs, training
 from lib.engine import keras, tf
 
 
@@ -49,7 +49,7 @@ def grad_cam(
     """Shows where a network finds a class: Grad-CAM (arXiv 1610.02391).
 
     Args:
-        model: from images in [0, 1] to probabilities.
+        model: from images in [0, 1] to probabilities, by a dense layer at its end.
         image: uint8 (h, w, 3).
         label: the class.
         layer: whose map is weighted; the last convolution by default.
@@ -58,11 +58,12 @@ def grad_cam(
         float32 (height, width) of the map, 0 to 1; all 0 where nothing speaks for the class.
     """
     target = _layer(model, layer or last_convolution(model))
-    both = keras.Model(model.input, [target.output, model.output])
+    classifier = model.layers[-1]
+    both = keras.Model(model.input, [target.output, classifier.input])
     with tf.GradientTape() as tape:
-        maps, probabilities = both(_batch(model, image), training=False)
-        # The logarithm's gradient does not vanish where the network is sure.
-        score = tf.math.log(probabilities[0, label] + 1e-12)
+        maps, hidden = both(_batch(model, image), training=False)
+        # The score before the softmax: a probability's gradient vanishes where it is near 1.
+        score = tf.linalg.matvec(hidden, classifier.kernel[:, label])
     weights = tf.reduce_mean(tape.gradient(score, maps), axis=(0, 1, 2))
     heat = np.maximum(np.asarray(maps[0]) @ np.asarray(weights), 0)
     return heat / heat.max() if heat.max() > 0 else heat
@@ -78,11 +79,7 @@ def embed(model: keras.Model, images: np.ndarray) -> np.ndarray:
     Returns:
         float32 (n, features).
     """
-    hidden = keras.Model(model.input, model.layers[-1].input)
-    batches = inputs.evaluation_batches(
-        images, np.zeros(len(images), np.int64), image_size=model.input_shape[1]
-    )
-    vectors = hidden.predict(batches, verbose=0)
+    vectors = training.predict(keras.Model(model.input, model.layers[-1].input), images)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
