@@ -13,7 +13,7 @@ from lib.engine import keras
 layers = keras.layers
 
 _EPSILON = 1.001e-5  # of BatchNormalization in Keras' ResNet and DenseNet
-_MOMENTUM = 0.9  # Keras' 0.99 needs about a thousand steps before the moving averages are of use
+_MOMENTUM = 0.9  # with Keras' 0.99 a short training has no usable moving averages
 
 
 def _conv(x, filters: int, kernel: int, *, name: str, **options):

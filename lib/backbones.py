@@ -6,7 +6,6 @@ The names are those that the book chapter lists. VGG16's convolutions come throu
 
 import socket
 from collections.abc import Callable
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -89,22 +88,13 @@ def build(
     assigned = isinstance(weights, pretrained.Weights)
     if assigned and name != "VGG16":
         raise ValueError(f"these weights are VGG16's; give weights='imagenet' for {name}")
-    try:
-        with _keras_download(name):
-            model = getattr(module, name)(
-                include_top=False,
-                weights=None if assigned else weights,
-                input_tensor=x,
-                input_shape=(image_size, image_size, 3),
-            )
-    except ValueError as error:
-        _, least, rest = str(error).partition("Input size must be at least ")
-        if not least:
-            raise
-        raise ValueError(
-            f"image size {image_size} is too small for {name}: expected at least "
-            f"{rest.split('x')[0]} pixels"
-        ) from error
+    model = _construct(
+        name,
+        include_top=False,
+        weights=None if assigned else weights,
+        input_tensor=x,
+        input_shape=(image_size, image_size, 3),
+    )
     if assigned:
         pretrained.assign(model, weights)
     return keras.Model(inputs, model.output, name=name)  # Keras' own expects a list of inputs
@@ -124,20 +114,24 @@ def classifier(name: str, *, weights: str = "imagenet") -> keras.Model:
         ValueError: if there is no such network.
         pretrained.WeightsError: if the weights cannot be had.
     """
-    module = _module(name)
-    with _keras_download(name):
-        return getattr(module, name)(weights=weights)
+    return _construct(name, weights=weights)
 
 
-@contextmanager
-def _keras_download(name: str):
-    """Gives Keras' download a time-out and its errors one sentence."""
+def _construct(name: str, **arguments) -> keras.Model:
+    """Calls Keras' constructor; gives its download a time-out and its errors one sentence."""
+    constructor = getattr(_module(name), name)
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(NETWORK_SECONDS)
     try:
-        yield
+        return constructor(**arguments)
     except Exception as error:
-        if "Input size must be" in str(error):
+        _, too_small, rest = str(error).partition("Input size must be at least ")
+        if too_small:
+            raise ValueError(
+                f"image size {arguments['input_shape'][0]} is too small for {name}: expected at "
+                f"least {rest.split('x')[0]} pixels"
+            ) from error
+        if arguments["weights"] is None:
             raise
         reason = " ".join(str(error).split(" on http")[0].split())[:120]
         raise pretrained.WeightsError(

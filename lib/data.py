@@ -48,6 +48,9 @@ HOW_TO_BRING_CIFAR10 = (
     "set CIFAR10_DIR to a folder that holds CIFAR-10 (parquet, Keras archive or .npz), "
     "or use the data set 'digits', which needs no download"
 )
+PARTS = ("train", "val", "test")
+"""Endings of a `Dataset`'s fields."""
+
 _SPLIT_SEED = 0  # of what must not change with the run's seed: test subsets, digits' test set
 
 

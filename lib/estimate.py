@@ -3,7 +3,7 @@
 import math
 import time
 
-from lib import models
+from lib import architectures, models, pretrained
 from lib.data import Dataset, Source
 from lib.engine import keras, tf
 from lib.study import COMPANIONS
@@ -69,6 +69,8 @@ def job_seconds(slug: str, values: dict, source: Source, flops: float) -> float:
         source: the data set.
         flops: what `machine_flops` returned.
     """
+    if slug == "inspect_a_model":
+        slug = values["EXPERIMENT"]
     if slug in COMPANIONS:
         macs, graphs = _companion_macs(slug, values, source)
         seconds = GRAPH_SECONDS * graphs + 2 * macs / (flops * SHARES["vgg16"])
@@ -111,13 +113,14 @@ def announce(model: keras.Model, images: Dataset, *, epochs: int, head_epochs: i
 GRAPH_SECONDS = 4.0
 """What TensorFlow takes to make the graphs of one more model and to set it up."""
 
-VGG16_BLOCK_SHARES = (0.126, 0.181, 0.301, 0.301, 0.091)
-"""Of the multiply–adds of VGG16's convolutions, by block."""
 
-
-def _vgg16_macs(size: int) -> float:
-    """Returns the multiply–adds of VGG16's convolutions for one image."""
-    return 15.35e9 * (size / 224) ** 2
+def _vgg16_macs(size: int) -> list[float]:
+    """Returns the multiply–adds of VGG16's five blocks for one image."""
+    totals = [0.0] * 5
+    for name, kernel in pretrained.SHAPES.items():
+        block = int(name.removeprefix("block")[0]) - 1
+        totals[block] += (size // 2**block) ** 2 * math.prod(kernel)
+    return totals
 
 
 def _companion_macs(slug: str, values: dict, source: Source) -> tuple[float, int]:
@@ -127,26 +130,27 @@ def _companion_macs(slug: str, values: dict, source: Source) -> tuple[float, int
     test = min(values.get("TEST_SIZE", 0), len(source.y_test))
     every, epochs = train + val + test, values.get("EPOCHS", 0)
     if slug == "reference_architectures":
-        filters = values["FILTER_EPOCHS"] * train * 4.4e8 * (values["FILTER_SIZE"] / 96) ** 2
+        alexnet = architectures.build("AlexNet", image_size=values["FILTER_SIZE"])
+        filters = values["FILTER_EPOCHS"] * train * models.training_macs(alexnet)
         count = 9 if values["NETWORKS"] == "all" else values["NETWORKS"].count(",") + 1
         return filters + count * values["OPERATIONS"], 3 * count + 4
     if slug == "feature_extraction":
-        return every * _vgg16_macs(values["IMAGE_SIZE"]), 4
+        return every * sum(_vgg16_macs(values["IMAGE_SIZE"])), 4
     if slug == "freezing_depth":
-        images = 2 * every
+        blocks = _vgg16_macs(values["IMAGE_SIZE"])
+        macs = 2 * every * sum(blocks)
         fewer = min(values["UNFROZEN_SIZE"], train)
         for depth in map(int, values["DEPTHS"].split(",")):
-            cost = 1 + 2 * sum(VGG16_BLOCK_SHARES[5 - depth :])
-            images += values["UNFROZEN_EPOCHS"] * (fewer * cost + val) + test
-        return images * _vgg16_macs(values["IMAGE_SIZE"]), 8
+            trained = sum(blocks) + 2 * sum(blocks[5 - depth :])
+            macs += values["UNFROZEN_EPOCHS"] * (fewer * trained + val * sum(blocks))
+            macs += test * sum(blocks)
+        return macs, 8
     if slug == "transfer_strategies":
-        full, last_block = 3, 1 + 2 * VGG16_BLOCK_SHARES[-1]
-        images = epochs * train * (full + 2 * last_block) + 4 * every
-        images += 4 * (min(values["OTHERS_SIZE"], len(source.y_train)) + val + test)
-        return images * _vgg16_macs(values["IMAGE_SIZE"]), 8
+        blocks = _vgg16_macs(values["IMAGE_SIZE"])
+        trained = 3 * sum(blocks) + 2 * (sum(blocks) + 2 * blocks[-1])
+        others = min(values["OTHERS_SIZE"], len(source.y_train)) + val + test
+        return epochs * train * trained + 4 * (every + others) * sum(blocks), 8
     if slug == "why_frozen_fails":
         sizes = [int(size) for size in values["SIZES"].split(",")]
-        return 2 * every * sum(map(_vgg16_macs, sizes)), 2 * len(sizes)
-    if slug == "inspect_a_model":
-        return epochs * train * 3 * 2.0e8 + every * 2.0e8, 3
-    return 0.0, 2
+        return 2 * every * sum(sum(_vgg16_macs(size)) for size in sizes), 2 * len(sizes)
+    return 0.0, 2  # imagenet_prediction

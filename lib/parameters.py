@@ -16,7 +16,8 @@ NOTEBOOKS = ROOT / "notebooks"
 PROFILES = ("smoke", "quick", "budget", "study")
 
 # Where things lie and what they are called, not what is computed.
-LABELS = ("OUT", "PROFILE", "DATASET", "WEIGHTS", "CLASSIFIER_WEIGHTS", "PICTURE", "RECORDS")
+PATHS = ("WEIGHTS", "CLASSIFIER_WEIGHTS", "PICTURE", "RECORDS")
+LABELS = ("OUT", "PROFILE", "DATASET", *PATHS)
 
 READ_BY_RECORD = ("OUT", "PROFILE")  # through `results.write`, not by name
 

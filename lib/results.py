@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lib import BEGAN, ROOT, cache, parameters
+from lib.data import PARTS
 
 SCHEMA = 1
 STAGE = "CIFAR10_LADDER_STAGE"
@@ -212,12 +213,11 @@ def trained_model(out: Path, run: str):
 def _without_paths(values: parameters.Values, *, dataset: str) -> parameters.Values:
     """Returns all parameters but OUT; of a path only the last part."""
     shown = {key: value for key, value in values.items() if key != "OUT"} | {"DATASET": dataset}
-    paths = ("WEIGHTS", "CLASSIFIER_WEIGHTS", "PICTURE", "RECORDS")
-    return shown | {key: Path(values[key]).name for key in paths if key in values}
+    return shown | {key: Path(values[key]).name for key in parameters.PATHS if key in values}
 
 
 def _asked(values: parameters.Values) -> parameters.Values:
-    left_out = {"OUT", "PROFILE", "DATASET", "WEIGHTS", "SEED"}
+    left_out = {*parameters.LABELS, "SEED"} - {"PICTURE"}  # another picture, another result
     return {key: value for key, value in values.items() if key not in left_out}
 
 
@@ -244,7 +244,7 @@ def read(path: Path) -> dict:
             f"{path} has schema {record['schema']} and status {record['status']!r}, expected "
             f"{SCHEMA} and 'complete'; delete it and run again"
         )
-    for part in () if companion else ("train", "val", "test"):
+    for part in () if companion else PARTS:
         metrics = record["metrics"].get(part, {})
         if not (
             0 <= metrics.get("accuracy", -1) <= 1 and math.isfinite(metrics.get("loss", math.nan))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lib import inputs, models
-from lib.data import Dataset
+from lib.data import PARTS, Dataset
 from lib.engine import keras
 
 EPSILON = 1e-7
@@ -322,7 +322,7 @@ def evaluate(model: keras.Model, images: Dataset) -> Evaluation:
     """Measures a model on all three parts. The test part is used here and nowhere else."""
     began = time.perf_counter()
     metrics = {}
-    for part in ("train", "val", "test"):
+    for part in PARTS:
         x, y = getattr(images, f"x_{part}"), getattr(images, f"y_{part}")
         probabilities = predict(model, x)
         metrics[part] = score(probabilities, y)

@@ -10,12 +10,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from lib import models, training
-from lib.data import Dataset
+from lib.data import PARTS, Dataset
 from lib.engine import keras
 
 layers = keras.layers
-
-PARTS = ("train", "val", "test")
 
 Features = dict[str, np.ndarray]
 
