@@ -3,6 +3,7 @@
 import base64
 import io
 import textwrap
+from collections.abc import Sequence
 
 import matplotlib as mpl
 import matplotlib.ticker
@@ -82,14 +83,8 @@ def samples(images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) ->
         labels: int (n,).
         classes: names by label.
     """
-    count = min(len(images), 20)
-    figure, axes = _figure(10, 1.15 * -(-count // 10) + 0.2, nrows=-(-count // 10), ncols=10)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for axis, image, label in zip(axes.flat, images[:count], labels[:count], strict=False):
-        axis.imshow(image, interpolation="nearest")
-        axis.set_title(_short(classes[label]), fontsize=8)
-    return figure
+    titles = [_short(classes[label]) for label in labels[:20]]
+    return pictures(images[:20], titles, columns=10)
 
 
 @styled
@@ -131,7 +126,7 @@ def confusion_matrix(
     figure, (axis,) = _figure(6.2, 5.2)
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     axis.grid(visible=False)
-    names = [_short(name) for name in classes]
+    names = [_plain(_short(name)) for name in classes]
     if len(classes) <= 25:
         axis.set_xticks(range(len(classes)), names, rotation=45, ha="right")
         axis.set_yticks(range(len(classes)), names)
@@ -163,17 +158,12 @@ def confident_errors(
     predicted, certainty = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-certainty[wrong], kind="stable")][:16]
-    figure, axes = _figure(10, 3.6, nrows=2, ncols=8)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for axis, index in zip(axes.flat, worst, strict=False):
-        axis.imshow(images[index], interpolation="nearest")
-        axis.set_title(
-            f"{_short(classes[predicted[index]])} {certainty[index]:.0%}\n"
-            f"is {_short(classes[labels[index]])}",
-            fontsize=8,
-        )
-    return figure
+    titles = [
+        f"{_short(classes[predicted[index]])} {certainty[index]:.0%}\n"
+        f"is {_short(classes[labels[index]])}"
+        for index in worst
+    ]
+    return pictures(images[worst], titles)
 
 
 @styled
@@ -277,18 +267,22 @@ def all_curves(rows, name: str = "accuracy") -> Figure:
 
 @styled
 def pictures(
-    images: list[np.ndarray], titles: list[str], *, columns: int = 8, heats: list | None = None
+    images: Sequence[np.ndarray],
+    titles: list[str],
+    *,
+    columns: int = 8,
+    heats: list | None = None,
 ) -> Figure:
     """Shows images with a caption each, with a heat map over them if one is given.
 
     Args:
-        images: uint8 (h, w, 3) each, of any size.
+        images: uint8 (h, w, 3) each, of any size; may be none.
         titles: one per image.
         columns: at most, per row.
         heats: float (any, any) in [0, 1], one per image; None for none.
     """
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
+    rows = max(-(-len(images) // columns), 1)
+    columns = columns if rows > 1 else max(len(images), 1)
     width = min(1.6, 11 / columns)
     figure, axes = _figure(width * columns, (width + 0.35) * rows, nrows=rows, ncols=columns)
     for axis in axes.flat:
@@ -307,7 +301,7 @@ def pictures(
                 interpolation="bilinear",
                 extent=(0, width, height, 0),
             )
-        axis.set_title(titles[index].replace("$", r"\$"), fontsize=8)
+        axis.set_title(_plain(titles[index]), fontsize=8)
     return figure
 
 
@@ -325,7 +319,7 @@ def predictions(images: list[np.ndarray], named: list[list[tuple[str, float]]]) 
     for (left, right), image, best in zip(axes, images, named, strict=True):
         left.imshow(image, interpolation="nearest")
         left.set_axis_off()
-        names = [name.replace("_", " ").replace("$", r"\$")[:28] for name, _ in best]
+        names = [_plain(name.replace("_", " ")[:28]) for name, _ in best]
         bars = right.barh(range(len(best)), [100 * value for _, value in best], color=BLUE)
         right.bar_label(bars, fmt="%.1f", padding=3, fontsize=8)
         right.set_yticks(range(len(best)), names)
@@ -504,7 +498,7 @@ def scatter(points: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) ->
             color=colors[label % 10],
             marker=markers[(label + label // 10) % 10],
             alpha=0.75,
-            label=_short(name),
+            label=_plain(_short(name)),
         )
     axis.set_xlabel("first dimension (no unit)")
     axis.set_ylabel("second dimension (no unit)")
@@ -518,6 +512,10 @@ def _epoch_axis(axis, history: dict[str, list[float]]) -> None:
 
 
 def _short(name: str) -> str:
-    """Shortens a class name and keeps matplotlib from reading it as a formula."""
-    name = name if len(name) <= 12 else name[:11] + "…"
-    return name.replace("$", r"\$")
+    """Shortens a class name."""
+    return name if len(name) <= 12 else name[:11] + "…"
+
+
+def _plain(text: str) -> str:
+    """Keeps matplotlib from reading a text as a formula."""
+    return text.replace("$", r"\$")

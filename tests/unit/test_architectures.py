@@ -27,12 +27,20 @@ def test_parameters_are_the_published_ones(reference):
     assert count == reference.params
 
 
-def test_issue_names_these_totals():
+def test_totals_of_the_sources():
     totals = {reference.name: reference.params for reference in REFERENCES}
     assert totals["AlexNet"] == 46_787_978
     assert (totals["VGG16"], totals["VGG19"]) == (138_357_544, 143_667_240)
     assert (totals["DenseNet-121"], totals["ResNet-50"]) == (8_062_504, 25_636_712)
     assert list(totals) == list(architectures.FULL) == list(architectures.SMALL)
+
+
+def test_alexnets_dropout_and_logits_are_options():  # D13: the chapter's listing ends in logits
+    model = architectures.build("AlexNet", classes=10, dropout=0.5, activation=None)
+    assert model.count_params() == 46_787_978
+    rates = [x.rate for x in model.layers if isinstance(x, keras.layers.Dropout)]
+    assert rates == [0.5, 0.5]
+    assert model.layers[-1].activation is keras.activations.linear
 
 
 def test_alexnet_at_1000_classes():  # docs/study.md D13

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 
-from lib import backbones, data, models, study, training, transfer
+from lib import backbones, data, inputs, models, study, training, transfer
 from lib.engine import keras
 
 
@@ -123,10 +123,8 @@ def test_features_are_the_backbones_output(images, tiny):
         "val": (20, 3, 3, 4),
         "test": (30, 3, 3, 4),
     }
-    resized = np.stack([data.fit_size(image, 8) for image in images.x_val])
-    first = np.asarray(tiny(resized.astype(np.float32) / 255))
-    assert np.abs(first - stored["val"]).max() < 0.2  # area against bilinear shrinking
-    np.testing.assert_array_equal(stored["val"], training.predict(tiny, images.x_val))
+    expected = tiny(inputs.scale(inputs.resize(images.x_val, 8)))
+    np.testing.assert_allclose(stored["val"], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_head_on_stored_features_learns_as_behind_a_frozen_backbone(images, tiny):
