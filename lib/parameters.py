@@ -167,12 +167,17 @@ def fingerprint(slug: str, values: Values, *, data: str, weights: str | None) ->
     more = COMPANION_MODULES if slug in COMPANIONS else ()
     content = {
         "notebook": [_outline(ast.parse(code)) for code in _story(notebook_path(slug))],
-        "modules": [_module_outline(module) for module in TRAINING_MODULES + more],
+        "modules": training_code() + [_module_outline(module) for module in more],
         "parameters": {name: value for name, value in values.items() if name not in LABELS},
         "data": data,
         "weights": weights,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def training_code() -> list:
+    """Returns the modules on which a training's outcome depends, without comments."""
+    return [_module_outline(module) for module in TRAINING_MODULES]
 
 
 @cache

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import BEGAN, ROOT, cache, parameters
+from lib import BEGAN, ROOT, cache, checkpoint, parameters
 from lib.data import PARTS
 
 SCHEMA = 1
 STAGE = "CIFAR10_LADDER_STAGE"
 """Environment variable: the folder in which `lib.run` collects a run's files before it moves
 them to OUT. It is not a parameter, so that no page shows it."""
+BUNDLES = "bundles.json"
+"""File in that folder: marks of the trainings whose bundles end with the run."""
 
 
 COMMON_FIELDS = {
@@ -182,6 +184,11 @@ def _finish(record: dict, folder: Path) -> Path:
     text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     with cache.atomic_file(path) as part:
         part.write_text(text, encoding="utf-8")
+    bundles = checkpoint.finished()
+    if STAGE in os.environ:  # the record is not yet where it belongs
+        (folder / BUNDLES).write_text(json.dumps(bundles))
+    else:
+        checkpoint.remove(bundles)
     return path
 
 

@@ -6,6 +6,7 @@ record last. What fails or is interrupted leaves nothing but its log.
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from lib import ROOT, export, parameters, results
+from lib import ROOT, checkpoint, export, parameters, results
 from lib.parameters import ParameterError
 
 KERNEL_START_SECONDS = 300
@@ -68,10 +69,13 @@ def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path) -> Path:
 
     def finish(stage: Path) -> None:
         record = _sound_record(stage / "results" / f"{name}.json", slug, values)
+        bundles = json.loads((stage / results.BUNDLES).read_text())
+        (stage / results.BUNDLES).unlink()
         for part in sorted(path for path in stage.rglob("*") if path.is_file()):
             if part != record:
                 _move(part, out / part.relative_to(stage))
         _move(record, out / "results" / record.name)
+        checkpoint.remove(bundles)
 
     _execute(
         parameters.notebook_path(slug),

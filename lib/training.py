@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib import inputs, models
+from lib import checkpoint, inputs, models
 from lib.data import PARTS, Dataset
 from lib.engine import keras
 
@@ -51,10 +51,13 @@ class EarlyStopping(keras.callbacks.Callback):
     ``val_loss`` and ``val_accuracy`` are watched side by side. The first to go ``patience``
     epochs without improvement stops the run and restores *its* best weights; if both do
     in the same epoch, ``val_accuracy`` wins. When all epochs run, nothing is restored.
+    With a patience of 0 nothing is watched.
 
     Attributes:
         best_epoch: epoch, from 1, whose weights the model has at the end.
         stopped_by: ``"val_loss"``, ``"val_accuracy"`` or ``"epochs"``.
+        best: best value so far and its epoch, by monitor.
+        weights: the model's weights after those epochs, by epoch.
     """
 
     MONITORS = (("val_loss", -1.0), ("val_accuracy", 1.0))
@@ -62,26 +65,27 @@ class EarlyStopping(keras.callbacks.Callback):
     def __init__(self, patience: int):
         super().__init__()
         self.patience = patience
-        self.best = dict.fromkeys(("val_loss", "val_accuracy"), -math.inf)
-        self.waited = dict.fromkeys(self.best, 0)
-        self.weights_of_best: dict[str, tuple[int, list[np.ndarray]]] = {}
+        self.best: dict[str, tuple[float, int]] = {}
+        self.weights: dict[int, list[np.ndarray]] = {}
         self.best_epoch = 0
         self.stopped_by = "epochs"
 
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
-        self.best_epoch = epoch + 1
+        self.best_epoch = now = epoch + 1
+        if not self.patience:
+            return
         for monitor, sign in self.MONITORS:
-            if sign * logs[monitor] > self.best[monitor]:
-                self.best[monitor] = sign * logs[monitor]
-                self.waited[monitor] = 0
-                self.weights_of_best[monitor] = (epoch + 1, self.model.get_weights())
-            else:
-                self.waited[monitor] += 1
-        ended = [m for m, _ in self.MONITORS if self.waited[m] >= self.patience]
+            best, _ = self.best.get(monitor, (-sign * math.inf, 0))
+            if sign * logs[monitor] > sign * best:
+                self.best[monitor] = (float(logs[monitor]), now)
+                self.weights[now] = self.weights.get(now) or self.model.get_weights()
+        epochs = {monitor: epoch for monitor, (_, epoch) in self.best.items()}
+        self.weights = {epoch: self.weights[epoch] for epoch in set(epochs.values())}
+        ended = [m for m, _ in self.MONITORS if now - epochs.get(m, 0) >= self.patience]
         if ended:
             self.stopped_by = ended[-1]
-            self.best_epoch, weights = self.weights_of_best[self.stopped_by]
-            self.model.set_weights(weights)
+            self.best_epoch = epochs[self.stopped_by]
+            self.model.set_weights(self.weights[self.best_epoch])
             self.model.stop_training = True
 
 
@@ -94,13 +98,17 @@ class Progress(keras.callbacks.Callback):
         self.began = time.perf_counter()
         self.history: dict[str, list[float]] = {"epoch": []}
 
+    def seconds(self) -> float:
+        """Returns how long the training has taken, parts before an interruption included."""
+        return time.perf_counter() - self.began
+
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
         rate = {"learning_rate": self.model.optimizer.learning_rate}
         self.history["epoch"].append(epoch + 1)
         for name, value in (logs | rate).items():
             self.history.setdefault(name, []).append(float(value))
         if self.lines:
-            seconds = time.perf_counter() - self.began
+            seconds = self.seconds()
             left = seconds / (epoch + 1) * (self.epochs - epoch - 1)
             print(
                 f"epoch {epoch + 1}/{self.epochs}  loss {logs['loss']:.3f}  "
@@ -116,6 +124,123 @@ class Progress(keras.callbacks.Callback):
             )
 
 
+class Checkpoints(keras.callbacks.Callback):
+    """Keeps a training's state in its bundle, so that it goes on after a kill, bit for bit.
+
+    It must be the last callback. What Dropout draws is derived from (seed, epoch, step)
+    here, as Keras' own state of it is not among a model's weights.
+
+    Args:
+        bundle: where the state lies, see `lib.checkpoint`.
+        progress, stopping: the other callbacks, whose state is kept too.
+        seed: of the training.
+        steps_per_epoch: of the training.
+
+    Attributes:
+        epoch: epochs that are done.
+        step: steps that are done of the epoch under way.
+        finished: whether the bundle holds the state after all epochs.
+    """
+
+    def __init__(
+        self,
+        bundle: checkpoint.Bundle,
+        progress: Progress,
+        stopping: EarlyStopping,
+        *,
+        seed: int,
+        steps_per_epoch: int,
+    ):
+        super().__init__()
+        self.bundle, self.progress, self.stopping = bundle, progress, stopping
+        self.seed, self.steps_per_epoch = seed, steps_per_epoch
+        self.epoch = self.step = 0
+        self.finished = False
+        self.saved = time.monotonic()
+        self.arrays: dict[str, list[np.ndarray]] = {}
+
+    def resume(self, model: keras.Model) -> None:
+        """Takes over what the bundle holds; the optimizer's and metrics' share follows later."""
+        found = self.bundle.load()
+        if not found:
+            return
+        facts, self.arrays = found
+        self.epoch, self.step, self.finished = facts["epoch"], facts["step"], facts["finished"]
+        self.progress.history = facts["history"]
+        self.progress.began -= facts["seconds"]
+        self.stopping.best = {name: tuple(best) for name, best in facts["best"].items()}
+        self.stopping.best_epoch, self.stopping.stopped_by = facts["chosen"]
+        self.stopping.weights = {
+            epoch: self.arrays.pop(f"best {epoch}") for _, epoch in self.stopping.best.values()
+        }
+        _assign(model.weights, self.arrays.pop("model"))
+        where = f"epoch {self.epoch + 1}, step {self.step + 1}"
+        print(
+            f"An interrupted training goes on "
+            f"{'with its evaluation' if self.finished else f'at {where}'}; "
+            f"{clock(facts['seconds'])} of it are kept.",
+            flush=True,
+        )
+
+    def resume_optimizer(self, model: keras.Model) -> None:
+        """Puts the optimizer into its saved state, where it is that of this stage."""
+        _assign(model.optimizer.variables, self.arrays.pop("optimizer", []))
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        _assign(self.model.metrics_variables, self.arrays.pop("metrics", []))
+        draws = (v for v in self.model.variables if v.name == "seed_generator_state")
+        for index, state in enumerate(draws):
+            derived = np.random.SeedSequence((self.seed, epoch, index)).generate_state(1)
+            state.assign((int(derived[0]), self.step))
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.step += 1
+        if self.step < self.steps_per_epoch and self._due(checkpoint.STEP_SECONDS):
+            self.save()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self.epoch, self.step = epoch + 1, 0
+        if self._due(checkpoint.EPOCH_SECONDS) and not self.model.stop_training:
+            self.save()
+
+    def finish(self, model: keras.Model) -> None:
+        """Keeps the state after all epochs, where training it again would take long."""
+        self.finished = True
+        if self.progress.seconds() >= checkpoint.seconds_between(checkpoint.EPOCH_SECONDS):
+            self.set_model(model)
+            self.save()
+
+    def _due(self, seconds: float) -> bool:
+        return time.monotonic() - self.saved >= checkpoint.seconds_between(seconds)
+
+    def save(self) -> None:
+        """Writes the bundle."""
+        groups = {
+            "model": self.model.weights,
+            "optimizer": self.model.optimizer.variables,
+            "metrics": self.model.metrics_variables if self.step else [],
+        }
+        arrays = {name: [v.numpy() for v in group] for name, group in groups.items()}
+        arrays |= {f"best {epoch}": values for epoch, values in self.stopping.weights.items()}
+        facts = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "finished": self.finished,
+            "history": self.progress.history,
+            "seconds": self.progress.seconds(),
+            "best": self.stopping.best,
+            "chosen": (self.stopping.best_epoch, self.stopping.stopped_by),
+        }
+        self.bundle.save(facts, arrays)
+        self.saved = time.monotonic()
+
+
+def _assign(variables: list, values: list[np.ndarray]) -> None:
+    """Sets variables, where there are values for them."""
+    for variable, value in zip(variables, values, strict=bool(values)):
+        variable.assign(value)
+
+
 @dataclass
 class Fit:
     """What a training left behind.
@@ -127,7 +252,8 @@ class Fit:
         stopped_by: ``"val_loss"``, ``"val_accuracy"`` or ``"epochs"``.
         images_seen: training images, each counted once per epoch.
         operations: multiply–adds spent on them, forward and backward.
-        seconds: wall time, validation included.
+        seconds: wall time, validation included; of an interrupted training that of all parts
+            that were kept.
     """
 
     history: dict[str, list[float]]
@@ -197,8 +323,11 @@ def fit(
 ) -> Fit:
     """Trains a model on the training part and watches the validation part.
 
+    A training that was killed goes on from its last bundle (`lib.checkpoint`), without being
+    asked, and ends as if it had never been interrupted.
+
     Args:
-        model: the model; compiled here.
+        model: the model, not trained before; compiled here.
         images: the data; its test part is not touched.
         epochs: at most.
         batch_size: images per step.
@@ -212,7 +341,7 @@ def fit(
             `HEAD_LEARNING_RATE` (head first, then all layers: arXiv 2202.10054).
 
     Raises:
-        TrainingError: if the loss is not a number.
+        TrainingError: if the loss is not a number, or the model has been trained before.
         ValueError: if an argument is out of range.
     """
     for name, value, least in (
@@ -223,39 +352,69 @@ def fit(
     ):
         if value < least:
             raise ValueError(f"{name} = {value}: expected at least {least}")
+    if getattr(model, "began_to_learn", False):
+        raise TrainingError(
+            "this model has been trained already, wholly or in part: run the notebook from its "
+            "first cell, so that the training starts from the seed"
+        )
+    settings = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "patience": patience,
+        "seed": seed,
+        "clipnorm": clipnorm,
+        "schedule": schedule,
+        "augmented": augmented,
+        "head_epochs": head_epochs,
+    }
+    content = [v.numpy() for v in model.weights]
+    content += [getattr(images, f"{axis}_{part}") for part in ("train", "val") for axis in "xy"]
+    bundle = checkpoint.Bundle(checkpoint.fingerprint(settings, model.to_json(), content))
     progress = Progress(head_epochs + epochs, lines=in_batch_run())
-    stopping = EarlyStopping(patience or epochs + 1)
-    stages = [(head_epochs, HEAD_LEARNING_RATE, [progress])] if head_epochs else []
-    stages += [(epochs, learning_rate, [progress, stopping])]
+    stopping = EarlyStopping(patience)
+    keeper = Checkpoints(
+        bundle,
+        progress,
+        stopping,
+        seed=seed,
+        steps_per_epoch=math.ceil(len(images.x_train) / batch_size),
+    )
+    keeper.resume(model)
+    model.began_to_learn = True
+    stages = [(0, head_epochs, HEAD_LEARNING_RATE, [progress, keeper])] if head_epochs else []
+    stages += [(head_epochs, head_epochs + epochs, learning_rate, [progress, stopping, keeper])]
     base = [layer for layer in model.layers if layer.name.startswith("block")]
-    began = time.perf_counter()
-    operations = done = 0
-    for stage, (stage_epochs, rate, callbacks) in enumerate(stages, start=1):
+    operations = 0
+    for stage, (first, end, rate, callbacks) in enumerate(stages, start=1):
         if head_epochs:
             for layer in base:
                 layer.trainable = stage == len(stages)
-        ran = _run_stage(
-            model,
-            images,
-            first_epoch=done,
-            epochs=stage_epochs,
-            callbacks=callbacks,
-            batch_size=batch_size,
-            augmented=augmented,
-            seed=seed,
-            learning_rate=rate,
-            clipnorm=clipnorm,
-            schedule=schedule,
-        )
+        if not keeper.finished and keeper.epoch < end:
+            _run_stage(
+                model,
+                images,
+                first=first,
+                end=end,
+                callbacks=callbacks,
+                batch_size=batch_size,
+                augmented=augmented,
+                seed=seed,
+                learning_rate=rate,
+                clipnorm=clipnorm,
+                schedule=schedule,
+            )
+        ran = min(keeper.epoch, end) - first
         operations += ran * len(images.x_train) * models.training_macs(model)
-        done += ran
+    if not keeper.finished:
+        keeper.finish(model)
     return Fit(
         history=progress.history,
         best_epoch=stopping.best_epoch,
         stopped_by=stopping.stopped_by,
-        images_seen=done * len(images.x_train),
+        images_seen=keeper.epoch * len(images.x_train),
         operations=operations,
-        seconds=time.perf_counter() - began,
+        seconds=progress.seconds(),
     )
 
 
@@ -263,40 +422,44 @@ def _run_stage(
     model: keras.Model,
     images: Dataset,
     *,
-    first_epoch: int,
-    epochs: int,
+    first: int,
+    end: int,
     callbacks: list[keras.callbacks.Callback],
     batch_size: int,
     augmented: bool,
     seed: int,
     **rate,
-) -> int:
-    """Compiles (what is trainable may have changed), trains, and returns the epochs run."""
+) -> None:
+    """Compiles (what is trainable may have changed) and trains from epoch ``first`` to ``end``."""
+    keeper = callbacks[-1]
     image_size = model.input_shape[1]
-    steps_per_epoch = math.ceil(len(images.x_train) / batch_size)
-    steps = steps_per_epoch * epochs
+    steps = keeper.steps_per_epoch * (end - first)
     compile(model, warmup_steps=steps // 10, steps=steps, **rate)
-    history = model.fit(
-        inputs.training_batches(
-            images.x_train,
-            images.y_train,
-            batch_size=batch_size,
-            image_size=image_size,
-            augmented=augmented,
-            seed=seed,
-            first_step=first_epoch * steps_per_epoch,
-        ),
-        initial_epoch=first_epoch,
-        epochs=first_epoch + epochs,
-        steps_per_epoch=steps_per_epoch,
-        validation_data=inputs.evaluation_batches(
-            images.x_val, images.y_val, image_size=image_size
-        ),
-        callbacks=callbacks,
-        shuffle=False,  # the stream is
-        verbose=0 if in_batch_run() else "auto",
-    )
-    return len(history.epoch)
+    if keeper.epoch > first or keeper.step:
+        keeper.resume_optimizer(model)
+    while keeper.epoch < end and not model.stop_training:
+        # An epoch that was interrupted is ended first, with the steps that it still has.
+        until = keeper.epoch + 1 if keeper.step else end
+        model.fit(
+            inputs.training_batches(
+                images.x_train,
+                images.y_train,
+                batch_size=batch_size,
+                image_size=image_size,
+                augmented=augmented,
+                seed=seed,
+                first_step=keeper.epoch * keeper.steps_per_epoch + keeper.step,
+            ),
+            initial_epoch=keeper.epoch,
+            epochs=until,
+            steps_per_epoch=keeper.steps_per_epoch - keeper.step,
+            validation_data=inputs.evaluation_batches(
+                images.x_val, images.y_val, image_size=image_size
+            ),
+            callbacks=callbacks,
+            shuffle=False,  # the stream is
+            verbose=0 if in_batch_run() else "auto",
+        )
 
 
 @dataclass
