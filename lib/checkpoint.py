@@ -26,7 +26,7 @@ EVERY = "CIFAR10_LADDER_CHECKPOINT_SECONDS"
 KEPT_DAYS = 30
 """A bundle that nobody has continued for so long is removed."""
 
-_open: list["Bundle"] = []
+_finished: list[str] = []
 
 
 def seconds_between(default: float) -> float:
@@ -65,7 +65,6 @@ class Bundle:
     def __init__(self, mark: str):
         self.mark = mark
         self.warned = False
-        _open.append(self)
 
     @property
     def path(self) -> Path:
@@ -78,7 +77,7 @@ class Bundle:
             _clean(self.path)
             if not self.path.is_file():
                 return None
-            with np.load(self.path, allow_pickle=False) as content:
+            with np.lib.npyio.NpzFile(self.path, allow_pickle=False) as content:
                 facts = json.loads(content["facts"].tobytes())
                 if facts["mark"] != self.mark:
                     raise ValueError("it is of another training")
@@ -115,11 +114,15 @@ class Bundle:
                 )
             self.warned = True
 
+    def end(self) -> None:
+        """Says that the training is over: its bundle is needed until the record is there."""
+        _finished.append(self.mark)
+
 
 def finished() -> list[str]:
-    """Returns the marks of this process's trainings and forgets them: their record is there."""
-    marks = [bundle.mark for bundle in _open]
-    _open.clear()
+    """Returns the marks of the trainings that this process has ended, and forgets them."""
+    marks = _finished.copy()
+    _finished.clear()
     return marks
 
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib import ROOT, data, parameters, pretrained, results
+from lib import ROOT, data, parameters, pretrained, results, run
 from lib.parameters import PROFILES, ParameterError
 from lib.study import COMPANIONS, SLUGS, experiment
 
@@ -177,18 +177,23 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
     command += ["--rerun-incomplete", "--rerun-triggers", "mtime", "--quiet", "all"]
     command += ["--config", f"dataset={dataset}", "--force", "--"]
     command += [f"results/{job.name}.json" for job in jobs]
+    environment = os.environ | {run.PARENT: str(os.getpid())}  # a run does not outlive us
     log = out / "logs" / "snakemake.log"
     log.parent.mkdir(exist_ok=True)
     # A session of its own: Ctrl-C reaches the jobs once, through us, and they end cleanly.
     with (
         log.open("w") as file,
-        subprocess.Popen(command, stderr=file, start_new_session=True) as process,
+        subprocess.Popen(command, env=environment, stderr=file, start_new_session=True) as process,
     ):
         try:
             process.wait()
         except KeyboardInterrupt:
             os.killpg(process.pid, signal.SIGINT)
-            process.wait()
+            try:
+                process.wait()
+            except KeyboardInterrupt:  # a second Ctrl-C: no more waiting
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
             raise
 
 
@@ -202,8 +207,6 @@ def why_failed(job: Job, out: Path) -> str:
 
 def write_report(out: Path, *, profile: str, source: data.Source) -> bool:
     """Writes the report if its records or its code are new; returns whether it is in place."""
-    from lib import run
-
     page = out / "index.html"
     mark = run.report_digest(out, profile=profile, data=source.sha256)
     if page.is_file() and mark in page.read_text(encoding="utf-8")[:4000]:

@@ -11,14 +11,23 @@ import os
 import signal
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 from lib import ROOT, checkpoint, export, parameters, results
 from lib.parameters import ParameterError
 
 KERNEL_START_SECONDS = 300
 CELL_SECONDS = 14 * 24 * 3600
+IDLE = "CIFAR10_LADDER_IDLE_SECONDS"
+"""Environment variable: how long a kernel may do no work before it counts as hung."""
+IDLE_SECONDS = 900.0
+PARENT = "CIFAR10_LADDER_PARENT"
+"""Environment variable: process of the main job, without which a run is not to go on."""
 
 
 class RunError(RuntimeError):
@@ -42,6 +51,58 @@ class _Lines:
 
     def flush(self) -> None:
         self.log.flush()
+
+
+class _Watch(threading.Thread):
+    """Ends what papermill would wait for: a hung kernel, a run whose main job was killed.
+
+    A kernel hangs if it uses less than a second of processor time for `IDLE_SECONDS`. A main
+    job that is gone takes its process group with it: Snakemake and this run.
+
+    Attributes:
+        reason: why a kernel was killed, or None.
+    """
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.idle_seconds = float(os.environ.get(IDLE, IDLE_SECONDS))
+        self.parent = int(os.environ.get(PARENT, 0))
+        self.over = threading.Event()
+        self.reason: str | None = None
+
+    def run(self) -> None:
+        worked, since = 0.0, time.monotonic()
+        while not self.over.wait(1):
+            if self.parent and not _alive(self.parent):
+                print("Stopped: the run_all.sh that this run belongs to is gone.", flush=True)
+                os.killpg(0, signal.SIGTERM)
+                return
+            kernels = psutil.Process().children(recursive=True)
+            now = sum(map(_processor_seconds, kernels))
+            if abs(now - worked) >= 1:
+                worked, since = now, time.monotonic()
+            elif time.monotonic() - since > self.idle_seconds:
+                self.reason = (
+                    f"the notebook's kernel hung: it did no work for {self.idle_seconds:.0f} s "
+                    "and was killed; run it again"
+                )
+                for kernel in kernels:
+                    kernel.kill()
+                return
+
+
+def _alive(number: int) -> bool:
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _processor_seconds(process: psutil.Process) -> float:
+    try:
+        return sum(process.cpu_times()[:2])
+    except psutil.Error:  # it has just ended
+        return 0.0
 
 
 def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path) -> Path:
@@ -157,6 +218,8 @@ def _execute(
         os.environ[results.STAGE] = folder
         with (out / "logs" / f"{name}.log").open("w", encoding="utf-8") as log:
             lines = _Lines(prefix=f"{name.split('-')[0]:<24}", log=log)
+            watch = _Watch()
+            watch.start()
             try:
                 papermill.execute_notebook(
                     notebook,
@@ -175,11 +238,13 @@ def _execute(
                 export.page(content, executed.with_suffix(".html"), **page)
                 finish(stage)
             except Exception as error:
-                reason = _reason(error)
+                reason = watch.reason or _reason(error)
                 log.write(f"{error}\nFAILED: {reason}\n")
                 if executed.is_file():  # with the error in it, for who wants to see
                     _move(executed, out / "logs" / f"{name}.ipynb")
                 raise RunError(f"{name}: {reason}") from error
+            finally:
+                watch.over.set()
 
 
 def _without_papermill(notebook):

@@ -171,7 +171,8 @@ class Checkpoints(keras.callbacks.Callback):
         self.stopping.best = {name: tuple(best) for name, best in facts["best"].items()}
         self.stopping.best_epoch, self.stopping.stopped_by = facts["chosen"]
         self.stopping.weights = {
-            epoch: self.arrays.pop(f"best {epoch}") for _, epoch in self.stopping.best.values()
+            epoch: self.arrays.pop(f"best {epoch}")
+            for epoch in {epoch for _, epoch in self.stopping.best.values()}
         }
         _assign(model.weights, self.arrays.pop("model"))
         where = f"epoch {self.epoch + 1}, step {self.step + 1}"
@@ -408,6 +409,7 @@ def fit(
         operations += ran * len(images.x_train) * models.training_macs(model)
     if not keeper.finished:
         keeper.finish(model)
+    bundle.end()
     return Fit(
         history=progress.history,
         best_epoch=stopping.best_epoch,

@@ -10,6 +10,22 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser):
+    parser.addoption("--battery", action="store_true", help="run the fault battery as a whole")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "battery: takes long; runs only with --battery")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--battery"):
+        skip = pytest.mark.skip(reason="runs with --battery")
+        for item in items:
+            if "battery" in item.keywords:
+                item.add_marker(skip)
+
+
 @pytest.fixture(scope="session")
 def ladder_environment(tmp_path_factory) -> dict[str, str]:
     """Environment of a command line run, with digits as the only data."""

@@ -1,35 +1,49 @@
-"""A short training in a process of its own, to be killed: ``python trainer.py RECORD [SLUG]``.
+"""A short training in a process of its own, to be killed: ``python trainer.py RECORD [RATE]``.
 
 It has all that a resumed training must get right: Dropout, BatchNormalization, augmentation, a
 head trained first, early stopping with two monitors, a learning rate that falls.
 """
 
+import hashlib
 import json
 import sys
 from pathlib import Path
 
-import numpy as np
+from lib import cache, checkpoint, data, training
+from lib.engine import keras
 
-from lib import cache, checkpoint, data, models, training
+layers = keras.layers
 
 
-def main(target: Path, slug: str = "04_batch_norm", seed: int = 0) -> None:
-    training.start(seed)
-    images = data.load("digits", seed=seed, train_size=320, val_size=60, test_size=60)
-    model = models.build(slug)
+def network() -> keras.Model:
+    """A network small enough to be made in a second; its first block is a base as VGG16's."""
+    inputs = keras.Input((32, 32, 3))
+    x = layers.Conv2D(8, 3, strides=2, activation="relu", name="block1_conv1")(inputs)
+    x = layers.BatchNormalization(name="block1_norm", momentum=0.8)(x)
+    x = layers.Dropout(0.2)(layers.MaxPooling2D()(x))
+    x = layers.Dropout(0.2)(layers.Dense(32, activation="relu")(layers.Flatten()(x)))
+    return keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
+
+
+def main(target: Path, learning_rate: float = 1e-2) -> None:
+    """Trains, evaluates and writes what came out, exactly."""
+    training.start(0)
+    images = data.load("digits", train_size=320, val_size=60, test_size=60)
+    model = network()
     print("ready", flush=True)
     fit = training.fit(
         model,
         images,
-        epochs=6,
-        batch_size=64,
-        learning_rate=2e-3,
+        epochs=12,
+        batch_size=32,
+        learning_rate=learning_rate,
         schedule="linear",
-        patience=3,
-        seed=seed,
+        patience=2,
+        seed=0,
         augmented=True,
         head_epochs=1,
     )
+    print("trained", flush=True)
     evaluation = training.evaluate(model, images)
     record = {
         "history": fit.history,
@@ -38,8 +52,8 @@ def main(target: Path, slug: str = "04_batch_norm", seed: int = 0) -> None:
         "images_seen": fit.images_seen,
         "operations": fit.operations,
         "metrics": evaluation.metrics,
-        "probabilities": evaluation.probabilities.astype(np.float64).tolist(),
-        "weights": [float(np.abs(w).astype(np.float64).sum()) for w in model.get_weights()],
+        "probabilities": hashlib.sha256(evaluation.probabilities.tobytes()).hexdigest(),
+        "weights": [hashlib.sha256(w.tobytes()).hexdigest() for w in model.get_weights()],
     }
     with cache.atomic_file(target) as part:
         part.write_text(json.dumps(record))
@@ -47,4 +61,4 @@ def main(target: Path, slug: str = "04_batch_norm", seed: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:3])
+    main(Path(sys.argv[1]), *map(float, sys.argv[2:3]))

@@ -137,7 +137,9 @@ def test_parameter_that_the_notebook_does_not_have(toy):
         parameters.check("toy", {"RATE": 1})
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.battery)]
+)
 def test_interrupted_run_leaves_nothing_half_written(ladder_environment, tmp_path, how):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "lib.ladder", "--profile", "study", "--dataset", "digits"]

@@ -102,7 +102,7 @@ def test_second_run_does_nothing_also_on_a_copy(climbed, ladder, tmp_path):
         assert process.returncode == 0, process.stderr
         assert "11 of 11 up to date" in process.stdout
         assert "epoch" not in process.stdout
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 40  # beside other tests; about 10 s alone
         assert snapshot(folder) == before
 
 
@@ -340,13 +340,16 @@ def test_cat_or_dog_on_real_images(ladder, tmp_path):
 
 
 @pytest.mark.skipif(not REAL_DATA, reason="CIFAR10_DIR is not set")
-def test_all_eleven_on_real_images(ladder, tmp_path):
+def test_rungs_on_real_images(ladder, tmp_path):
+    """One of each kind: small, augmented, frozen, enlarged; the digits go through all eleven."""
     process = ladder(
-        *("--profile", "smoke", "--dataset", "cifar10", "--out", tmp_path), CIFAR10_DIR=REAL_DATA
+        *("--profile", "smoke", "--dataset", "cifar10", "--only", "00,05,07,10"),
+        *("--out", tmp_path),
+        CIFAR10_DIR=REAL_DATA,
     )
     assert process.returncode == 0, process.stdout + process.stderr
     records = results.read_all(tmp_path)
-    assert [record["experiment"] for record in records] == list(SLUGS)
+    assert [record["experiment"][:2] for record in records] == ["00", "05", "07", "10"]
     assert {record["dataset"]["name"] for record in records} == {"cifar10"}
     assert len({record["dataset"]["sha256"] for record in records}) == 1
     page = (tmp_path / "index.html").read_text(encoding="utf-8")

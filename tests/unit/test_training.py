@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from lib import data, models, training
+from lib import data, inputs, models, training
 from lib.engine import keras
 
 
@@ -103,6 +103,39 @@ def test_same_seed_same_bits():
     (_, fit, evaluation), (_, fit_again, again) = train(augmented=True), train(augmented=True)
     assert np.array_equal(evaluation.probabilities, again.probabilities)
     assert fit.history == fit_again.history
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_threads_that_make_batches_change_nothing(threads, monkeypatch):
+    _, fit, evaluation = train(augmented=True, epochs=1)
+    monkeypatch.setattr(inputs, "THREADS", threads)
+    _, fit_again, again = train(augmented=True, epochs=1)
+    assert np.array_equal(evaluation.probabilities, again.probabilities)
+    assert fit.history == fit_again.history
+
+
+def test_dropout_derives_from_the_seed_and_not_from_what_was_drawn_before():
+    def dropped(seed, drawn_before):
+        training.start(0)
+        for _ in range(drawn_before):
+            keras.layers.Dropout(0.5)(np.ones((1, 4), "f4"), training=True)
+        model = models.build("02_dropout")
+        model.set_weights([np.full(w.shape, 0.01, "f4") for w in model.get_weights()])
+        return training.fit(model, digits(), **(SETTINGS | {"epochs": 1, "seed": seed})).history
+
+    assert dropped(0, 0) == dropped(0, 3) != dropped(1, 0)
+
+
+def test_a_model_is_trained_once():
+    model, *_ = train("00_base_cnn", epochs=1)
+    with pytest.raises(training.TrainingError, match="has been trained already"):
+        training.fit(model, digits(), **SETTINGS)
+
+
+def test_without_patience_nothing_is_watched():
+    stopping, ran, restored = replay([1.0, 1.1, 1.2], [0.5, 0.4, 0.3], 0)
+    assert (stopping.stopped_by, ran, restored, stopping.best_epoch) == ("epochs", 3, 3, 3)
+    assert stopping.weights == {}
 
 
 def test_what_a_fit_leaves_behind():

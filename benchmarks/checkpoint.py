@@ -1,0 +1,112 @@
+"""What bundles cost: each rung at ``budget`` size, with and without them by turns in one run.
+
+The thread that trains writes the bundle and waits for the disk, so the time it takes is its whole
+cost. It is due once a minute, or at the end of each epoch that is longer, and every ten minutes
+inside an epoch (`lib.checkpoint`).
+"""
+
+import math
+import statistics
+import tempfile
+import time
+from unittest import mock
+
+import numpy as np
+
+from lib import checkpoint, data, models, parameters, training
+from lib.study import SLUGS
+
+BUNDLES = 5
+IMAGES = 40_000
+
+
+class _ByTurns(training.Checkpoints):
+    """Writes a bundle after every second epoch and takes the times."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.steps, self.writes, self.megabytes = [], [], 0.0
+        _ByTurns.last = self
+
+    def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
+        self.times = [time.perf_counter()]
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, logs)
+        self.times.append(time.perf_counter())
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch:  # the first makes the graph
+            self.steps += np.diff(self.times).tolist()
+        super().on_epoch_end(epoch, logs)
+
+    def _due(self, seconds):
+        return self.step == 0 and self.epoch % 2 == 0
+
+    def save(self):
+        began = time.perf_counter()
+        super().save()
+        self.writes.append(time.perf_counter() - began)
+        self.megabytes = self.bundle.path.stat().st_size / 1e6
+
+
+def _train(slug: str) -> tuple[_ByTurns, int]:
+    """Trains a rung for some steps on noise; returns what was timed, and the batch size."""
+    values = parameters.of_profile("budget", slug)
+    batch_size = values["BATCH_SIZE"]
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (2 * batch_size, 32, 32, 3), dtype=np.uint8)
+    y = np.arange(len(x)) % 10
+    few = {"x_val": x[:50], "y_val": y[:50], "x_test": x[:50], "y_test": y[:50]}
+    images = data.Dataset("noise", "noise", "", data.CIFAR10_CLASSES, x_train=x, y_train=y, **few)
+    training.start(0)
+    model = models.build(slug, image_size=values.get("IMAGE_SIZE", 32), imagenet=False)
+    epochs = 2 * BUNDLES + 1
+    with mock.patch.object(training, "Checkpoints", _ByTurns):
+        training.fit(
+            model,
+            images,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=1e-4,
+            patience=epochs,  # watched, so that bundles hold best weights too
+            seed=0,
+            augmented=values.get("AUGMENT", False),
+        )
+    return _ByTurns.last, batch_size
+
+
+def measure() -> list[dict]:
+    """Returns per rung the share of training time that bundles take, and what a bundle weighs."""
+    rows = []
+    with (
+        tempfile.TemporaryDirectory(dir=checkpoint.cache.folder()) as folder,
+        mock.patch.dict("os.environ", CIFAR10_LADDER_CACHE=folder),
+    ):
+        for slug in SLUGS:
+            timed, batch_size = _train(slug)
+            epoch = statistics.median(timed.steps) * math.ceil(IMAGES / batch_size)
+            write = statistics.median(timed.writes)
+            bundles_per_epoch = 1 + epoch // checkpoint.STEP_SECONDS
+            every = max(checkpoint.EPOCH_SECONDS, epoch / bundles_per_epoch)
+            spread = f"{min(timed.writes):.2f} to {max(timed.writes):.2f}"
+            rows += [
+                {
+                    "case": f"{slug}: bundles, of training time",
+                    "figure": 100 * write / every,
+                    "unit": f"% ({write:.2f} s ({spread}) in {every:.0f} s)",
+                    "target": 3,
+                    "better": "lower",
+                    "required": True,
+                },
+                {
+                    "case": f"{slug}: size of a bundle",
+                    "figure": timed.megabytes,
+                    "unit": "MB",
+                    "target": None,
+                    "better": "lower",
+                    "required": False,
+                },
+            ]
+    return rows

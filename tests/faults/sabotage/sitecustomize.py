@@ -1,0 +1,38 @@
+"""Python imports this at its start where this folder is on PYTHONPATH: faults from within.
+
+``SABOTAGE`` holds ``who:what:number`` and strikes processes whose command line has ``who`` in it:
+
+- ``fsync:3``: kill −9 in the middle of the third file that is written
+- ``replace:3``: kill −9 just before the third file is put in its place
+- ``disk:9``: no file may grow beyond 9 kB, as on a full disk
+- ``clock:3600``: the clock goes back an hour each time somebody reads it
+"""
+
+import os
+import resource
+import signal
+import sys
+import time
+
+_who, _what, _number = os.environ.get("SABOTAGE", "nobody::0").split(":")
+
+
+def _killing(function, number):
+    calls = iter(range(1, number + 1))
+
+    def killing(*arguments, **options):
+        if next(calls, 0) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+
+    return killing
+
+
+if _who in " ".join(sys.orig_argv):
+    if _what in ("fsync", "replace"):
+        setattr(os, _what, _killing(getattr(os, _what), int(_number)))
+    elif _what == "disk":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(_number) * 1000,) * 2)
+    elif _what == "clock":
+        _time, _readings = time.time, iter(range(10**9))
+        time.time = lambda: _time() - int(_number) * next(_readings)

@@ -1,0 +1,342 @@
+"""Faults that strike ``./run_all.sh``. After each the next run completes by itself."""
+
+import ctypes
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from lib import ROOT, checkpoint, results, run
+
+SABOTAGE = Path(__file__).parent / "sabotage"
+SHORT = ("--profile", "smoke", "--only", "00")  # seconds of training
+LONG = ("--profile", "quick", "--only", "02")  # half a minute
+CAN_MOUNT = (
+    subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0
+)
+
+
+class Climb:
+    """Runs ``./run_all.sh`` in a folder of its own, with a bundle each second."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]):
+        self.folder, self.out = folder, folder / "out"
+        self.environment = environment | {checkpoint.EVERY: "1"}
+        # The data and weights may be shared; what trainings leave may not.
+        cache = folder / "cache"
+        cache.mkdir()
+        for shared in ("data", "weights"):
+            place = Path(environment["CIFAR10_LADDER_CACHE"], shared)
+            place.mkdir(exist_ok=True)
+            (cache / shared).symlink_to(place)
+        self.environment["CIFAR10_LADDER_CACHE"] = str(cache)
+
+    def start(self, arguments=SHORT, sabotage="", before=(), **options) -> subprocess.Popen:
+        environment = self.environment | options.pop("extra", {})
+        if sabotage:
+            environment |= {"PYTHONPATH": str(SABOTAGE), "SABOTAGE": sabotage}
+        if "CIFAR10_DIR" not in environment:
+            arguments = (*arguments, "--dataset", "digits")
+        return subprocess.Popen(
+            [*before, str(ROOT / "run_all.sh"), *arguments, "--out", str(self.out)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **options,
+        )
+
+    def end(self, arguments=SHORT, *, code: int = 0, **options) -> str:
+        """Runs to the end and returns what was said."""
+        with self.start(arguments, **options) as process:
+            said, _ = process.communicate(timeout=300)
+        assert process.returncode == code, said
+        return said
+
+    def until(self, process: subprocess.Popen, pattern: str) -> None:
+        for line in process.stdout:
+            if re.search(pattern, line):
+                return
+        raise AssertionError(f"ended without {pattern!r}")
+
+    def kernel(self) -> psutil.Process:
+        """The notebook's process."""
+        return next(p for p in self.processes() if "ipykernel_launcher" in " ".join(p.cmdline()))
+
+    def processes(self) -> list[psutil.Process]:
+        """All processes of runs in this folder, orphans too."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                cache = process.environ().get("CIFAR10_LADDER_CACHE")
+                if cache == self.environment["CIFAR10_LADDER_CACHE"]:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def all_gone(self, seconds: float = 15) -> bool:
+        """Whether within some seconds no process is left."""
+        ends = time.monotonic() + seconds
+        while self.processes() and time.monotonic() < ends:
+            time.sleep(0.2)
+        return not self.processes()
+
+    def record(self) -> dict:
+        """The only record, without what never repeats."""
+        (record,) = results.read_all(self.out)
+        return {k: v for k, v in record.items() if k not in ("timing", "memory", "environment")}
+
+    def assert_figures_are_those_of(self, unbroken: dict) -> None:
+        assert self.record() == unbroken
+        accuracy = f"{unbroken['metrics']['test']['accuracy']:.2%}"
+        assert accuracy in (self.out / "index.html").read_text(encoding="utf-8")
+        assert list((self.out / ".running").iterdir()) == []
+        bundles = Path(self.environment["CIFAR10_LADDER_CACHE"], "checkpoints")
+        assert not bundles.exists() or list(bundles.iterdir()) == []
+
+
+@pytest.fixture
+def climb(ladder_environment, tmp_path) -> Climb:
+    climb = Climb(tmp_path, ladder_environment)
+    yield climb
+    for process in climb.processes():
+        process.kill()
+
+
+def _unbroken(arguments, environment, folder) -> dict:
+    climb = Climb(folder, environment)
+    climb.end(arguments)
+    return climb.record()
+
+
+@pytest.fixture(scope="module")
+def short(ladder_environment, tmp_path_factory) -> dict:
+    """The record of a short run that nothing strikes."""
+    return _unbroken(SHORT, ladder_environment, tmp_path_factory.mktemp("short"))
+
+
+@pytest.fixture(scope="module")
+def long(ladder_environment, tmp_path_factory) -> dict:
+    """The record of a longer run that nothing strikes."""
+    return _unbroken(LONG, ladder_environment, tmp_path_factory.mktemp("long"))
+
+
+def failure(printed: str) -> str:
+    """The line that says what failed."""
+    return next(line for line in printed.splitlines() if line.startswith("FAILED"))
+
+
+@pytest.mark.battery
+def test_five_kills_of_everything(climb, long, said):
+    """Kill −9 of all processes at random moments, 5 times through run_all.sh"""
+    draw, resumed = random.Random(0), 0
+    for _ in range(5):
+        with climb.start(LONG) as process:
+            time.sleep(draw.uniform(10, 25))
+            for victim in climb.processes():
+                victim.kill()
+            resumed += "goes on at epoch" in process.stdout.read()
+    resumed += "goes on at epoch" in climb.end(LONG)
+    assert resumed >= 1
+    climb.assert_figures_are_those_of(long)
+    said(f"the record equals the unbroken one; went on in mid-training {resumed} times")
+
+
+def test_kernel_that_outlives_its_parents(climb, long, said):
+    """A kernel whose parents are killed while a new run begins"""
+    with climb.start(LONG) as process:
+        climb.until(process, "epoch 3/")
+        kernel = climb.kernel()
+        for victim in climb.processes():
+            if victim != kernel:
+                victim.kill()
+        printed = climb.end(LONG)  # the kernel is there for a second more
+    assert "goes on at epoch" in printed
+    assert climb.all_gone()
+    climb.assert_figures_are_those_of(long)
+    said(next(line for line in printed.splitlines() if "goes on" in line))
+
+
+@pytest.mark.battery
+def test_killed_main_job_takes_its_runs_with_it(climb, long, said):
+    """Kill −9 of run_all.sh alone while a new one begins"""
+    with climb.start(LONG) as process:
+        climb.until(process, "epoch 3/")
+        process.kill()
+        printed = climb.end(LONG)
+        orphan = process.stdout.read()
+    assert "the run_all.sh that this run belongs to is gone" in orphan
+    assert "goes on at epoch" in printed
+    assert climb.all_gone()
+    climb.assert_figures_are_those_of(long)
+    said(next(line for line in orphan.splitlines() if "is gone" in line))
+
+
+def test_ctrl_c_twice(climb, long, said):
+    """Ctrl-C twice"""
+    with climb.start(LONG) as process:
+        climb.until(process, "epoch 3/")
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        printed = process.communicate(timeout=20)[0]
+    assert process.returncode == 1
+    assert "the same command goes on from here" in printed
+    assert "Traceback" not in printed
+    assert climb.all_gone()
+    assert results.read_all(climb.out) == []
+    assert "goes on at epoch" in climb.end(LONG)
+    climb.assert_figures_are_those_of(long)
+    said(printed.splitlines()[-1])
+
+
+@pytest.mark.battery
+def test_kernel_that_dies(climb, long, said):
+    """A kernel that dies in mid-training, as by lack of memory"""
+    with climb.start(LONG) as process:
+        climb.until(process, "epoch 3/")
+        climb.kernel().kill()
+        printed = process.communicate(timeout=60)[0]
+    assert process.returncode == 1
+    assert "kernel died" in failure(printed)
+    assert "goes on at epoch" in climb.end(LONG)
+    climb.assert_figures_are_those_of(long)
+    said(failure(printed))
+
+
+@pytest.mark.battery
+def test_kernel_that_hangs(climb, long, said):
+    """A kernel that hangs"""
+    with climb.start(LONG, extra={run.IDLE: "6"}) as process:
+        climb.until(process, "epoch 3/")
+        climb.kernel().suspend()
+        printed = process.communicate(timeout=60)[0]
+    assert process.returncode == 1
+    assert "kernel hung: it did no work for 6 s and was killed" in failure(printed)
+    assert climb.all_gone()
+    assert "goes on at epoch" in climb.end(LONG)
+    climb.assert_figures_are_those_of(long)
+    said(failure(printed))
+
+
+@pytest.mark.parametrize(
+    ("who", "what"),
+    [
+        ("ipykernel", "fsync:3"),  # the model and the predictions are written
+        pytest.param("lib.run", "fsync:1", marks=pytest.mark.battery),  # in the page
+        ("lib.run", "replace:6"),  # all is moved but the record
+    ],
+)
+def test_kill_while_the_record_is_written(climb, short, said, who, what):
+    """Kill −9 while record or page are written"""
+    printed = climb.end(sabotage=f"{who}:{what}", code=1)
+    assert results.read_all(climb.out) == []
+    page = climb.out / "index.html"
+    assert not page.exists()
+    climb.end()
+    climb.assert_figures_are_those_of(short)
+    said(failure(printed))
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="no file system may be mounted here")
+def test_full_disk(climb, short, said):
+    """A full disk under the report's folder"""
+    climb.out.mkdir()
+    mount = f"mount -t tmpfs -o size=%s none {climb.out}"
+    inside = f'{mount % "1m"}; "$0" "$@"; {mount % "90m"} -o remount; "$0" "$@" || exit; '
+    keep = f"cp -r {climb.out} {climb.folder}/kept"
+    printed = climb.end(before=("unshare", "-rm", "sh", "-c", inside + keep))
+    assert "No space left on device" in failure(printed)
+    assert "Traceback" not in printed
+    shutil.move(climb.folder / "kept", climb.out / "kept")
+    climb.out = climb.out / "kept"
+    climb.assert_figures_are_those_of(short)
+    said(failure(printed))
+
+
+def _without_override() -> None:
+    """Takes from root what lets it write where it may not."""
+    ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
+
+
+def test_read_only_output(climb, short, said):
+    """A report's folder that may not be written"""
+    climb.end()
+    climb.out.chmod(0o555)
+    printed = climb.end(
+        ("--profile", "smoke", "--only", "01"), code=1, preexec_fn=_without_override
+    )
+    assert re.fullmatch(r"--out .* cannot be written \(.+\); choose another folder\n", printed)
+    climb.out.chmod(0o755)
+    assert "1 of 1 up to date" in climb.end()
+    climb.assert_figures_are_those_of(short)
+    said(printed.replace(str(climb.out), "DIR"))
+
+
+def test_two_at_once(climb, long, said):
+    """Two run_all.sh at once in the same folder"""
+    with climb.start(LONG) as process:
+        climb.until(process, "epoch 1/")
+        printed = climb.end(LONG, code=1)
+        first = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, first
+    assert re.fullmatch(r"another run is at work in .*\n", printed)
+    climb.assert_figures_are_those_of(long)
+    said(printed.replace(str(climb.out), "DIR"))
+
+
+def test_stale_lock_of_snakemake(climb, short, said):
+    """A lock and a mark of unfinished work that a killed Snakemake left"""
+    for folder in ("locks", "incomplete"):
+        (climb.out / ".snakemake" / folder).mkdir(parents=True)
+    record = "results/00_base_cnn-smoke-seed0.json"
+    for kind in ("input", "output"):
+        (climb.out / ".snakemake" / "locks" / f"0.{kind}.lock").write_text(record + "\n")
+    (climb.out / ".snakemake" / "incomplete" / "cmVzdWx0cw==").touch()
+    climb.end()
+    climb.assert_figures_are_those_of(short)
+    said("the run completes")
+
+
+def test_clock_that_goes_backwards(climb, short, said):
+    """A clock that goes back an hour each time it is read, in every process"""
+    climb.end(sabotage=":clock:3600")
+    climb.assert_figures_are_those_of(short)
+    for path in climb.out.rglob("*"):  # as if it had all been made in a year
+        os.utime(path, (time.time() + 3e7,) * 2)
+    assert "1 of 1 up to date" in climb.end()
+    said("the run completes, and the next has nothing to do")
+
+
+def test_data_replaced_between_two_runs(climb, said):
+    """A data file replaced by another of the same name, size and date"""
+    data = climb.folder / "mine"
+    data.mkdir()
+    path = data / "images.npz"
+    climb.environment["CIFAR10_DIR"] = str(data)
+    digests, accuracies = [], []
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        y = np.tile(np.arange(10), 30)
+        x = (rng.integers(0, 40, (300, 32, 32, 3)) + 20 * y[:, None, None, None]).astype(np.uint8)
+        np.savez(path, x_train=x, y_train=y, x_test=x[:100], y_test=y[:100])
+        os.utime(path, (1e9, 1e9))
+        printed = climb.end((*SHORT, "--dataset", "cifar10"))
+        assert "0 of 1 up to date" in printed
+        digests.append(climb.record()["dataset"]["sha256"])
+        accuracies.append(f"{climb.record()['metrics']['test']['loss']:.3f}")
+        page = (climb.out / "index.html").read_text(encoding="utf-8")
+        assert accuracies[-1] in page
+    assert digests[0] != digests[1]
+    assert accuracies[0] != accuracies[1]
+    assert accuracies[0] not in page
+    said("0 of 1 up to date: it is run again")
