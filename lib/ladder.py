@@ -175,14 +175,16 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(out), "--cores", "1", "--keep-going", "--nolock"]
     command += ["--rerun-incomplete", "--rerun-triggers", "mtime", "--quiet", "all"]
-    command += ["--config", f"dataset={dataset}", "--force", "--"]
+    command += ["--force", "--"]
     command += [f"results/{job.name}.json" for job in jobs]
+    # Not through --config: Snakemake reads values as YAML, in which "x: y" is a dictionary.
+    environment = os.environ | {"CIFAR10_LADDER_DATASET": dataset}
     log = out / "logs" / "snakemake.log"
     log.parent.mkdir(exist_ok=True)
     # A session of its own: Ctrl-C reaches the jobs once, through us, and they end cleanly.
     with (
         log.open("w") as file,
-        subprocess.Popen(command, stderr=file, start_new_session=True) as process,
+        subprocess.Popen(command, env=environment, stderr=file, start_new_session=True) as process,
     ):
         try:
             process.wait()
