@@ -13,7 +13,7 @@ os.environ["PYTHONPATH"] = workflow.basedir
 from lib.study import SLUGS
 
 PROFILE = config.get("profile", "quick")
-DATASET = config.get("dataset", "auto")
+DATASET = os.environ.get("CIFAR10_LADDER_DATASET") or config.get("dataset", "auto")
 SEEDS = str(config.get("seeds", 0)).split(",")
 RECORDS = expand("results/{slug}-{profile}-seed{seed}.json", slug=SLUGS, profile=PROFILE, seed=SEEDS)
 
@@ -35,8 +35,8 @@ rule notebook:
         update("results/{slug}-{profile}-seed{seed}.json"),
     priority: lambda wildcards: -SLUGS.index(wildcards.slug) if wildcards.slug in SLUGS else -99
     params:
-        python=sys.executable,
-        dataset=DATASET,
+        python=lambda wildcards: sys.executable,  # not searched for {wildcards}
+        dataset=lambda wildcards: DATASET,
     shell:
         "{params.python:q} -m lib.run {wildcards.slug} --profile {wildcards.profile}"
         " --seed {wildcards.seed} --dataset {params.dataset:q} --out ."
@@ -48,7 +48,7 @@ rule report:
     output:
         "index.html",
     params:
-        python=sys.executable,
+        python=lambda wildcards: sys.executable,
         profile=PROFILE,
     shell:
         "{params.python:q} -m lib.run report --profile {params.profile} --out ."

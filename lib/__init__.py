@@ -1,11 +1,16 @@
 """What the notebooks of the CIFAR-10 ladder share."""
 
+import os
 import sys
 import time
 from pathlib import Path
 
 # nbformat's jsonschema would load a large grammar, for a format that no notebook uses.
 sys.modules.setdefault("rfc3987_syntax", None)
+
+# OpenCV reads it when it is first imported, and then refuses larger images of any format from
+# their header alone: 64 megapixels.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**26))
 
 BEGAN = time.perf_counter()
 """When this process began to use the project; `perf_counter` seconds."""

@@ -5,16 +5,21 @@ cache, a download. ``digits`` needs no file at all. Anything else is the path of
 folder ``train/<class>/*`` and ``test/<class>/*`` with the reader's own images.
 """
 
+import gzip
 import hashlib
 import io
 import json
+import math
 import os
 import pickletools
 import shutil
 import tarfile
-from collections.abc import Callable, Iterable
+import unicodedata
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import IO
 
 import cv2
 import numpy as np
@@ -50,6 +55,13 @@ HOW_TO_BRING_CIFAR10 = (
 )
 PARTS = ("train", "val", "test")
 """Endings of a `Dataset`'s fields."""
+
+# What strangers' files may ask for. CIFAR-10's archive unpacks to 186 MB, one batch of it is
+# 31 MB, its parquet edition holds 142 MB.
+_MOST_FILE_BYTES = 2**29
+_MOST_ARCHIVE_BYTES = 2**28
+_MOST_ARRAY_BYTES = 2**30
+_MOST_ROWS = 60_000
 
 _SPLIT_SEED = 0  # of what must not change with the run's seed: test subsets, digits' test set
 
@@ -261,6 +273,7 @@ def open_source(name: str, *, image_size: int = 32) -> Source:
             f"unknown data set {name!r}: expected auto, cifar10, digits or the path of a folder "
             "with train/<class>/ and test/<class>/"
         )
+    _check_text(folder.resolve().name)
     classes = [p / name for p in (folder / "train", folder / "test") for name in _class_names(p)]
     digest = _digest_files(folder, (file for path in classes for file in _image_files(path)))
     return _cached(
@@ -327,10 +340,19 @@ def _digest_files(folder: Path, files: Iterable[Path]) -> str:
     """Digest over the names and contents of files below a folder."""
     digest = hashlib.sha256()
     for file in sorted(files):
+        _check_file_size(file)
         digest.update(os.fsencode(file.relative_to(folder)))
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
+
+
+def _check_file_size(file: Path) -> None:
+    size = file.stat().st_size
+    if size > _MOST_FILE_BYTES:
+        raise DataError(
+            f"{file} has {size:,} bytes; expected at most {_MOST_FILE_BYTES:,}, remove it"
+        )
 
 
 # --- digits -----------------------------------------------------------------------------
@@ -451,7 +473,10 @@ def _read_cifar10(path: Path) -> dict:
 def _variant(path: Path, count: tuple[int, int], x_train: np.ndarray) -> str:
     """Names a copy: by its VARIANT.txt, its size, and how far its pixels are from canonical."""
     note = (path if path.is_dir() else path.parent) / "VARIANT.txt"
-    variant = note.read_text(encoding="utf-8").strip() if note.is_file() else "CIFAR-10"
+    variant = "CIFAR-10"
+    if note.is_file():
+        with note.open(encoding="utf-8", errors="replace") as file:
+            variant = " ".join(file.read(200).split())
     if count != (50_000, 10_000):
         return f"{variant} [{count[0]:,} + {count[1]:,} of 50,000 + 10,000 images]"
     pixels = x_train.reshape(-1, 3)
@@ -463,35 +488,57 @@ def _variant(path: Path, count: tuple[int, int], x_train: np.ndarray) -> str:
 
 def _read_parquet(files: list[Path]) -> tuple[np.ndarray, ...]:
     """Column layout of the public edition: ``img: struct<bytes, path>``, ``label``."""
-    import pyarrow.parquet as pq
-
     parts = []
     for part in ("train", "test"):
         images, labels = [], []
         for file in (file for file in files if file.name.startswith(f"{part}-")):
-            try:
-                table = pq.read_table(file, columns=["img", "label"])
-                blobs = [blob.as_buffer() for blob in table["img"].combine_chunks().field("bytes")]
-                labels += np.asarray(table["label"], dtype=np.int64).tolist()
-            except Exception as error:  # Arrow's, the system's and those of another layout
-                raise DataError(
-                    f"{file} is damaged or not CIFAR-10 ({_first_line(error)}); download it again"
-                ) from error
-            images += [_decode(blob, f"{file}, row {row}") for row, blob in enumerate(blobs)]
-        parts += [_stack(images, files[0].parent), np.array(labels, dtype=np.int64)]
+            for row, (blob, label) in enumerate(_parquet_rows(file)):
+                image = _decode(blob, f"{file}, row {row}")
+                if image.shape != (32, 32, 3):
+                    raise DataError(
+                        f"{file}, row {row}: the image has shape {image.shape}; "
+                        "expected (32, 32, 3), as in CIFAR-10"
+                    )
+                images.append(image)
+                labels.append(label)
+        if not images:
+            raise DataError(f"{files[0].parent} has no {part} images; download it again")
+        parts += [np.stack(images), np.array(labels, dtype=np.int64)]
     return tuple(parts)
 
 
-def _stack(images: list[np.ndarray], where: Path) -> np.ndarray:
-    shapes = {image.shape for image in images}
-    if len(shapes) != 1:
-        raise DataError(f"{where}: images have {len(shapes)} shapes; expected one, (32, 32, 3)")
-    return np.stack(images)
+def _parquet_rows(file: Path) -> Iterator[tuple[memoryview | None, int]]:
+    """Yields (image file, label), few at a time: a row that repeats takes no space on disk."""
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(file) as table:
+            facts = table.metadata
+            groups = [facts.row_group(index) for index in range(facts.num_row_groups)]
+            size = sum(group.total_byte_size for group in groups)
+            if facts.num_rows > _MOST_ROWS or size > _MOST_ARRAY_BYTES:
+                raise ValueError(f"{facts.num_rows:,} rows of {size:,} bytes are too many")
+            for batch in table.iter_batches(16, columns=["img", "label"]):
+                labels = np.asarray(batch["label"], dtype=np.int64).tolist()
+                for blob, label in zip(batch["img"].field("bytes"), labels, strict=True):
+                    yield blob.as_buffer(), label
+    except Exception as error:  # Arrow's, the system's and those of another layout
+        raise DataError(
+            f"{file} is damaged or not CIFAR-10 ({_first_line(error)}); download it again"
+        ) from error
 
 
 def _decode(blob: bytes | memoryview | None, where: str) -> np.ndarray:
     """Decodes an image file to uint8 RGB; grey, alpha and EXIF orientation are resolved."""
-    image = cv2.imdecode(np.frombuffer(blob, np.uint8), cv2.IMREAD_COLOR) if blob else None
+    try:
+        image = cv2.imdecode(np.frombuffer(blob, np.uint8), cv2.IMREAD_COLOR) if blob else None
+    except cv2.error as error:
+        if "CV_IO_MAX_IMAGE" in str(error):
+            most = os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"]
+            raise DataError(
+                f"{where} is too large: at most {most} pixels are read; shrink or remove it"
+            ) from error
+        image = None
     if image is None:
         raise DataError(f"{where} is not an image OpenCV can read; replace or remove it")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
@@ -508,21 +555,31 @@ def _read_batches(files: list[Path]) -> tuple[np.ndarray, ...]:
 
 
 def _read_archive(path: Path) -> tuple[np.ndarray, ...]:
-    """Keras' archive, read member by member; nothing is unpacked to disk."""
+    """Keras' archive, read member by member in memory; nothing is unpacked to disk."""
+    members = {}
     try:
-        with tarfile.open(path, "r:*") as archive:
-            members = {
-                Path(member.name).name: archive.extractfile(member).read()
-                for member in archive
-                if member.isfile() and Path(member.name).name in _BATCHES
-            }
-            archive.fileobj.read()  # to the end of the file, where gzip's checksum stands
+        with gzip.open(path) as file:  # to the end, where gzip's checksum stands
+            raw = file.read(_MOST_ARCHIVE_BYTES + 1)
+        if len(raw) > _MOST_ARCHIVE_BYTES:
+            raise ValueError(f"it unpacks to more than {_MOST_ARCHIVE_BYTES:,} bytes")
+        with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
+            for member in archive:
+                name = PurePosixPath(member.name)
+                if name.is_absolute() or ".." in name.parts:
+                    raise ValueError(f"its member {member.name!r} points outside")
+                if not member.isdir() and (member.type not in _PLAIN or member.issparse()):
+                    raise ValueError(f"its member {member.name!r} is a link or no plain file")
+                if member.isfile() and name.name in _BATCHES:
+                    members[name.name] = archive.extractfile(member).read()
         batches = [(members[name], f"{path}: {name}") for name in _BATCHES]
     except Exception as error:  # tar, gzip, zlib and system errors, all of them the file's
         raise DataError(
             f"{path} is damaged or not CIFAR-10's archive ({_first_line(error)}); download it again"
         ) from error
     return _join_batches(batches)
+
+
+_PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
 
 
 def _join_batches(batches: Iterable[tuple[bytes, str]]) -> tuple[np.ndarray, ...]:
@@ -549,6 +606,7 @@ def _parse_batch(raw: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
                     key = text.decode("latin-1")
             elif key == "labels" and op.name in {"BININT1", "BININT", "BININT2", "INT"}:
                 labels.append(int(value))
+        y = np.array(labels, dtype=np.int64)
     except Exception as error:  # a damaged file fails in many ways, none of them ours
         raise DataError(f"{where} is damaged ({_first_line(error)}); unpack it again") from error
     if not pixels or len(pixels) != 3072 * len(labels):
@@ -557,20 +615,39 @@ def _parse_batch(raw: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
             f"{len(labels):,} labels; unpack the archive again"
         )
     x = np.frombuffer(pixels, np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(x), np.array(labels, dtype=np.int64)
+    return np.ascontiguousarray(x), y
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray, ...]:
     """One ``.npz`` as Keras' older caches and many readers keep it; never unpickled."""
+    arrays = []
     try:
-        with np.load(path, allow_pickle=False) as content:
-            x_train, y_train, x_test, y_test = (content[name] for name in _ARRAYS)
+        with zipfile.ZipFile(path) as archive:
+            for name in _ARRAYS:
+                with archive.open(f"{name}.npy") as file:
+                    arrays.append(_read_npy(name, file))
     except Exception as error:  # zip, header and pickle errors, all of them the file's
         raise DataError(
             f"{path} is no usable .npz ({_first_line(error)}); expected plain arrays "
             "x_train, y_train, x_test, y_test"
         ) from error
+    x_train, y_train, x_test, y_test = arrays
     return x_train, np.ravel(y_train), x_test, np.ravel(y_test)
+
+
+def _read_npy(name: str, file: IO[bytes]) -> np.ndarray:
+    """Reads an array, if its header does not ask for too much: zeros pack a thousandfold."""
+    version = np.lib.format.read_magic(file)
+    headers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    shape, _, dtype = headers[version](file)
+    size = math.prod(shape) * dtype.itemsize
+    if size > _MOST_ARRAY_BYTES:
+        raise ValueError(f"{name} asks for {size:,} bytes, at most {_MOST_ARRAY_BYTES:,} are read")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _first_line(error: Exception) -> str:
@@ -638,6 +715,8 @@ def read_pictures(path: str) -> dict[str, np.ndarray]:
         raise DataError(
             f"PICTURE = {path!r}: expected the path of an image, or of a folder with images"
         )
+    for file in files:
+        _check_file_size(file)
     return {file.name: _decode(file.read_bytes(), file.name) for file in files}
 
 
@@ -693,7 +772,19 @@ def _class_names(folder: Path) -> list[str]:
         raise DataError(
             f"{folder} does not exist; expected a folder with train/<class>/ and test/<class>/"
         )
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    for name in names:
+        _check_text(name)
+    return names
+
+
+def _check_text(name: str) -> None:
+    """Refuses names of folders that no page can show, e.g. with a line break."""
+    if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name):
+        raise DataError(
+            f"the folder name {name!a} holds letters that cannot be shown, such as a line break; "
+            "rename it"
+        )
 
 
 def _image_files(folder: Path) -> list[Path]:

@@ -175,9 +175,13 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(out), "--cores", "1", "--keep-going", "--nolock"]
     command += ["--rerun-incomplete", "--rerun-triggers", "mtime", "--quiet", "all"]
-    command += ["--config", f"dataset={dataset}", "--force", "--"]
+    command += ["--force", "--"]
     command += [f"results/{job.name}.json" for job in jobs]
-    environment = os.environ | {run.PARENT: str(os.getpid())}  # a run does not outlive us
+    environment = os.environ | {
+        run.PARENT: str(os.getpid()),  # a run does not outlive us
+        # Not through --config: Snakemake reads values as YAML, in which "x: y" is a dictionary.
+        "CIFAR10_LADDER_DATASET": dataset,
+    }
     log = out / "logs" / "snakemake.log"
     log.parent.mkdir(exist_ok=True)
     # A session of its own: Ctrl-C reaches the jobs once, through us, and they end cleanly.

@@ -54,6 +54,9 @@ def _shapes() -> dict[str, tuple[int, int, int, int]]:
 SHAPES = _shapes()
 """Kernel shape, HWIO, of each convolution, in order."""
 
+MOST_NUMBERS = 3 * 3 * 512 * 512
+"""In VGG16's largest kernel; what declares more is not read."""
+
 Tensors = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
@@ -174,8 +177,8 @@ def read_h5(path: Path) -> Tensors:
             for name in SHAPES:
                 if name in groups:
                     group = groups[name]
-                    kernel, bias = (group[weight][()] for weight in group.attrs["weight_names"])
-                    tensors[name] = (kernel, bias)
+                    kernel, bias = (group[weight] for weight in group.attrs["weight_names"])
+                    tensors[name] = (_read_tensor(kernel, path), _read_tensor(bias, path))
             return tensors
     except (
         OSError,
@@ -188,6 +191,16 @@ def read_h5(path: Path) -> Tensors:
         raise WeightsError(
             f"{path.name} is damaged or not in Keras' .h5 layout ({error}); give {KERAS_FILE}"
         ) from error
+
+
+def _read_tensor(stored: h5py.Dataset, path: Path) -> np.ndarray:
+    """Reads a dataset that is as Keras writes it: plain numbers, unpacked, in this file."""
+    elsewhere = stored.file.filename != str(path) or stored.external or stored.is_virtual
+    if elsewhere or stored.chunks or stored.dtype.kind != "f" or stored.size > MOST_NUMBERS:
+        raise ValueError(
+            f"{stored.name!r} is no plain array of at most {MOST_NUMBERS:,} numbers in this file"
+        )
+    return stored[()]
 
 
 def write_h5(path: Path, tensors: Tensors) -> None:
@@ -309,7 +322,7 @@ def _read_index(path: Path) -> ClassIndex:
         return [
             (str(synset), str(name)) for synset, name in map(content.get, map(str, range(1000)))
         ]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(
             f"{path.name} is not ImageNet's class index ({error}); delete it and run again"
         ) from error

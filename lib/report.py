@@ -22,8 +22,9 @@ def facts(records: list[dict], *, left_out: int = 0) -> str:
     lines = [
         f"<p class='facts'>Data: <strong>{escape(dataset['variant'])}</strong> · profile "
         f"<strong>{escape(first['profile'])}</strong> · seed{'s' * (len(seeds) > 1)} "
-        f"{', '.join(map(str, seeds))} · TensorFlow {escape(environment['tensorflow'])}, "
-        f"Keras {escape(environment['keras'])}, OpenCV {escape(environment['opencv'])}</p>"
+        f"{', '.join(map(str, seeds))} · TensorFlow "
+        f"{escape(str(environment['tensorflow']))}, Keras {escape(str(environment['keras']))}, "
+        f"OpenCV {escape(str(environment['opencv']))}</p>"
     ]
     if dataset["name"] != "cifar10":
         lines.append(
@@ -136,8 +137,10 @@ def rows(content: list[dict]) -> str:
 
 
 def _figure(key: str, value) -> str:
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return escape({None: "–", True: "yes", False: "no"}.get(value, str(value)))
+    if value is None or isinstance(value, bool):
+        return {None: "–", True: "yes", False: "no"}[value]
+    if not isinstance(value, int | float):
+        return escape(str(value))
     if isinstance(value, int):
         return str(value) if key in ("year", "seed") else f"{value:,}"
     if any(word in key for word in ("accuracy", "probability")):
