@@ -222,8 +222,8 @@ def _execute(
             watch.start()
             try:
                 papermill.execute_notebook(
-                    notebook,
-                    executed,
+                    _literal(notebook),
+                    _literal(executed),
                     parameters=values,
                     kernel_name="python3",
                     cwd=ROOT,
@@ -247,6 +247,11 @@ def _execute(
                 watch.over.set()
 
 
+def _literal(path: Path) -> str:
+    """Writes a path so that papermill, which formats it, leaves it as it is."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
 def _without_papermill(notebook):
     """Takes papermill's metadata out: it names paths and times of this machine."""
     for part in (notebook, *notebook.cells):
@@ -260,6 +265,7 @@ def _reason(error: Exception) -> str:
         text = str(error.evalue).strip() or error.ename
         plain = (
             "DataError",
+            "UnknownDatasetError",
             "WeightsError",
             "ParameterError",
             "RecordError",

@@ -48,7 +48,7 @@ def toy(tmp_path, monkeypatch):
     monkeypatch.setenv("CIFAR10_LADDER_BATCH", "1")  # run() sets these for good
     monkeypatch.setenv("CIFAR10_LADDER_ROOT", "")
     monkeypatch.setenv(results.STAGE, "")
-    out = tmp_path / "out"
+    out = tmp_path / "out {of} mine"
 
     def write(code: str) -> Path:
         v4 = nbformat.v4
