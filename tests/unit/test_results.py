@@ -136,6 +136,7 @@ def rewritten(path, change, *, signed: bool = False) -> None:
         lambda r: r["dataset"].update(name="cifar10"),
         lambda r: r.update(digest="0" * 64),
     ],
+    ids=["accuracy", "history", "seed", "dataset", "digest"],
 )
 def test_record_changed_by_hand_is_refused(finished, values, change):
     path = results.write("00_base_cnn", values, **finished)
