@@ -7,15 +7,18 @@ from lib.study import COMPANIONS, EXPERIMENTS
 from lib.verdicts import Row
 
 
-def facts(records: list[dict], *, left_out: int = 0) -> str:
+def facts(records: list[dict], *, left_out: int = 0, unusable: int = 0) -> str:
     """Returns the first screen's facts: data, profile, versions, and what is missing.
 
     Args:
         records: of one profile and one data set.
         left_out: records in the folder that are of another.
+        unusable: files in the folder that are no sound records (`lib.results.read_all`).
     """
+    spoilt = f"{unusable} unusable record{'s' * (unusable > 1)}, named above, left out."
     if not records:
-        return _notice("No record was found: nothing has run yet. Start with ./run_all.sh.")
+        nothing = "No record was found: nothing has run yet. Start with ./run_all.sh."
+        return _notice(spoilt if unusable else nothing)
     first = records[0]
     dataset, environment = first["dataset"], first["environment"]
     seeds = sorted({record["seed"] for record in records})
@@ -47,6 +50,8 @@ def facts(records: list[dict], *, left_out: int = 0) -> str:
         lines.append(
             _notice(f"{left_out} records of another profile or data set are not in the table.")
         )
+    if unusable:
+        lines.append(_notice(spoilt))
     return "\n".join(lines)
 
 

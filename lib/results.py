@@ -1,5 +1,6 @@
 """The record of a run: what it measured and under which conditions, as one JSON file."""
 
+import hashlib
 import json
 import math
 import os
@@ -36,7 +37,11 @@ COMMON_FIELDS = {
     "timing": dict,
     "memory": dict,
     "environment": dict,
+    "digest": str,
 }
+NEVER_REPEATS = ("timing", "memory", "environment")
+"""Fields in which two equal runs differ; the digest leaves them out."""
+
 FIELDS = COMMON_FIELDS | {"model": dict, "training": dict, "metrics": dict, "history": dict}
 COMPANION_FIELDS = COMMON_FIELDS | {"title": str, "summary": str, "tables": dict}
 
@@ -178,7 +183,8 @@ def _begin(slug: str, values: parameters.Values, *, images, weights) -> tuple[di
 
 
 def _finish(record: dict, folder: Path) -> Path:
-    """Writes a record, whole or not at all."""
+    """Signs a record with its digest and writes it, whole or not at all."""
+    record |= {"digest": digest(record)}
     run = name(record["experiment"], record["profile"], record["seed"])
     path = folder / "results" / f"{run}.json"
     text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
@@ -190,6 +196,13 @@ def _finish(record: dict, folder: Path) -> Path:
     else:
         checkpoint.remove(bundles)
     return path
+
+
+def digest(record: dict) -> str:
+    """SHA-256 over a record as canonical JSON, without the digest itself and `NEVER_REPEATS`."""
+    lasting = {k: v for k, v in record.items() if k not in ("digest", *NEVER_REPEATS)}
+    text = json.dumps(lasting, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def trained_model(out: Path, run: str):
@@ -229,26 +242,28 @@ def _asked(values: parameters.Values) -> parameters.Values:
 
 
 def read(path: Path) -> dict:
-    """Reads a record and checks its form.
+    """Reads a record and checks its form and its digest.
 
     Raises:
-        RecordError: if the file is no complete record of this schema.
+        RecordError: if the file is no complete record of this schema, or was changed.
     """
+    where = _where(path)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RecordError(f"{path} is not readable ({error}); delete it and run again") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise RecordError(f"{where} is not readable ({reason}); delete it and run again") from error
     companion = isinstance(record, dict) and "tables" in record
     for field, kind in (COMPANION_FIELDS if companion else FIELDS).items():
         if not isinstance(record, dict) or field not in record:
-            raise RecordError(f"{path} lacks {field!r}; delete it and run again")
+            raise RecordError(f"{where} lacks {field!r}; delete it and run again")
         if not isinstance(record[field], kind):
             raise RecordError(
-                f"{path}: {field!r} is {record[field]!r}, expected {kind}; delete it and run again"
+                f"{where}: {field!r} is {record[field]!r}, expected {kind}; delete it and run again"
             )
     if record["schema"] != SCHEMA or record["status"] != "complete":
         raise RecordError(
-            f"{path} has schema {record['schema']} and status {record['status']!r}, expected "
+            f"{where} has schema {record['schema']} and status {record['status']!r}, expected "
             f"{SCHEMA} and 'complete'; delete it and run again"
         )
     for part in () if companion else PARTS:
@@ -256,18 +271,76 @@ def read(path: Path) -> dict:
         if not (
             0 <= metrics.get("accuracy", -1) <= 1 and math.isfinite(metrics.get("loss", math.nan))
         ):
-            raise RecordError(f"{path}: metrics of {part!r} are {metrics}; delete it and run again")
+            raise RecordError(
+                f"{where}: metrics of {part!r} are {metrics}; delete it and run again"
+            )
+    if record["digest"] != digest(record):
+        raise RecordError(f"{where} was changed after it was written; delete it and run again")
     return record
 
 
+def check_predictions(path: Path, record: dict) -> None:
+    """Checks that the predictions beside a record give the record's test figures.
+
+    A record whose predictions are not there is still a record: its digest vouches for it.
+
+    Args:
+        path: of the record.
+        record: its content.
+
+    Raises:
+        RecordError: if the predictions are there and cannot be read or give other figures.
+    """
+    stored = path.with_suffix(".npz")
+    if "tables" in record or not stored.is_file():
+        return
+    from lib import training
+
+    try:
+        with np.load(stored, allow_pickle=False) as content:
+            measured = training.score(content["probabilities"], content["labels"])
+    except Exception as error:  # zip, header, shape and index errors, all of them the file's
+        raise RecordError(
+            f"{_where(stored)} holds no predictions ({type(error).__name__}); delete it and its "
+            "record and run again"
+        ) from error
+    expected = record["metrics"]["test"]
+    # Another processor may sum to another last bit.
+    if not all(math.isclose(measured[k], expected[k], rel_tol=1e-9) for k in measured):
+        raise RecordError(
+            f"{_where(path)} says {_figures(expected)} on the test images, but the predictions "
+            f"beside it give {_figures(measured)}; delete both and run again"
+        )
+
+
+def _figures(metrics: dict[str, float]) -> str:
+    return f"accuracy {metrics['accuracy']:.4f} and cross-entropy {metrics['loss']:.4f}"
+
+
+def _where(path: Path) -> str:
+    """Names a file by its folder and name, as messages may stand on a page."""
+    return f"{path.parent.name}/{path.name}"
+
+
+def paths(out: Path) -> list[Path]:
+    """Returns the paths of what should be records below a report's folder, by name."""
+    return sorted((out / "results").glob("*.json"))
+
+
 def read_all(out: Path) -> list[dict]:
-    """Reads all records below a report's folder, by name; an unusable one is named and left out."""
+    """Reads all records below a report's folder, by name, and checks their predictions.
+
+    An unusable one is named and left out.
+    """
     records = []
-    for path in sorted((out / "results").glob("*.json")):
+    for path in paths(out):
         try:
-            records.append(read(path))
+            record = read(path)
+            check_predictions(path, record)
         except RecordError as error:
             print(f"Left out: {error}")
+        else:
+            records.append(record)
     return records
 
 

@@ -3,6 +3,7 @@
 import statistics
 from collections import Counter
 from dataclasses import dataclass
+from itertools import combinations
 
 from lib.study import EXPERIMENTS, Experiment
 
@@ -59,8 +60,8 @@ def table(records: list[dict]) -> list[Row]:
         records: of one profile and one data set (`same_conditions`).
 
     Raises:
-        ValueError: if the records are of several profiles or data sets, or a seed is
-            there twice.
+        ValueError: if the records are of several profiles or data sets, a seed is there
+            twice, or two seeds are the same run.
     """
     if len({(r["profile"], r["dataset"]["sha256"]) for r in records}) > 1:
         raise ValueError("records of several profiles or data sets do not go into one table")
@@ -71,6 +72,14 @@ def _row(experiment: Experiment, records: list[dict]) -> Row:
     seeds = [record["seed"] for record in records]
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"{experiment.slug}: seeds {seeds} are not all different")
+    for one, other in combinations(records, 2):
+        # Figures may agree by chance, the floats of a whole history never.
+        if (one["history"], one["metrics"]) == (other["history"], other["metrics"]):
+            raise ValueError(
+                f"{experiment.slug}: seeds {one['seed']} and {other['seed']} have the same history "
+                "and metrics to the last digit, so they are one run; delete one record and run "
+                "that seed again"
+            )
     if not records:
         return Row(experiment, (), None, None, None, None, None, at_chance=False)
     accuracies = [record["metrics"]["test"]["accuracy"] for record in records]

@@ -118,11 +118,95 @@ def test_unusable_record_is_named(finished, values, damage, message):
         results.read(path)
 
 
+def rewritten(path, change, *, signed: bool = False) -> None:
+    """Changes a record's file; ``signed``: with a digest that fits."""
+    record = json.loads(path.read_text())
+    change(record)
+    if signed:
+        record["digest"] = results.digest(record)
+    path.write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: r["metrics"]["test"].update(accuracy=0.9),
+        lambda r: r["history"]["val_loss"].reverse(),
+        lambda r: r.update(seed=1),
+        lambda r: r["dataset"].update(name="cifar10"),
+        lambda r: r.update(digest="0" * 64),
+    ],
+    ids=["accuracy", "history", "seed", "dataset", "digest"],
+)
+def test_record_changed_by_hand_is_refused(finished, values, change):
+    path = results.write("00_base_cnn", values, **finished)
+    rewritten(path, change)
+    with pytest.raises(results.RecordError, match="json was changed after it was written") as error:
+        results.read(path)
+    assert "\n" not in str(error.value)
+
+
+def test_digest_of_equal_runs_is_equal(finished, values):
+    path = results.write("00_base_cnn", values, **finished)
+    first = results.read(path)["digest"]
+    rewritten(path, lambda r: r["timing"].update(train_seconds=1e6))
+    assert results.read(path)["digest"] == first
+    results.write("00_base_cnn", values, **finished)
+    assert results.read(path)["digest"] == first
+
+
+def other_labels(stored) -> dict:
+    return {**stored, "labels": np.roll(stored["labels"], 1)}
+
+
+def other_probabilities(stored) -> dict:
+    return {**stored, "probabilities": stored["probabilities"] ** 2}  # the same accuracy
+
+
+@pytest.mark.parametrize("change", [other_labels, other_probabilities])
+def test_predictions_of_another_run_are_named_and_left_out(
+    finished, values, tmp_path, capsys, change
+):
+    path = results.write("00_base_cnn", values, **finished)
+    assert len(results.read_all(tmp_path)) == 1
+    with np.load(path.with_suffix(".npz")) as stored:
+        changed = change(dict(stored))
+    np.savez(path.with_suffix(".npz"), **changed)
+    assert results.read_all(tmp_path) == []
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("Left out: results/00_base_cnn-study-seed0.json says accuracy 0.")
+    assert "the predictions beside it give accuracy 0." in line
+
+
+def test_figures_that_the_predictions_do_not_give_are_left_out(finished, values, tmp_path):
+    """Also where somebody who changed them knew of the digest."""
+    path = results.write("00_base_cnn", values, **finished)
+    rewritten(path, lambda r: r["metrics"]["test"].update(accuracy=0.9166), signed=True)
+    assert results.read(path)["metrics"]["test"]["accuracy"] == 0.9166
+    assert results.read_all(tmp_path) == []
+
+
+def test_damaged_predictions_are_named(finished, values, tmp_path, capsys):
+    path = results.write("00_base_cnn", values, **finished)
+    path.with_suffix(".npz").write_bytes(b"PK torn")
+    assert results.read_all(tmp_path) == []
+    assert "results/00_base_cnn-study-seed0.npz holds no predictions" in capsys.readouterr().out
+
+
+def test_record_without_its_predictions_is_still_a_record(finished, values, tmp_path):
+    path = results.write("00_base_cnn", values, **finished)
+    path.with_suffix(".npz").unlink()
+    assert results.read_all(tmp_path) == [results.read(path)]
+
+
 def test_truncated_record_is_left_out_of_a_report(finished, values, tmp_path, capsys):
     path = results.write("00_base_cnn", values, **finished)
     (path.parent / "torn.json").write_text(path.read_text()[:100])
     assert [record["experiment"] for record in results.read_all(tmp_path)] == ["00_base_cnn"]
-    assert "torn.json" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Left out: results/torn.json is not readable" in said
+    assert str(tmp_path) not in said  # it stands on the report's page
+    assert len(results.paths(tmp_path)) == 2
 
 
 # --- companions and trained models -------------------------------------------------------
@@ -146,6 +230,9 @@ def test_companion_record_has_the_common_fields_and_tables(finished, tmp_path):
     assert record["parameters"]["PICTURE"] == "cat.png"
     assert path.name == "inspect_a_model-custom-seed0.json"  # the profile has no picture
     assert "/home" not in path.read_text()
+    rewritten(path, lambda r: r.update(summary="Better."))
+    with pytest.raises(results.RecordError, match="was changed after it was written"):
+        results.read(path)
 
 
 def test_companion_record_without_summary_is_refused(finished, tmp_path):

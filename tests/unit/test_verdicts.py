@@ -13,6 +13,7 @@ def record(slug="00_base_cnn", accuracy=0.63, seed=0, **changes) -> dict:
         "profile": "study",
         "dataset": {"name": "cifar10", "variant": "CIFAR-10", "sha256": "a" * 64},
         "metrics": {"test": {"accuracy": accuracy, "loss": 1.1}},
+        "history": {"loss": [2.3 + 0.01 * seed, 1.2], "learning_rate": [1e-3, 1e-3]},
         "timing": {"train_seconds": 60.0},
         "training": {"at_chance": False},
         "model": {"total_params": 263_402},
@@ -67,6 +68,18 @@ def test_same_seed_twice_is_not_two_runs():
         verdicts.table([record(), record()])
 
 
+def test_same_run_under_two_seeds_is_not_two_runs():
+    copied = record(seed=1) | {"seed": 2}
+    with pytest.raises(ValueError, match="00_base_cnn: seeds 1 and 2 have the same history") as e:
+        verdicts.table([record(), record(seed=1), copied])
+    assert "\n" not in str(e.value)
+
+
+def test_seeds_may_agree_in_their_figures():
+    row = verdicts.table([record(accuracy=0.1), record(accuracy=0.1, seed=1)])[0]
+    assert (row.accuracy, row.accuracy_sd) == (0.1, 0)
+
+
 def test_comparison_line():
     line = verdicts.comparison(experiment("00_base_cnn"), 0.64, 1.05, dataset="cifar10")
     assert line == (
@@ -101,6 +114,14 @@ def test_other_data_is_said_at_once():
 def test_names_are_escaped():
     evil = {"name": "own", "variant": "<script>alert(1)</script>", "sha256": "c" * 64}
     assert "<script>" not in report.facts([record(dataset=evil)])
+
+
+def test_unusable_records_are_counted():
+    assert "2 unusable records, named above, left out." in report.facts([record()], unusable=2)
+    html = report.facts([], unusable=1)
+    assert "1 unusable record, named above, left out." in html
+    assert "nothing has run" not in html
+    assert "unusable" not in report.facts([record()])
 
 
 def test_no_record_at_all():

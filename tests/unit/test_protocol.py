@@ -1,0 +1,48 @@
+"""The eleven notebooks' code: parameters reach what they name, test images come last."""
+
+import ast
+import re
+
+import pytest
+
+from lib import parameters
+from lib.study import SLUGS
+
+NAMED = {"AUGMENT": "augmented"}  # all other arguments bear their parameter's name
+PASSED = {
+    "data.load": ("SEED", "TRAIN_SIZE", "VAL_SIZE", "TEST_SIZE", "IMAGE_SIZE"),
+    "models.build": ("IMAGE_SIZE",),
+    "training.fit": (
+        *("EPOCHS", "BATCH_SIZE", "LEARNING_RATE", "SCHEDULE", "PATIENCE", "SEED"),
+        *("CLIPNORM", "AUGMENT", "HEAD_EPOCHS"),
+    ),
+}
+
+
+def story(slug: str) -> str:
+    return "\n".join(parameters._story(parameters.notebook_path(slug)))
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_parameters_reach_what_they_name(slug):
+    calls = {
+        ast.unparse(node.func): node
+        for node in ast.walk(ast.parse(story(slug)))
+        if isinstance(node, ast.Call)
+    }
+    assert [ast.unparse(part) for part in calls["training.start"].args] == ["SEED"]
+    assert [ast.unparse(part) for part in calls["data.load"].args] == ["DATASET"]
+    assert [ast.unparse(part) for part in calls["training.fit"].args] == ["model", "images"]
+    known = parameters.defaults(slug)
+    for name, wanted in PASSED.items():
+        given = {part.arg: ast.unparse(part.value) for part in calls[name].keywords}
+        expected = {NAMED.get(part, part.lower()): part for part in wanted if part in known}
+        assert {part: given.get(part) for part in expected} == expected, name
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_test_images_come_after_the_training(slug):
+    before, found, _ = story(slug).partition("training.evaluate(")
+    assert found
+    assert "training.fit(" in before
+    assert not re.findall(r"\b[xy]_test\b", before)
