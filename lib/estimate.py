@@ -4,10 +4,10 @@ import math
 import time
 
 from lib import architectures, models, pretrained
+from lib.callbacks import clock
 from lib.data import Dataset, Source
 from lib.engine import keras, tf
 from lib.study import COMPANIONS
-from lib.training import clock
 
 # Share of the machine's matrix-product speed that training reaches, by kind of network: rough.
 SHARES = {"small": 0.25, "cnn": 0.6, "batch_norm": 0.4, "vgg16": 0.55, "vgg16_64": 0.9}

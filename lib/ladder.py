@@ -128,7 +128,7 @@ def plan(
 def dry_run(jobs: list[Job], out: Path, source: data.Source) -> None:
     """Prints the plan with an estimated time for each notebook that would run."""
     from lib import estimate
-    from lib.training import clock
+    from lib.callbacks import clock
 
     flops = estimate.machine_flops()
     total = 0.0

@@ -22,7 +22,16 @@ LABELS = ("OUT", "PROFILE", "DATASET", *PATHS)
 READ_BY_RECORD = ("OUT", "PROFILE")  # through `results.write`, not by name
 
 # The modules on which a training's outcome depends; companions use some more.
-TRAINING_MODULES = ("data", "engine", "inputs", "models", "pretrained", "training")
+TRAINING_MODULES = (
+    "callbacks",
+    "data",
+    "engine",
+    "inputs",
+    "metrics",
+    "models",
+    "pretrained",
+    "training",
+)
 COMPANION_MODULES = ("architectures", "backbones", "explain", "transfer")
 
 Values = dict[str, Any]

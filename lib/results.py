@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import BEGAN, ROOT, cache, checkpoint, parameters
+from lib import BEGAN, ROOT, cache, checkpoint, metrics, parameters
 from lib.data import PARTS
 
 SCHEMA = 1
@@ -216,7 +216,7 @@ def trained_model(out: Path, run: str):
         The run's record, and its Keras model, not compiled.
 
     Raises:
-        RecordError: if that folder has no such record or model.
+        RecordError: if that folder has no such record or model, or it cannot be read.
     """
     from lib.engine import keras
 
@@ -227,7 +227,13 @@ def trained_model(out: Path, run: str):
             f"RUN = {run!r}: no model of that run lies in {out.name}/models; expected one of "
             f"{', '.join(there) or 'none yet: run ./run_all.sh first'}"
         )
-    return read(out / "results" / f"{run}.json"), keras.saving.load_model(path, compile=False)
+    record = read(out / "results" / f"{run}.json")
+    try:
+        return record, keras.saving.load_model(path, compile=False)
+    except Exception as error:  # Keras', zip's and HDF5's
+        raise RecordError(
+            f"{path.name} is damaged or holds code, which is not run; delete it and run again"
+        ) from error
 
 
 def _without_paths(values: parameters.Values, *, dataset: str) -> parameters.Values:
@@ -267,13 +273,9 @@ def read(path: Path) -> dict:
             f"{SCHEMA} and 'complete'; delete it and run again"
         )
     for part in () if companion else PARTS:
-        metrics = record["metrics"].get(part, {})
-        if not (
-            0 <= metrics.get("accuracy", -1) <= 1 and math.isfinite(metrics.get("loss", math.nan))
-        ):
-            raise RecordError(
-                f"{where}: metrics of {part!r} are {metrics}; delete it and run again"
-            )
+        found = record["metrics"].get(part, {})
+        if not (0 <= found.get("accuracy", -1) <= 1 and math.isfinite(found.get("loss", math.nan))):
+            raise RecordError(f"{where}: metrics of {part!r} are {found}; delete it and run again")
     if record["digest"] != digest(record):
         raise RecordError(f"{where} was changed after it was written; delete it and run again")
     return record
@@ -294,11 +296,9 @@ def check_predictions(path: Path, record: dict) -> None:
     stored = path.with_suffix(".npz")
     if "tables" in record or not stored.is_file():
         return
-    from lib import training
-
     try:
         with np.load(stored, allow_pickle=False) as content:
-            measured = training.score(content["probabilities"], content["labels"])
+            measured = metrics.score(content["probabilities"], content["labels"])
     except Exception as error:  # zip, header, shape and index errors, all of them the file's
         raise RecordError(
             f"{_where(stored)} holds no predictions ({type(error).__name__}); delete it and its "
@@ -313,8 +313,8 @@ def check_predictions(path: Path, record: dict) -> None:
         )
 
 
-def _figures(metrics: dict[str, float]) -> str:
-    return f"accuracy {metrics['accuracy']:.4f} and cross-entropy {metrics['loss']:.4f}"
+def _figures(measured: dict[str, float]) -> str:
+    return f"accuracy {measured['accuracy']:.4f} and cross-entropy {measured['loss']:.4f}"
 
 
 def _where(path: Path) -> str:

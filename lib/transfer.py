@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from lib import models, training
+from lib import metrics, models, training
 from lib.data import PARTS, Dataset
 from lib.engine import keras
 
@@ -182,7 +182,7 @@ def score_head(
 ) -> dict[str, float]:
     """Returns accuracy (0 to 1) and cross-entropy (nats) of a head on stored features."""
     outputs = training.two_columns(np.asarray(top(stored[part], training=False)))
-    return training.score(outputs, getattr(images, f"y_{part}"))
+    return metrics.score(outputs, getattr(images, f"y_{part}"))
 
 
 CLASSIFIERS = {"logistic regression": LogisticRegression, "linear SVM": LinearSVC}

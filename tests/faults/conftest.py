@@ -2,8 +2,6 @@
 
 import pytest
 
-ROWS: list[tuple[str, str, float]] = []
-
 
 @pytest.fixture
 def said(request):
@@ -18,13 +16,22 @@ def said(request):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
-    if report.when == "call" and report.passed:
-        fault = (item.function.__doc__ or item.name).splitlines()[0].rstrip(".")
-        ROWS.append((fault, dict(item.user_properties).get("said", ""), report.duration))
+    fault = (item.function.__doc__ or item.name).splitlines()[0].rstrip(".")
+    if report.when == "call":
+        report.user_properties.append(("fault", fault))
 
 
 def pytest_terminal_summary(terminalreporter):
-    if ROWS:
+    rows: dict[str, list] = {}
+    for report in terminalreporter.stats.get("passed", []):
+        found = dict(report.user_properties)
+        if "fault" in found:
+            row = rows.setdefault(found["fault"], [0, 0.0, found.get("said", "")])
+            row[0] += 1
+            row[1] += report.duration
+    if rows:
         terminalreporter.section("faults survived")
-        for fault, sentence, seconds in ROWS:
-            terminalreporter.write_line(f"| {fault} | {sentence} | {seconds:.0f} s |")
+        terminalreporter.write_line("| fault | tests | what was said | seconds |")
+        terminalreporter.write_line("| --- | --- | --- | --- |")
+    for fault, (tests, seconds, sentence) in rows.items():
+        terminalreporter.write_line(f"| {fault} | {tests} | {sentence} | {seconds:.0f} |")

@@ -629,8 +629,8 @@ def test_model_with_code_inside(tmp_path):
     trap.rmdir()  # the trap works
     record = tmp_path / "results" / f"{path.stem}.json"
     record.parent.mkdir()
-    record.write_text(json.dumps(RECORD))
-    with pytest.raises(ValueError, match="Lambda"):
+    record.write_text(json.dumps(RECORD | {"digest": results.digest(RECORD)}))
+    with pytest.raises(results.RecordError, match="holds code, which is not run"):
         results.trained_model(tmp_path, path.stem)
     assert not trap.exists()
 

@@ -224,14 +224,14 @@ MISTAKES = (
     # --- measuring ---
     Mistake(
         "binary accuracy of ten classes",
-        "lib/training.py",
+        "lib/metrics.py",
         "(probabilities.argmax(axis=1) == labels)",
         "((probabilities > 0.5) == np.eye(probabilities.shape[1])[labels])",
         "test_training.py::test_score_is_plain_accuracy_and_cross_entropy",
     ),
     Mistake(
         "label-smoothed cross-entropy reported",
-        "lib/training.py",
+        "lib/metrics.py",
         '"loss": float(-np.log(np.clip(chosen, EPSILON, 1 - EPSILON)).mean())',
         '"loss": float(-0.9 * np.log(np.clip(chosen, EPSILON, 1 - EPSILON)).mean()'
         " - 0.1 * np.log(np.clip(probabilities, EPSILON, 1 - EPSILON)).mean())",
@@ -240,11 +240,11 @@ MISTAKES = (
     Mistake(
         "the loss averaged over batches, not over images",
         "lib/training.py",
-        "        metrics[part] = score(probabilities, y)",
+        "        measured[part] = metrics.score(probabilities, y)",
         """        step = inputs.EVALUATION_BATCH
         cuts = [slice(start, start + step) for start in range(0, len(y), step)]
-        scores = [score(probabilities[cut], y[cut]) for cut in cuts]
-        metrics[part] = {k: float(np.mean([s[k] for s in scores])) for k in scores[0]}""",
+        scores = [metrics.score(probabilities[cut], y[cut]) for cut in cuts]
+        measured[part] = {k: float(np.mean([s[k] for s in scores])) for k in scores[0]}""",
         "test_sound_training.py::test_evaluation_is_over_all_images_as_they_are_in_inference_mode",
     ),
     Mistake(

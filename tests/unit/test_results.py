@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from lib import data, models, parameters, results, training
+from lib import data, metrics, models, parameters, results, training
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_record_says_it_all(finished, values, tmp_path):
 def test_predictions_lie_beside_it_and_agree(finished, values):
     path = results.write("00_base_cnn", values, **finished)
     with np.load(path.with_suffix(".npz"), allow_pickle=False) as stored:
-        measured = training.score(stored["probabilities"], stored["labels"])
+        measured = metrics.score(stored["probabilities"], stored["labels"])
     assert measured == results.read(path)["metrics"]["test"]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lib import data, inputs, models, training
+from lib import data, inputs, metrics, models, training
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_training_never_touches_the_test_images(images):
 
 def test_an_epochs_figures_are_those_of_the_validation_images(images, network):
     left = fit(network, images)
-    measured = training.score(training.predict(network, images.x_val), images.y_val)
+    measured = metrics.score(training.predict(network, images.x_val), images.y_val)
     assert left.history["val_loss"][-1] == pytest.approx(measured["loss"], rel=1e-4)
     assert left.history["val_accuracy"][-1] == pytest.approx(measured["accuracy"])
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from lib import data, inputs, models, training
+from lib import callbacks, data, inputs, metrics, models, training
 from lib.engine import keras
 
 
@@ -17,11 +17,11 @@ class OneWeight(keras.Model):
         self.number = self.add_weight(shape=(), initializer="zeros")
 
 
-def replay(losses, accuracies, patience) -> tuple[training.EarlyStopping, int, int]:
+def replay(losses, accuracies, patience) -> tuple[callbacks.EarlyStopping, int, int]:
     """Plays a history to the callback; returns it, the epochs run and the epoch restored."""
     model = OneWeight()
     model.stop_training = False
-    stopping = training.EarlyStopping(patience)
+    stopping = callbacks.EarlyStopping(patience)
     stopping.set_model(model)
     for epoch, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True)):
         model.number.assign(epoch + 1)
@@ -67,7 +67,7 @@ def test_linear_decay():
 def test_score_is_plain_accuracy_and_cross_entropy():
     probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.0, 1.0, 0.0]], dtype=np.float32)
     labels = np.array([0, 2, 1])
-    measured = training.score(probabilities, labels)
+    measured = metrics.score(probabilities, labels)
     assert measured["accuracy"] == pytest.approx(2 / 3)
     expected = -(math.log(0.7) + math.log(0.3) + math.log(1 - 1e-7)) / 3
     assert measured["loss"] == pytest.approx(expected, rel=1e-6)
@@ -80,7 +80,7 @@ def test_score_equals_keras():
     labels = rng.integers(0, 10, 200)
     loss = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
     accuracy = keras.metrics.sparse_categorical_accuracy(labels, probabilities)
-    measured = training.score(probabilities, labels)
+    measured = metrics.score(probabilities, labels)
     assert measured["loss"] == pytest.approx(float(np.mean(loss)), rel=1e-5)
     assert measured["accuracy"] == pytest.approx(float(np.mean(accuracy)))
 
@@ -128,7 +128,7 @@ def test_dropout_derives_from_the_seed_and_not_from_what_was_drawn_before():
 
 def test_a_model_is_trained_once():
     model, *_ = train("00_base_cnn", epochs=1)
-    with pytest.raises(training.TrainingError, match="has been trained already"):
+    with pytest.raises(callbacks.TrainingError, match="has been trained already"):
         training.fit(model, digits(), **SETTINGS)
 
 
@@ -188,7 +188,7 @@ def test_head_first_leaves_the_base_alone_and_then_trains_it():
 
 
 def test_divergence_is_an_error_with_advice():
-    with pytest.raises(training.TrainingError, match="lower LEARNING_RATE"):
+    with pytest.raises(callbacks.TrainingError, match="lower LEARNING_RATE"):
         train("00_base_cnn", learning_rate=1e30)
 
 
@@ -216,7 +216,7 @@ def test_values_out_of_range(change, message):
 
 
 def test_clock():
-    assert [training.clock(s) for s in (8.2, 89, 91, 720, 12_600)] == [
+    assert [callbacks.clock(s) for s in (8.2, 89, 91, 720, 12_600)] == [
         "8 s",
         "89 s",
         "2 min",

@@ -1,0 +1,217 @@
+"""What watches a training: early stopping, progress, and the bundles it can go on from."""
+
+import math
+import time
+
+import numpy as np
+
+from lib import checkpoint
+from lib.engine import keras
+
+
+class TrainingError(RuntimeError):
+    """A training that failed; the message says how and what to change."""
+
+
+class EarlyStopping(keras.callbacks.Callback):
+    """Stops as the study's two callbacks did in the Keras of 2023 (docs/study.md D7).
+
+    ``val_loss`` and ``val_accuracy`` are watched side by side. The first to go ``patience``
+    epochs without improvement stops the run and restores *its* best weights; if both do
+    in the same epoch, ``val_accuracy`` wins. When all epochs run, nothing is restored.
+    With a patience of 0 nothing is watched.
+
+    Attributes:
+        best_epoch: epoch, from 1, whose weights the model has at the end.
+        stopped_by: ``"val_loss"``, ``"val_accuracy"`` or ``"epochs"``.
+        best: best value so far and its epoch, by monitor.
+        weights: the model's weights after those epochs, by epoch.
+    """
+
+    MONITORS = (("val_loss", -1.0), ("val_accuracy", 1.0))
+
+    def __init__(self, patience: int):
+        super().__init__()
+        self.patience = patience
+        self.best: dict[str, tuple[float, int]] = {}
+        self.weights: dict[int, list[np.ndarray]] = {}
+        self.best_epoch = 0
+        self.stopped_by = "epochs"
+
+    def on_epoch_end(self, epoch: int, logs: dict) -> None:
+        self.best_epoch = now = epoch + 1
+        if not self.patience:
+            return
+        for monitor, sign in self.MONITORS:
+            best, _ = self.best.get(monitor, (-sign * math.inf, 0))
+            if sign * logs[monitor] > sign * best:
+                self.best[monitor] = (float(logs[monitor]), now)
+                self.weights[now] = self.weights.get(now) or self.model.get_weights()
+        epochs = {monitor: epoch for monitor, (_, epoch) in self.best.items()}
+        self.weights = {epoch: self.weights[epoch] for epoch in set(epochs.values())}
+        ended = [m for m, _ in self.MONITORS if now - epochs.get(m, 0) >= self.patience]
+        if ended:
+            self.stopped_by = ended[-1]
+            self.best_epoch = epochs[self.stopped_by]
+            self.model.set_weights(self.weights[self.best_epoch])
+            self.model.stop_training = True
+
+
+class Progress(keras.callbacks.Callback):
+    """Watches a training: history, epoch lines in batch runs, an end at the first NaN."""
+
+    def __init__(self, epochs: int, *, lines: bool):
+        super().__init__()
+        self.epochs, self.lines = epochs, lines
+        self.began = time.perf_counter()
+        self.history: dict[str, list[float]] = {"epoch": []}
+
+    def seconds(self) -> float:
+        """Returns how long the training has taken, parts before an interruption included."""
+        return time.perf_counter() - self.began
+
+    def on_epoch_end(self, epoch: int, logs: dict) -> None:
+        rate = {"learning_rate": self.model.optimizer.learning_rate}
+        self.history["epoch"].append(epoch + 1)
+        for name, value in (logs | rate).items():
+            self.history.setdefault(name, []).append(float(value))
+        if self.lines:
+            seconds = self.seconds()
+            left = seconds / (epoch + 1) * (self.epochs - epoch - 1)
+            print(
+                f"epoch {epoch + 1}/{self.epochs}  loss {logs['loss']:.3f}  "
+                f"accuracy {logs['accuracy']:.3f}  val_loss {logs['val_loss']:.3f}  "
+                f"val_accuracy {logs['val_accuracy']:.3f}  "
+                f"{clock(seconds)} so far, at most {clock(left)} left",
+                flush=True,
+            )
+        if not all(math.isfinite(value) for value in logs.values()):
+            raise TrainingError(
+                f"the loss is not a number in epoch {epoch + 1}: the training diverged; "
+                "lower LEARNING_RATE or set CLIPNORM"
+            )
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Keeps a training's state in its bundle, so that it goes on after a kill, bit for bit.
+
+    It must be the last callback. What Dropout draws is derived from (seed, epoch, step)
+    here, as Keras' own state of it is not among a model's weights.
+
+    Args:
+        bundle: where the state lies, see `lib.checkpoint`.
+        progress, stopping: the other callbacks, whose state is kept too.
+        seed: of the training.
+        steps_per_epoch: of the training.
+
+    Attributes:
+        epoch: epochs that are done.
+        step: steps that are done of the epoch under way.
+        finished: whether the bundle holds the state after all epochs.
+    """
+
+    def __init__(
+        self,
+        bundle: checkpoint.Bundle,
+        progress: Progress,
+        stopping: EarlyStopping,
+        *,
+        seed: int,
+        steps_per_epoch: int,
+    ):
+        super().__init__()
+        self.bundle, self.progress, self.stopping = bundle, progress, stopping
+        self.seed, self.steps_per_epoch = seed, steps_per_epoch
+        self.epoch = self.step = 0
+        self.finished = False
+        self.saved = time.monotonic()
+        self.arrays: dict[str, list[np.ndarray]] = {}
+
+    def resume(self, model: keras.Model) -> None:
+        """Takes over what the bundle holds; the optimizer's and metrics' share follows later."""
+        found = self.bundle.load()
+        if not found:
+            return
+        facts, self.arrays = found
+        self.epoch, self.step, self.finished = facts["epoch"], facts["step"], facts["finished"]
+        self.progress.history = facts["history"]
+        self.progress.began -= facts["seconds"]
+        self.stopping.best = {name: tuple(best) for name, best in facts["best"].items()}
+        self.stopping.best_epoch, self.stopping.stopped_by = facts["chosen"]
+        self.stopping.weights = {
+            epoch: self.arrays.pop(f"best {epoch}")
+            for epoch in {epoch for _, epoch in self.stopping.best.values()}
+        }
+        _assign(model.weights, self.arrays.pop("model"))
+        where = f"epoch {self.epoch + 1}, step {self.step + 1}"
+        print(
+            f"An interrupted training goes on "
+            f"{'with its evaluation' if self.finished else f'at {where}'}; "
+            f"{clock(facts['seconds'])} of it are kept.",
+            flush=True,
+        )
+
+    def resume_optimizer(self, model: keras.Model) -> None:
+        """Puts the optimizer into its saved state, where it is that of this stage."""
+        _assign(model.optimizer.variables, self.arrays.pop("optimizer", []))
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        _assign(self.model.metrics_variables, self.arrays.pop("metrics", []))
+        draws = (v for v in self.model.variables if v.name == "seed_generator_state")
+        for index, state in enumerate(draws):
+            derived = np.random.SeedSequence((self.seed, epoch, index)).generate_state(1)
+            state.assign((int(derived[0]), self.step))
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.step += 1
+        if self.step < self.steps_per_epoch and self._due(checkpoint.STEP_SECONDS):
+            self.save()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self.epoch, self.step = epoch + 1, 0
+        if self._due(checkpoint.EPOCH_SECONDS) and not self.model.stop_training:
+            self.save()
+
+    def finish(self, model: keras.Model) -> None:
+        """Keeps the state after all epochs, where training it again would take long."""
+        self.finished = True
+        if self.progress.seconds() >= checkpoint.seconds_between(checkpoint.EPOCH_SECONDS):
+            self.set_model(model)
+            self.save()
+
+    def _due(self, seconds: float) -> bool:
+        return time.monotonic() - self.saved >= checkpoint.seconds_between(seconds)
+
+    def save(self) -> None:
+        """Writes the bundle."""
+        groups = {
+            "model": self.model.weights,
+            "optimizer": self.model.optimizer.variables,
+            "metrics": self.model.metrics_variables if self.step else [],
+        }
+        arrays = {name: [v.numpy() for v in group] for name, group in groups.items()}
+        arrays |= {f"best {epoch}": values for epoch, values in self.stopping.weights.items()}
+        facts = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "finished": self.finished,
+            "history": self.progress.history,
+            "seconds": self.progress.seconds(),
+            "best": self.stopping.best,
+            "chosen": (self.stopping.best_epoch, self.stopping.stopped_by),
+        }
+        self.bundle.save(facts, arrays)
+        self.saved = time.monotonic()
+
+
+def _assign(variables: list, values: list[np.ndarray]) -> None:
+    """Sets variables, where there are values for them."""
+    for variable, value in zip(variables, values, strict=bool(values)):
+        variable.assign(value)
+
+
+def clock(seconds: float) -> str:
+    """Writes a duration as a person would: ``"8 s"``, ``"12 min"``, ``"3.5 h"``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
