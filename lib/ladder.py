@@ -201,27 +201,28 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
             raise
 
 
-def why_failed(job: Job, out: Path) -> str:
-    """Returns the last line of a failed job's log."""
-    log = out / "logs" / f"{job.name}.log"
+def why_failed(name: str, out: Path) -> str:
+    """Returns the last line of a failed notebook's log."""
+    log = out / "logs" / f"{name}.log"
     lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
     failed = [line.removeprefix("FAILED: ") for line in lines if line.startswith("FAILED: ")]
     return failed[-1] if failed else "stopped before it ended"
 
 
-def write_report(out: Path, *, profile: str, source: data.Source) -> bool:
-    """Writes the report if its records or its code are new; returns whether it is in place."""
+def write_report(out: Path, *, profile: str, source: data.Source) -> str:
+    """Writes the report if its records or its code are new; returns why it is not there, or ""."""
     page = out / "index.html"
     mark = run.report_digest(out, profile=profile, data=source.sha256)
     if page.is_file() and mark in page.read_text(encoding="utf-8")[:4000]:
-        return True
-    if not list((out / "results").glob("*.json")):
-        return False
+        return ""
+    if not results.paths(out):
+        return "there is no record to report on"
     command = [sys.executable, "-m", "lib.run", "report", "--profile", profile]
     command += ["--data-digest", source.sha256, "--out", str(out)]
     (out / "logs").mkdir(exist_ok=True)
     with (out / "logs" / "report.log").open("w") as log:
-        return subprocess.run(command, cwd=ROOT, stderr=log, check=False).returncode == 0
+        process = subprocess.run(command, cwd=ROOT, stderr=log, check=False)
+    return why_failed("index", out) if process.returncode else ""
 
 
 def print_results(jobs: list[Job], out: Path) -> None:
@@ -306,9 +307,9 @@ def _climb(jobs: list[Job], out: Path, *, profile: str, dataset: str, source: da
     runnable = [job for job in stale if job.name not in failures]
     if runnable:
         run_jobs(runnable, out, dataset=dataset)
-    failures |= {job.name: why_failed(job, out) for job in runnable if not job.up_to_date(out)}
-    if not write_report(out, profile=profile, source=source):
-        failures["report"] = f"no report written; see {out / 'logs'}"
+    failures |= {job.name: why_failed(job.name, out) for job in runnable if not job.up_to_date(out)}
+    if reason := write_report(out, profile=profile, source=source):
+        failures["report"] = reason
     print_results(jobs, out)
     if "report" not in failures:
         print(f"\nReport: {out / 'index.html'} ({time.perf_counter() - began:.0f} s)")

@@ -1,12 +1,14 @@
 """Faults that strike ``./run_all.sh``. After each the next run completes by itself."""
 
 import ctypes
+import json
 import os
 import random
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -18,18 +20,18 @@ from lib import ROOT, checkpoint, results, run
 
 SABOTAGE = Path(__file__).parent / "sabotage"
 SHORT = ("--profile", "smoke", "--only", "00")  # seconds of training
-LONG = ("--profile", "quick", "--only", "02")  # half a minute
+LONG = ("--profile", "quick", "--only", "00")  # enough to be struck in the middle
 CAN_MOUNT = (
     subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0
 )
 
 
 class Climb:
-    """Runs ``./run_all.sh`` in a folder of its own, with a bundle each second."""
+    """Runs ``./run_all.sh`` in a folder of its own, with ten bundles a second."""
 
     def __init__(self, folder: Path, environment: dict[str, str]):
         self.folder, self.out = folder, folder / "out"
-        self.environment = environment | {checkpoint.EVERY: "1"}
+        self.environment = environment | {checkpoint.EVERY: "0.1"}
         # The data and weights may be shared; what trainings leave may not.
         cache = folder / "cache"
         cache.mkdir()
@@ -141,7 +143,7 @@ def test_five_kills_of_everything(climb, long, said):
     draw, resumed = random.Random(0), 0
     for _ in range(5):
         with climb.start(LONG) as process:
-            time.sleep(draw.uniform(10, 25))
+            time.sleep(draw.uniform(8, 18))
             for victim in climb.processes():
                 victim.kill()
             resumed += "goes on at epoch" in process.stdout.read()
@@ -340,3 +342,39 @@ def test_data_replaced_between_two_runs(climb, said):
     assert accuracies[0] != accuracies[1]
     assert accuracies[0] not in page
     said("0 of 1 up to date: it is run again")
+
+
+@pytest.mark.battery
+def test_record_changed_by_hand(climb, short, said):
+    """A record whose accuracy somebody improved"""
+    climb.end()
+    path = climb.out / "results" / "00_base_cnn-smoke-seed0.json"
+    record = json.loads(path.read_text())
+    record["metrics"]["test"]["accuracy"] = 0.9916
+    path.write_text(json.dumps(record))
+    command = [sys.executable, "-m", "lib.run", "report", "--out", str(climb.out)]
+    subprocess.run(command, env=climb.environment, check=True)
+    page = (climb.out / "index.html").read_text(encoding="utf-8")
+    assert "99.16%" not in page
+    line = re.search(r"Left out: .*", page)[0]
+    assert "00_base_cnn-smoke-seed0.json was changed after it was written" in line
+    assert "0 of 1 up to date" in climb.end()
+    climb.assert_figures_are_those_of(short)
+    said(line)
+
+
+@pytest.mark.battery
+def test_record_copied_under_another_seed(climb, short, said):
+    """One run shown as two seeds"""
+    climb.end()
+    path = climb.out / "results" / "00_base_cnn-smoke-seed0.json"
+    record = json.loads(path.read_text()) | {"seed": 1}
+    record["digest"] = results.digest(record)
+    copy = path.with_name("00_base_cnn-smoke-seed1.json")
+    copy.write_text(json.dumps(record))
+    line = failure(climb.end(code=1))
+    assert "seeds 0 and 1 have the same history and metrics to the last digit" in line
+    copy.unlink()
+    climb.end()
+    climb.assert_figures_are_those_of(short)
+    said(line)

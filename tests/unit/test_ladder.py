@@ -4,7 +4,7 @@ import fcntl
 
 import pytest
 
-from lib import ladder
+from lib import data, ladder
 from lib.study import SLUGS
 
 
@@ -109,3 +109,10 @@ def test_dry_run_prints_a_plan_and_runs_nothing(tmp_path, capsys):
     assert all(line.split()[-1] in ("s", "min", "h") for line in lines if "-study-" in line)
     assert "all, at most" in lines[-1]
     assert not out.exists()
+
+
+def test_no_report_is_one_sentence(tmp_path):
+    source = data.open_source("digits")
+    assert ladder.write_report(tmp_path, profile="quick", source=source) == (
+        "there is no record to report on"
+    )
