@@ -7,9 +7,11 @@ import random
 import re
 import shutil
 import signal
+import site
 import subprocess
 import sys
 import time
+import venv
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +46,7 @@ class Climb:
     def start(self, arguments=SHORT, sabotage="", before=(), **options) -> subprocess.Popen:
         environment = self.environment | options.pop("extra", {})
         if sabotage:
-            environment |= {"PYTHONPATH": str(SABOTAGE), "SABOTAGE": sabotage}
+            environment |= self.saboteur() | {"SABOTAGE": sabotage}
         if "CIFAR10_DIR" not in environment:
             arguments = (*arguments, "--dataset", "digits")
         return subprocess.Popen(
@@ -55,6 +57,16 @@ class Climb:
             text=True,
             **options,
         )
+
+    def saboteur(self) -> dict[str, str]:
+        """An active virtual environment that has all of ours, and ``sitecustomize``."""
+        place = self.folder / "saboteur"
+        venv.create(place, symlinks=True)
+        (packages,) = place.glob("lib/python*/site-packages")
+        shutil.copy(SABOTAGE / "sitecustomize.py", packages)
+        (packages / "ours.pth").write_text("\n".join(site.getsitepackages()))
+        path = f"{place / 'bin'}{os.pathsep}{self.environment['PATH']}"
+        return {"VIRTUAL_ENV": str(place), "PATH": path}
 
     def end(self, arguments=SHORT, *, code: int = 0, **options) -> str:
         """Runs to the end and returns what was said."""
@@ -101,7 +113,7 @@ class Climb:
         assert self.record() == unbroken
         accuracy = f"{unbroken['metrics']['test']['accuracy']:.2%}"
         assert accuracy in (self.out / "index.html").read_text(encoding="utf-8")
-        assert list((self.out / ".running").iterdir()) == []
+        assert not list(self.out.glob(".running/*"))
         bundles = Path(self.environment["CIFAR10_LADDER_CACHE"], "checkpoints")
         assert not bundles.exists() or list(bundles.iterdir()) == []
 
@@ -233,7 +245,8 @@ def test_kernel_that_hangs(climb, long, said):
 @pytest.mark.parametrize(
     ("who", "what"),
     [
-        ("ipykernel", "fsync:3"),  # the model and the predictions are written
+        # The model and the predictions are written.
+        pytest.param("ipykernel", "fsync:3", marks=pytest.mark.battery),
         pytest.param("lib.run", "fsync:1", marks=pytest.mark.battery),  # in the page
         ("lib.run", "replace:6"),  # all is moved but the record
     ],
@@ -250,6 +263,7 @@ def test_kill_while_the_record_is_written(climb, short, said, who, what):
 
 
 @pytest.mark.skipif(not CAN_MOUNT, reason="no file system may be mounted here")
+@pytest.mark.battery
 def test_full_disk(climb, short, said):
     """A full disk under the report's folder"""
     climb.out.mkdir()
@@ -270,6 +284,7 @@ def _without_override() -> None:
     ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
 
 
+@pytest.mark.battery
 def test_read_only_output(climb, short, said):
     """A report's folder that may not be written"""
     climb.end()
@@ -284,6 +299,7 @@ def test_read_only_output(climb, short, said):
     said(printed.replace(str(climb.out), "DIR"))
 
 
+@pytest.mark.battery
 def test_two_at_once(climb, long, said):
     """Two run_all.sh at once in the same folder"""
     with climb.start(LONG) as process:
@@ -296,6 +312,7 @@ def test_two_at_once(climb, long, said):
     said(printed.replace(str(climb.out), "DIR"))
 
 
+@pytest.mark.battery
 def test_stale_lock_of_snakemake(climb, short, said):
     """A lock and a mark of unfinished work that a killed Snakemake left"""
     for folder in ("locks", "incomplete"):
@@ -309,6 +326,7 @@ def test_stale_lock_of_snakemake(climb, short, said):
     said("the run completes")
 
 
+@pytest.mark.battery
 def test_clock_that_goes_backwards(climb, short, said):
     """A clock that goes back an hour each time it is read, in every process"""
     climb.end(sabotage=":clock:3600")
@@ -319,6 +337,7 @@ def test_clock_that_goes_backwards(climb, short, said):
     said("the run completes, and the next has nothing to do")
 
 
+@pytest.mark.battery
 def test_data_replaced_between_two_runs(climb, said):
     """A data file replaced by another of the same name, size and date"""
     data = climb.folder / "mine"

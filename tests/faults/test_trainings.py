@@ -149,7 +149,13 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(damage, marks=() if damage == "truncated" else pytest.mark.battery)
+        for damage in DAMAGES
+    ],
+)
 def test_damaged_bundle(trainer, unbroken, said, damage):
     """A damaged bundle"""
     trainer.killed_at("epoch 2/")
@@ -161,6 +167,7 @@ def test_damaged_bundle(trainer, unbroken, said, damage):
     said(f"{damage}: {line}")
 
 
+@pytest.mark.battery
 def test_bundle_of_another_training(trainer, unbroken, said):
     """The bundle of another training under this one's name"""
     assert trainer.killed_at("epoch 2/")
@@ -191,6 +198,7 @@ def test_full_disk_under_the_bundles(trainer, unbroken, said):
     said(lines[0])
 
 
+@pytest.mark.battery
 def test_clock_that_goes_backwards(trainer, unbroken, said):
     """A clock that goes back an hour each time it is read"""
     with trainer.start("clock:3600") as process:
@@ -205,6 +213,7 @@ def test_clock_that_goes_backwards(trainer, unbroken, said):
     said("equals the unbroken training")
 
 
+@pytest.mark.battery
 def test_two_of_the_same_training_at_once(trainer, unbroken, said):
     """Two processes that train the same at once"""
     with trainer.start() as one:
