@@ -66,7 +66,11 @@ class Climb:
         shutil.copy(SABOTAGE / "sitecustomize.py", packages)
         (packages / "ours.pth").write_text("\n".join(site.getsitepackages()))
         path = f"{place / 'bin'}{os.pathsep}{self.environment['PATH']}"
-        return {"VIRTUAL_ENV": str(place), "PATH": path}
+        return {
+            "VIRTUAL_ENV": str(place),
+            "PATH": path,
+            "JUPYTER_PATH": str(Path(sys.prefix, "share", "jupyter")),
+        }
 
     def end(self, arguments=SHORT, *, code: int = 0, **options) -> str:
         """Runs to the end and returns what was said."""
@@ -253,7 +257,9 @@ def test_kernel_that_hangs(climb, long, said):
 )
 def test_kill_while_the_record_is_written(climb, short, said, who, what):
     """Kill −9 while record or page are written"""
-    printed = climb.end(sabotage=f"{who}:{what}", code=1)
+    no_bundle = {checkpoint.EVERY: "3600"}
+    printed = climb.end(sabotage=f"{who}:{what}", code=1, extra=no_bundle)
+    assert {"ipykernel": "kernel died", "lib.run": "stopped before it ended"}[who] in printed
     assert results.read_all(climb.out) == []
     page = climb.out / "index.html"
     assert not page.exists()
