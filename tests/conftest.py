@@ -52,3 +52,14 @@ def ladder(ladder_environment):
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def snapshot():
+    """Returns what a report's folder holds: content by path."""
+
+    def take(out: Path) -> dict[str, bytes]:
+        kept = [out / "index.html", *(out / "results").iterdir(), *(out / "notebooks").iterdir()]
+        return {str(path.relative_to(out)): path.read_bytes() for path in kept}
+
+    return take

@@ -1,0 +1,220 @@
+"""The companion notebooks for real, with a profile that only proves that they run."""
+
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lib import parameters, results, study
+from lib.engine import keras
+from lib.study import COMPANIONS
+
+REAL_DATA = os.environ.get("CIFAR10_DIR")
+BASE = Path("results", "00_base_cnn-smoke-seed0.json")
+
+
+@pytest.fixture(scope="module")
+def accompanied(ladder, ladder_environment, tmp_path_factory) -> tuple[Path, str, bytes]:
+    """The report's folder, what was printed, and a record that was there before."""
+    fetch = [sys.executable, "-c", "from lib import pretrained; pretrained.load()"]
+    subprocess.run(fetch, env=ladder_environment, check=True)
+    out = tmp_path_factory.mktemp("companions") / "out"
+    smoke = ("--profile", "smoke", "--dataset", "digits", "--out", out)
+    assert ladder(*smoke, "--only", "00").returncode == 0
+    before = (out / BASE).read_bytes()
+    process = ladder(
+        *(*smoke, "--only", "companions"),
+        PIP_NO_INDEX="1",  # ImageNet's class names are not to be had, nor are its classifiers
+        KERAS_HOME=str(tmp_path_factory.mktemp("keras")),
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    return out, process.stdout, before
+
+
+def test_every_companion_has_its_record_and_page(accompanied):
+    out, *_ = accompanied
+    for slug in COMPANIONS:
+        record = results.read(out / "results" / f"{slug}-smoke-seed0.json")
+        assert record["dataset"]["name"] == "digits"
+        assert len(record["summary"]) > 80
+        assert all(rows for rows in record["tables"].values()) or slug == "imagenet_prediction"
+        page = (out / "notebooks" / f"{slug}-smoke-seed0.html").read_text(encoding="utf-8")
+        assert "What we saw" in page
+        assert "Warning" not in page
+        assert str(parameters.ROOT) not in page
+        assert "<script" not in page
+        assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", page)
+        assert str(out) not in page
+        images = re.findall(r"<img[^>]*>", page)
+        assert images
+        assert all(re.search(r'alt="[^"]{20,}"', image) for image in images)
+
+
+def test_companions_stand_in_a_section_of_their_own_and_disturb_nothing(accompanied):
+    out, _, before = accompanied
+    page = html.unescape((out / "index.html").read_text(encoding="utf-8"))
+    for slug in COMPANIONS:
+        record = results.read(out / "results" / f"{slug}-smoke-seed0.json")
+        assert f'href="notebooks/{slug}-smoke-seed0.html"' in page
+        assert record["summary"] in page
+    assert (out / BASE).read_bytes() == before
+
+
+def test_figures_of_the_companions_are_those_of_their_tables(accompanied):
+    out, *_ = accompanied
+
+    def tables(slug):
+        return results.read(out / "results" / f"{slug}-smoke-seed0.json")["tables"]
+
+    depth = tables("freezing_depth")["freezing depth"]
+    assert [row["trainable blocks"] for row in depth] == [0, 1, 2, 3, 4, 5]
+    learning = [row["trainable parameters"] for row in depth]
+    assert learning == sorted(set(learning))
+    strategies = {row["strategy"]: row for row in tables("transfer_strategies")["strategies"]}
+    assert {n: strategies[n]["trainable"] for n in study.COURSE_TRAINABLE} == study.COURSE_TRAINABLE
+    assert {row["parameters"] for row in strategies.values()} == {
+        study.COURSE_PARAMS,
+        study.CHAPTER_PARAMS,
+    }
+    for row in tables("transfer_strategies")["forgotten"]:
+        frozen = "head only" in row["strategy"]
+        assert (row["weights moved by"] == 0) == frozen
+        assert row["accuracy after, old head"] == row["accuracy before"] or not frozen
+    settings = tables("why_frozen_fails")["settings"]
+    assert [(row["pixels"], row["scaling"]) for row in settings] == [
+        (size, scaling) for size in (32, 48, 64, 96) for scaling in ("x/255", "preprocess_input")
+    ]
+    assert [row["features"] for row in settings] == [512] * 4 + [2048] * 2 + [4608] * 2
+    assert len(tables("reference_architectures")["networks"]) == 9
+
+
+def test_a_companion_run_again_says_the_same(accompanied, ladder, tmp_path):
+    out, *_ = accompanied
+    lost = Path("results", "feature_extraction-smoke-seed0.json")
+    shutil.copytree(out, tmp_path / "copy")
+    (tmp_path / "copy" / lost).unlink()
+    process = ladder(
+        *("--profile", "smoke", "--dataset", "digits", "--only", "companions"),
+        *("--out", tmp_path / "copy"),
+    )
+    assert "6 of 7 up to date" in process.stdout
+    first, again = results.read(out / lost), results.read(tmp_path / "copy" / lost)
+    for key in set(first) - {"timing", "memory", "environment"}:
+        assert again[key] == first[key], key
+
+
+def test_without_imagenets_classifier_the_page_says_so_once(accompanied):
+    out, printed, _ = accompanied
+    record = results.read(out / "results" / "imagenet_prediction-smoke-seed0.json")
+    assert record["tables"]["predictions"] == []
+    assert "ImageNet weights of VGG16 cannot be had" in record["summary"]
+    assert "FAILED" not in printed
+
+
+def test_second_run_of_the_companions_does_nothing(accompanied, ladder, snapshot):
+    out, *_ = accompanied
+    before = snapshot(out)
+    process = ladder(
+        *("--profile", "smoke", "--dataset", "digits", "--only", "companions", "--out", out)
+    )
+    assert process.returncode == 0, process.stderr
+    assert "7 of 7 up to date" in process.stdout
+    assert snapshot(out) == before
+
+
+def by_hand(slug: str, values: dict, environment: dict) -> subprocess.CompletedProcess:
+    """Runs a companion's own code, as a reader does who changes parameters and runs all cells."""
+    chosen = parameters.of_profile("smoke", slug) | {"DATASET": "digits", "PROFILE": "smoke"}
+    setup, _, *story = [code for _, code in parameters._code_cells(parameters.notebook_path(slug))]
+    cell = "\n".join(f"{name} = {value!r}" for name, value in (chosen | values).items())
+    return subprocess.run(
+        [sys.executable, "-c", "\n".join([setup, cell, *story])],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=parameters.ROOT,
+    )
+
+
+@pytest.mark.parametrize(
+    ("slug", "values", "message"),
+    [
+        ("freezing_depth", {"DEPTHS": "0,6"}, "DEPTHS = '0,6': expected whole numbers from 0 to 5"),
+        ("why_frozen_fails", {"SIZES": "32,24"}, "SIZES = '32,24': expected whole numbers from 32"),
+        ("transfer_strategies", {"CLASSES": "0,cat"}, "expected two or more different ones of 0"),
+        ("transfer_strategies", {"CLASSES": "3"}, "CLASSES = '3': expected two names"),
+        ("feature_extraction", {"IMAGE_SIZE": 16}, "image size 16 is too small for VGG16"),
+        ("inspect_a_model", {"RUN": "x"}, "RUN = 'x': no model of that run"),
+        ("inspect_a_model", {"PICTURE": "none.png"}, "PICTURE = 'none.png'"),
+        ("reference_architectures", {"NETWORKS": "VGG17"}, "unknown architecture 'VGG17'"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(slug, values, message, ladder_environment):
+    process = by_hand(slug, values, ladder_environment)
+    assert process.returncode == 1
+    assert message in process.stderr.strip().splitlines()[-1]
+
+
+def test_own_pictures_are_predicted_where_a_classifier_can_be_had(ladder_environment, tmp_path):
+    """With random weights and made-up class names: what counts is the way through."""
+    keras.utils.set_random_seed(0)
+    keras.applications.MobileNetV2(weights=None).save_weights(tmp_path / "mobile.weights.h5")
+    index = {number: (f"n{number}", f"class_{number}") for number in range(1000)}
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "imagenet_class_index.json").write_text(json.dumps(index))
+    (tmp_path / "mine").mkdir()
+    for name, gray in (("dark.png", 20), ("light.png", 220)):
+        cv2.imwrite(str(tmp_path / "mine" / name), np.full((50, 40, 3), gray, np.uint8))
+    values = {
+        "MODEL": "MobileNetV2",
+        "CLASSIFIER_WEIGHTS": str(tmp_path / "mobile.weights.h5"),
+        "PICTURE": str(tmp_path / "mine"),
+        "OUT": str(tmp_path),
+    }
+    environment = ladder_environment | {"KERAS_HOME": str(tmp_path)}
+    process = by_hand("imagenet_prediction", values, environment)
+    assert process.returncode == 0, process.stderr
+    record = results.read(tmp_path / "results" / "imagenet_prediction-custom-seed0.json")
+    rows = record["tables"]["predictions"]
+    assert [(row["picture"], row["rank"]) for row in rows] == [
+        (name, rank) for name in ("dark.png", "light.png") for rank in (1, 2, 3)
+    ]
+    assert rows[0]["probability"] >= rows[1]["probability"] >= rows[2]["probability"] > 0
+    assert rows[0]["class"] == f"class {rows[0]['synset'][1:]}"
+    assert "was surest of “class " in record["summary"]
+    assert str(tmp_path) not in json.dumps(record)
+
+
+def test_a_model_of_the_ladder_can_be_inspected(accompanied, ladder_environment):
+    out, *_ = accompanied
+    values = {"RUN": "00_base_cnn-smoke-seed0", "RECORDS": str(out), "OUT": str(out)}
+    process = by_hand("inspect_a_model", values, ladder_environment)
+    assert process.returncode == 0, process.stderr
+    path = out / "results" / "inspect_a_model-custom-seed0.json"
+    record = results.read(path)
+    path.unlink()
+    assert record["summary"].startswith("00_base_cnn-smoke-seed0 (")
+    assert str(out) not in json.dumps(record)
+    assert record["weights"] is None
+
+
+@pytest.mark.skipif(not REAL_DATA, reason="CIFAR10_DIR is not set")
+def test_cat_or_dog_on_real_images(ladder, tmp_path):
+    """The one whose classes have names of their own; the others are told apart by nothing."""
+    process = ladder(
+        *("--profile", "smoke", "--dataset", "cifar10", "--out", tmp_path),
+        *("--only", "transfer_strategies"),
+        CIFAR10_DIR=REAL_DATA,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    (record,) = results.read_all(tmp_path)
+    assert record["summary"].startswith("Telling cat from dog")
