@@ -199,6 +199,7 @@ def test_killed_main_job_takes_its_runs_with_it(climb, long, said):
     said(next(line for line in orphan.splitlines() if "is gone" in line))
 
 
+@pytest.mark.battery
 def test_ctrl_c_twice(climb, long, said):
     """Ctrl-C twice"""
     with climb.start(LONG) as process:

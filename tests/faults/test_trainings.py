@@ -103,8 +103,8 @@ def kills(trainer: Trainer, unbroken: dict, count: int, seed: int) -> int:
 
 def test_kills_at_random_moments(trainer, unbroken, said):
     """Kill −9 at a random moment, 2 times"""
-    ended = kills(trainer, unbroken, 2, seed=0)
-    said(f"equals the unbroken training, {ended} of {ended}")
+    kills(trainer, unbroken, 2, seed=0)
+    said("equals the unbroken training")
 
 
 @pytest.mark.battery
@@ -117,7 +117,7 @@ def test_many_kills_at_random_moments(ladder_environment, tmp_path, unbroken, sa
 
     with ThreadPoolExecutor(2) as pool:
         ended = sum(pool.map(part, range(1, 6)))
-    said(f"equals the unbroken training, {ended} of {ended}")
+    said(f"45 of 45, in {ended} trainings, each of which equals the unbroken one")
 
 
 def test_kill_while_a_bundle_is_written(trainer, unbroken, said):
