@@ -222,7 +222,7 @@ def trained_model(out: Path, run: str):
 
     path = out / "models" / f"{run}.keras"
     if not path.is_file():
-        there = sorted(path.stem for path in (out / "models").glob("*.keras"))
+        there = sorted(path.stem for path in (out / "models").glob("[!.]*.keras"))
         raise RecordError(
             f"RUN = {run!r}: no model of that run lies in {out.name}/models; expected one of "
             f"{', '.join(there) or 'none yet: run ./run_all.sh first'}"
@@ -248,10 +248,11 @@ def _asked(values: parameters.Values) -> parameters.Values:
 
 
 def read(path: Path) -> dict:
-    """Reads a record and checks its form and its digest.
+    """Reads a record and checks its form, its digest, and the predictions beside it.
 
     Raises:
-        RecordError: if the file is no complete record of this schema, or was changed.
+        RecordError: if the file is no complete record of this schema, was changed, or has
+            predictions that cannot be read or give other test figures.
     """
     where = _where(path)
     try:
@@ -278,24 +279,15 @@ def read(path: Path) -> dict:
             raise RecordError(f"{where}: metrics of {part!r} are {found}; delete it and run again")
     if record["digest"] != digest(record):
         raise RecordError(f"{where} was changed after it was written; delete it and run again")
+    # A record whose predictions are not there is still a record: its digest vouches for it.
+    if not companion and path.with_suffix(".npz").is_file():
+        _check_predictions(path, record)
     return record
 
 
-def check_predictions(path: Path, record: dict) -> None:
-    """Checks that the predictions beside a record give the record's test figures.
-
-    A record whose predictions are not there is still a record: its digest vouches for it.
-
-    Args:
-        path: of the record.
-        record: its content.
-
-    Raises:
-        RecordError: if the predictions are there and cannot be read or give other figures.
-    """
+def _check_predictions(path: Path, record: dict) -> None:
+    """Checks that the predictions beside a record give the record's test figures."""
     stored = path.with_suffix(".npz")
-    if "tables" in record or not stored.is_file():
-        return
     try:
         with np.load(stored, allow_pickle=False) as content:
             measured = metrics.score(content["probabilities"], content["labels"])
@@ -324,23 +316,17 @@ def _where(path: Path) -> str:
 
 def paths(out: Path) -> list[Path]:
     """Returns the paths of what should be records below a report's folder, by name."""
-    return sorted((out / "results").glob("*.json"))
+    return sorted((out / "results").glob("[!.]*.json"))  # not what a kill in mid-write left
 
 
 def read_all(out: Path) -> list[dict]:
-    """Reads all records below a report's folder, by name, and checks their predictions.
-
-    An unusable one is named and left out.
-    """
+    """Reads all records below a report's folder, by name; an unusable one is named and left out."""
     records = []
     for path in paths(out):
         try:
-            record = read(path)
-            check_predictions(path, record)
+            records.append(read(path))
         except RecordError as error:
             print(f"Left out: {error}")
-        else:
-            records.append(record)
     return records
 
 

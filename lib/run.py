@@ -178,17 +178,17 @@ def report(out: Path, *, profile: str = "", data: str = "") -> Path:
 
 
 def report_digest(out: Path, *, profile: str, data: str) -> str:
-    """Digest over all that a report depends on: the records and the code that draws them."""
+    """Digest over all that a report depends on: records, predictions, the code that draws them."""
     import hashlib
 
     digest = hashlib.sha256(f"{profile} {data}".encode())
     code = [
         ROOT / "lib" / f"{m}.py"
-        for m in ("study", "verdicts", "plots", "report", "export", "results")
+        for m in ("study", "verdicts", "plots", "report", "export", "results", "metrics")
     ]
     code += sorted((ROOT / "lib" / "templates").rglob("*.*"))
     code += [ROOT / "notebooks" / "report.ipynb"]
-    for path in code + sorted((out / "results").glob("*.json")):
+    for path in code + sorted((out / "results").glob("[!.]*.[jn]*")):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 

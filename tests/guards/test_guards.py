@@ -309,8 +309,8 @@ MISTAKES = (
     Mistake(
         "a record beside the predictions of another run",
         "lib/results.py",
-        "            check_predictions(path, record)\n",
-        "",
+        "        _check_predictions(path, record)\n",
+        "        pass\n",
         "test_results.py::test_predictions_of_another_run_are_named_and_left_out[other_labels]",
     ),
     Mistake(

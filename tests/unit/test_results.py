@@ -1,6 +1,7 @@
 """The record: its form, its atomic writing, its checks."""
 
 import json
+import shutil
 import types
 
 import numpy as np
@@ -182,7 +183,8 @@ def test_figures_that_the_predictions_do_not_give_are_left_out(finished, values,
     """Also where somebody who changed them knew of the digest."""
     path = results.write("00_base_cnn", values, **finished)
     rewritten(path, lambda r: r["metrics"]["test"].update(accuracy=0.9166), signed=True)
-    assert results.read(path)["metrics"]["test"]["accuracy"] == 0.9166
+    with pytest.raises(results.RecordError, match=r"says accuracy 0\.9166"):
+        results.read(path)
     assert results.read_all(tmp_path) == []
 
 
@@ -264,3 +266,16 @@ def test_run_without_a_model_is_one_sentence(finished, values, tmp_path):
     results.write("00_base_cnn", values, **finished)
     with pytest.raises(results.RecordError, match="expected one of 00_base_cnn-study-seed0"):
         results.trained_model(tmp_path, "x")
+
+
+def test_what_a_kill_in_mid_write_left_is_no_record(finished, values, tmp_path, monkeypatch):
+    path = results.write("00_base_cnn", values, **finished)
+
+    def as_a_kill_would_leave_it(_):
+        shutil.copytree(tmp_path / "results", tmp_path / "killed" / "results", dirs_exist_ok=True)
+
+    monkeypatch.setattr("os.fsync", as_a_kill_would_leave_it)
+    results.write("00_base_cnn", values | {"SEED": 1}, **finished)
+    left = [p.name for p in (tmp_path / "killed" / "results").glob(".*.json")]
+    assert len(left) == 1  # complete, but not in its place
+    assert results.read_all(tmp_path / "killed") == [results.read(path)]
