@@ -47,6 +47,7 @@ class Climb:
         environment = self.environment | options.pop("extra", {})
         if sabotage:
             environment |= self.saboteur() | {"SABOTAGE": sabotage}
+            environment["SABOTAGED"] = str(self.folder / "sabotaged")
         if "CIFAR10_DIR" not in environment:
             arguments = (*arguments, "--dataset", "digits")
         return subprocess.Popen(
@@ -107,6 +108,13 @@ class Climb:
         while self.processes() and time.monotonic() < ends:
             time.sleep(0.2)
         return not self.processes()
+
+    def goes_on(self, unbroken: dict) -> str:
+        """Runs again, from where it was struck to the end of an unbroken run."""
+        printed = self.end(LONG)
+        assert self.all_gone()
+        self.assert_figures_are_those_of(unbroken)
+        return next(line for line in printed.splitlines() if "goes on at epoch" in line)
 
     def record(self) -> dict:
         """The only record, without what never repeats."""
@@ -177,11 +185,7 @@ def test_kernel_that_outlives_its_parents(climb, long, said):
         for victim in climb.processes():
             if victim != kernel:
                 victim.kill()
-        printed = climb.end(LONG)  # the kernel is there for a second more
-    assert "goes on at epoch" in printed
-    assert climb.all_gone()
-    climb.assert_figures_are_those_of(long)
-    said(next(line for line in printed.splitlines() if "goes on" in line))
+        said(climb.goes_on(long))  # the kernel is there for a second more
 
 
 @pytest.mark.battery
@@ -190,13 +194,9 @@ def test_killed_main_job_takes_its_runs_with_it(climb, long, said):
     with climb.start(LONG) as process:
         climb.until(process, "epoch 3/")
         process.kill()
-        printed = climb.end(LONG)
+        climb.goes_on(long)
         orphan = process.stdout.read()
-    assert "the run_all.sh that this run belongs to is gone" in orphan
-    assert "goes on at epoch" in printed
-    assert climb.all_gone()
-    climb.assert_figures_are_those_of(long)
-    said(next(line for line in orphan.splitlines() if "is gone" in line))
+    said(next(line for line in orphan.splitlines() if "belongs to is gone" in line))
 
 
 @pytest.mark.battery
@@ -213,8 +213,7 @@ def test_ctrl_c_twice(climb, long, said):
     assert "Traceback" not in printed
     assert climb.all_gone()
     assert results.read_all(climb.out) == []
-    assert "goes on at epoch" in climb.end(LONG)
-    climb.assert_figures_are_those_of(long)
+    climb.goes_on(long)
     said(printed.splitlines()[-1])
 
 
@@ -227,8 +226,7 @@ def test_kernel_that_dies(climb, long, said):
         printed = process.communicate(timeout=60)[0]
     assert process.returncode == 1
     assert "kernel died" in failure(printed)
-    assert "goes on at epoch" in climb.end(LONG)
-    climb.assert_figures_are_those_of(long)
+    climb.goes_on(long)
     said(failure(printed))
 
 
@@ -242,8 +240,7 @@ def test_kernel_that_hangs(climb, long, said):
     assert process.returncode == 1
     assert "kernel hung: it did no work for 6 s and was killed" in failure(printed)
     assert climb.all_gone()
-    assert "goes on at epoch" in climb.end(LONG)
-    climb.assert_figures_are_those_of(long)
+    climb.goes_on(long)
     said(failure(printed))
 
 
@@ -337,6 +334,8 @@ def test_stale_lock_of_snakemake(climb, short, said):
 def test_clock_that_goes_backwards(climb, short, said):
     """A clock that goes back an hour each time it is read, in every process"""
     climb.end(sabotage=":clock:3600")
+    struck = (climb.folder / "sabotaged").read_text()
+    assert all(who in struck for who in ("lib.ladder", "snakemake", "lib.run", "ipykernel"))
     climb.assert_figures_are_those_of(short)
     for path in climb.out.rglob("*"):  # as if it had all been made in a year
         os.utime(path, (time.time() + 3e7,) * 2)

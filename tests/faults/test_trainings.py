@@ -36,6 +36,7 @@ class Trainer:
         if sabotage:
             environment["PYTHONPATH"] += f"{os.pathsep}{SABOTAGE}"
             environment["SABOTAGE"] = f"trainer:{sabotage}"
+            environment["SABOTAGED"] = str(self.record.with_name("sabotaged"))
         command = [sys.executable, "-u", str(TRAINER), str(self.record), rate]
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
@@ -209,6 +210,7 @@ def test_clock_that_goes_backwards(trainer, unbroken, said):
     for path in trainer.bundles:  # as if it had been written in a year
         os.utime(path, (time.time() + 3e7,) * 2)
     assert "goes on at epoch" in trainer.end(sabotage="clock:3600")
+    assert len(trainer.record.with_name("sabotaged").read_text().splitlines()) == 2
     assert_same(trainer, unbroken)
     said("equals the unbroken training")
 

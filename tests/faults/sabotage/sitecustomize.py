@@ -6,6 +6,8 @@
 - ``replace:3``: kill −9 just before the third file is put in its place
 - ``disk:9``: no file may grow beyond 9 kB, as on a full disk
 - ``clock:3600``: the clock goes back an hour each time somebody reads it
+
+Whom it has struck stands in the file ``$SABOTAGED``.
 """
 
 import os
@@ -29,6 +31,8 @@ def _killing(function, number):
 
 
 if _who in " ".join(sys.orig_argv):
+    with open(os.environ["SABOTAGED"], "a") as _file:
+        _file.write(" ".join(sys.orig_argv) + "\n")
     if _what in ("fsync", "replace"):
         setattr(os, _what, _killing(getattr(os, _what), int(_number)))
     elif _what == "disk":
