@@ -8,6 +8,9 @@ import numpy as np
 from lib import checkpoint
 from lib.engine import keras
 
+LINE_SECONDS = 300.0
+"""Inside long epochs a log gets a line so often."""
+
 
 class TrainingError(RuntimeError):
     """A training that failed; the message says how and what to change."""
@@ -58,33 +61,60 @@ class EarlyStopping(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """Watches a training: history, epoch lines in batch runs, an end at the first NaN."""
+    """Watches a training: history, where it is and how long it still takes, an end at NaN.
 
-    def __init__(self, epochs: int, *, lines: bool):
+    Args:
+        costs: multiply–adds of each epoch, validation included; the time left follows from them.
+        steps: steps of an epoch.
+        lines: whether to print line after line, for a log, or one line that changes.
+    """
+
+    def __init__(self, costs: list[float], steps: int, *, lines: bool):
         super().__init__()
-        self.epochs, self.lines = epochs, lines
+        self.costs, self.steps, self.lines = costs, steps, lines
         self.began = time.perf_counter()
         self.history: dict[str, list[float]] = {"epoch": []}
+        self.step = 0
+        self.measured = self.done = self.shown = 0.0
 
     def seconds(self) -> float:
         """Returns how long the training has taken, parts before an interruption included."""
         return time.perf_counter() - self.began
 
+    def left(self) -> float:
+        """Returns the seconds left if all epochs run, by the pace of this process."""
+        spent, todo = self._spent() - self.done, sum(self.costs) - self._spent()
+        return (time.perf_counter() - self.measured) / spent * todo if spent else 0.0
+
+    def _spent(self) -> float:
+        epoch = len(self.history["epoch"])
+        part = self.costs[epoch] * self.step / self.steps if self.step else 0.0
+        return sum(self.costs[:epoch]) + part
+
+    def on_train_batch_end(self, batch: int, logs: dict) -> None:
+        self.step += 1
+        now = time.perf_counter()
+        if not self.measured:  # the first step makes the graph and says nothing of the pace
+            self.measured, self.shown, self.done = now, now, self._spent()
+        elif now - self.shown >= (LINE_SECONDS if self.lines else 1) and self.step < self.steps:
+            self._show(f"{len(self.history['epoch']) + 1}, step {self.step}/{self.steps}", logs)
+
+    def _show(self, where: str, logs: dict) -> None:
+        """Prints one line; where lines are not kept, the next one is printed over it."""
+        figures = "  ".join(f"{name} {float(value):.3f}" for name, value in logs.items())
+        times = f"{clock(self.seconds())} so far, about {clock(self.left())} left"
+        text = f"epoch {where} of {len(self.costs)}  {figures}  {times}"
+        over = not self.lines and self.step
+        print(text if self.lines else f"\r{text:<120}", end="" if over else "\n", flush=True)
+        self.shown = time.perf_counter()
+
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
+        self.step = 0
         rate = {"learning_rate": self.model.optimizer.learning_rate}
-        self.history["epoch"].append(epoch + 1)
         for name, value in (logs | rate).items():
             self.history.setdefault(name, []).append(float(value))
-        if self.lines:
-            seconds = self.seconds()
-            left = seconds / (epoch + 1) * (self.epochs - epoch - 1)
-            print(
-                f"epoch {epoch + 1}/{self.epochs}  loss {logs['loss']:.3f}  "
-                f"accuracy {logs['accuracy']:.3f}  val_loss {logs['val_loss']:.3f}  "
-                f"val_accuracy {logs['val_accuracy']:.3f}  "
-                f"{clock(seconds)} so far, at most {clock(left)} left",
-                flush=True,
-            )
+        self.history["epoch"].append(epoch + 1)
+        self._show(str(epoch + 1), logs)
         if not all(math.isfinite(value) for value in logs.values()):
             raise TrainingError(
                 f"the loss is not a number in epoch {epoch + 1}: the training diverged; "
@@ -136,6 +166,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.epoch, self.step, self.finished = facts["epoch"], facts["step"], facts["finished"]
         self.progress.history = facts["history"]
         self.progress.began -= facts["seconds"]
+        self.progress.step = self.step
         self.stopping.best = {name: tuple(best) for name, best in facts["best"].items()}
         self.stopping.best_epoch, self.stopping.stopped_by = facts["chosen"]
         self.stopping.weights = {

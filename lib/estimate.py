@@ -2,6 +2,11 @@
 
 import math
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
 
 from lib import architectures, models, pretrained
 from lib.callbacks import clock
@@ -9,109 +14,141 @@ from lib.data import Dataset, Source
 from lib.engine import keras, tf
 from lib.study import COMPANIONS
 
-# Share of the machine's matrix-product speed that training reaches, by kind of network: rough.
-SHARES = {"small": 0.25, "cnn": 0.6, "batch_norm": 0.4, "vgg16": 0.55, "vgg16_64": 0.9}
-
 NOTEBOOK_SECONDS = 12.0
 """What a notebook takes beside training and evaluation: start, figures, page."""
+GRAPH_SECONDS = 4.0
+"""What TensorFlow takes to make the graphs of one more model and to set it up."""
+CALIBRATION_PIXELS = 64 * 32**2
+"""Pixels of the batch that is timed."""
 
 
-def machine_flops() -> float:
-    """Measures the machine's float32 matrix product, FLOP/s, in about half a second."""
-    a = tf.random.normal((1024, 1024))
-    tf.linalg.matmul(a, a).numpy()
-    best, began = math.inf, time.perf_counter()
-    while time.perf_counter() - began < 0.5:
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that one image takes on this machine.
+
+    Attributes:
+        training: forward, backward and update.
+        forward: inference.
+    """
+
+    training: float
+    forward: float
+
+
+def measure_pace(model: keras.Model) -> Pace:
+    """Times a few steps of a model on noise, for about a second; the model stays as it is."""
+    size, classes = model.input_shape[1], model.output_shape[-1]
+    count = max(4, CALIBRATION_PIXELS // size**2)
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.random((count, size, size, 3), np.float32))
+    y = tf.constant(np.arange(count) % classes)
+    kept = [variable.numpy() for variable in model.variables]
+    learnt = [variable.value for variable in model.trainable_variables]
+
+    @tf.function
+    def train():
+        with tf.GradientTape() as tape:
+            loss = keras.losses.sparse_categorical_crossentropy(y, model(x, training=True))
+        return [tf.reduce_sum(gradient) for gradient in tape.gradient(loss, learnt)]
+
+    @tf.function
+    def infer():
+        return model(x, training=False)
+
+    pace = Pace(training=_shortest(train) / count, forward=_shortest(infer) / count)
+    for variable, value in zip(model.variables, kept, strict=True):
+        variable.assign(value)
+    return pace
+
+
+def _shortest(work: Callable) -> float:
+    """Returns the seconds of the shortest of a few runs; the first makes the graph."""
+    work()
+    seconds, began = [], time.perf_counter()
+    while len(seconds) < 2 or time.perf_counter() - began < 0.3:
         one = time.perf_counter()
-        tf.linalg.matmul(a, a).numpy()
-        best = min(best, time.perf_counter() - one)
-    return 2 * 1024**3 / best
+        tf.nest.map_structure(lambda tensor: tensor.numpy(), work())
+        seconds.append(time.perf_counter() - one)
+    return min(seconds)
 
 
-def estimate_seconds(
-    model: keras.Model,
+def training_seconds(
+    pace: Pace,
     *,
     epochs: int,
-    head_epochs: int = 0,
     train: int,
     val: int,
     test: int,
-    flops: float,
+    head_epochs: int = 0,
+    views: int = 0,
 ) -> float:
-    """Estimates the seconds of training and evaluation on this machine.
+    """Estimates the seconds of training and evaluation.
 
     Args:
-        model: the model, as it will be trained.
+        pace: see `measure_pace`.
         epochs: at most; early stopping may end sooner.
-        head_epochs: epochs in which only the head learns.
         train, val, test: images of each part.
-        flops: what `machine_flops` returned.
+        head_epochs, views: see `lib.training.fit`.
     """
-    forward, training = models.forward_macs(model), models.training_macs(model)
-    if forward < 5e6:
-        kind = "small"
-    elif any(layer.name.startswith("block1_conv") for layer in model.layers):
-        kind = "vgg16_64" if model.input_shape[1] >= 64 else "vgg16"
+    forward = head_epochs * (train + val) + train + val + test
+    trained = 0
+    if views:  # the head alone learns in next to no time
+        forward += views * train + val
     else:
-        kinds = {type(layer).__name__ for layer in model.layers}
-        kind = "batch_norm" if "BatchNormalization" in kinds else "cnn"
-    macs = epochs * (train * training + val * forward) + (train + val + test) * forward
-    macs += head_epochs * (train + val) * forward
-    return 5 + 2 * macs / (flops * SHARES[kind])
+        forward += epochs * val
+        trained = epochs * train
+    return GRAPH_SECONDS + trained * pace.training + forward * pace.forward
 
 
-def job_seconds(slug: str, values: dict, source: Source, flops: float) -> float:
+@cache
+def _pace(slug: str, image_size: int, classes: int) -> Pace:
+    changes = {"imagenet": False} if "imagenet" in models.ARCHITECTURES[slug] else {}
+    return measure_pace(models.build(slug, image_size=image_size, classes=classes, **changes))
+
+
+def job_seconds(slug: str, values: dict, source: Source) -> float:
     """Estimates the seconds of one notebook, all of it, before it runs.
 
     Args:
         slug: the notebook.
         values: its parameters.
         source: the data set.
-        flops: what `machine_flops` returned.
     """
     if slug == "inspect_a_model":
         slug = values["EXPERIMENT"]
     if slug in COMPANIONS:
         macs, graphs = _companion_macs(slug, values, source)
-        seconds = GRAPH_SECONDS * graphs + 2 * macs / (flops * SHARES["vgg16"])
-        return NOTEBOOK_SECONDS + seconds
-    model = models.build(
-        slug,
-        image_size=values.get("IMAGE_SIZE", 32),
-        classes=len(source.classes),
-        **({"imagenet": False} if "imagenet" in models.ARCHITECTURES[slug] else {}),
-    )
+        pace, one = _pace("08_vgg16_finetuned", 32, 10), sum(_vgg16_macs(32))
+        return NOTEBOOK_SECONDS + GRAPH_SECONDS * graphs + macs * pace.forward / one
     val = min(values["VAL_SIZE"], source.max_val)
-    return NOTEBOOK_SECONDS + estimate_seconds(
-        model,
+    return NOTEBOOK_SECONDS + training_seconds(
+        _pace(slug, values.get("IMAGE_SIZE", 32), len(source.classes)),
         epochs=values["EPOCHS"],
         head_epochs=values.get("HEAD_EPOCHS", 0),
+        views=values.get("VIEWS", 0),
         train=min(values["TRAIN_SIZE"], len(source.y_train) - val),
         val=val,
         test=min(values["TEST_SIZE"], len(source.y_test)),
-        flops=flops,
     )
 
 
-def announce(model: keras.Model, images: Dataset, *, epochs: int, head_epochs: int = 0) -> None:
+def announce(
+    model: keras.Model, images: Dataset, *, epochs: int, head_epochs: int = 0, views: int = 0
+) -> None:
     """Prints how long training is likely to take here and what makes it shorter."""
-    seconds = estimate_seconds(
-        model,
+    seconds = training_seconds(
+        measure_pace(model),
         epochs=epochs,
         head_epochs=head_epochs,
+        views=views,
         train=len(images.x_train),
         val=len(images.x_val),
         test=len(images.x_test),
-        flops=machine_flops(),
     )
     print(
         f"Training and evaluation take about {clock(seconds)} here if all epochs run.\n"
         "Smaller EPOCHS, TRAIN_SIZE, VAL_SIZE and TEST_SIZE make it shorter."
     )
-
-
-GRAPH_SECONDS = 4.0
-"""What TensorFlow takes to make the graphs of one more model and to set it up."""
 
 
 def _vgg16_macs(size: int) -> list[float]:

@@ -19,6 +19,9 @@ EVALUATION_BATCH = 250
 THREADS = 2
 """Threads that make batches; how many changes nothing but the speed."""
 
+# Images are small and batches are made side by side: OpenCV's own threads would only wait.
+cv2.setNumThreads(1)
+
 
 def resize(images: np.ndarray, size: int) -> np.ndarray:
     """Resizes uint8 images (n, h, w, 3) to (n, size, size, 3), bilinear, as the study does."""
@@ -67,16 +70,13 @@ def augment(images: np.ndarray, theta, rows, columns, flip) -> np.ndarray:
     inverse[:, 1, 0], inverse[:, 1, 1] = sin, cos
     inverse[:, 0, 2] = cos * dx - sin * dy + center_x
     inverse[:, 1, 2] = sin * dx + cos * dy + center_y
+    # A flip reads the columns from the other end; it costs nothing here.
+    inverse[flip, :, 2] += inverse[flip, :, 0] * (width - 1)
+    inverse[flip, :, 0] *= -1
     out = np.empty_like(images)
-    for image, matrix, mirrored, target in zip(images, inverse, flip, out, strict=True):
-        warped = cv2.warpAffine(
-            image,
-            matrix,
-            (width, height),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        target[...] = warped[:, ::-1] if mirrored else warped
+    how = (cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE)
+    for image, matrix, target in zip(images, inverse, out, strict=True):
+        cv2.warpAffine(image, matrix, (width, height), target, *how)
     return out
 
 
@@ -106,14 +106,19 @@ def training_batch(
     Returns:
         float32 images (n, image_size, image_size, 3) in [0, 1] and int64 labels (n,).
     """
-    steps_per_epoch = -(-len(x) // batch_size)
-    epoch, index = divmod(step, steps_per_epoch)
-    chosen = epoch_order(len(x), seed, epoch)[index * batch_size : (index + 1) * batch_size]
+    epoch, index, chosen = _chosen(len(y), step, batch_size, seed)
     images = resize(x[chosen], image_size)
     if augmented:
         rng = np.random.default_rng((seed, epoch, index))
         images = augment(images, **draw_augmentation(rng, len(images)))
     return scale(images), y[chosen]
+
+
+def _chosen(count: int, step: int, batch_size: int, seed: int) -> tuple[int, int, np.ndarray]:
+    """Returns epoch, step in the epoch and the numbers of the images of one batch."""
+    epoch, index = divmod(step, -(-count // batch_size))
+    order = epoch_order(count, seed, epoch)
+    return epoch, index, order[index * batch_size : (index + 1) * batch_size]
 
 
 def training_batches(
@@ -143,29 +148,64 @@ def training_batches(
             seed=seed,
         )
 
-    return _stream(tf.data.Dataset.range(first_step, np.iinfo(np.int64).max), make, image_size)
+    return _stream(_from(first_step), make, (image_size, image_size, 3))
 
 
-def evaluation_batches(x: np.ndarray, y: np.ndarray, *, image_size: int) -> tf.data.Dataset:
-    """Returns the images once, in their order, neither shuffled nor augmented.
+def feature_batches(
+    views: np.ndarray, y: np.ndarray, *, batch_size: int, seed: int, first_step: int = 0
+) -> tf.data.Dataset:
+    """Returns the endless stream of batches of stored features, in the order of the images.
+
+    Args:
+        views: float32 (views, n, features); each epoch takes the next view.
+        y: labels, int64 (n,).
+        batch_size, seed, first_step: as in `training_batches`.
+    """
+
+    def make(step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        epoch, _, chosen = _chosen(len(y), int(step), batch_size, seed)
+        return views[epoch % len(views)][chosen], y[chosen]
+
+    return _stream(_from(first_step), make, views.shape[2:])
+
+
+def evaluation_batches(
+    x: np.ndarray, y: np.ndarray, *, image_size: int, view: tuple[int, int] | None = None
+) -> tf.data.Dataset:
+    """Returns the images once, in their order, not shuffled; augmented only as a ``view``.
 
     Above 64 pixels batches are smaller, so that they need about the same memory.
+
+    Args:
+        x, y: uint8 images and int64 labels.
+        image_size: height and width to resize to.
+        view: seed and number of a set of augmentations, for features that are stored
+            (`lib.training`); None leaves the images as they are.
     """
     batch_size = max(1, min(EVALUATION_BATCH, EVALUATION_BATCH * 64**2 // image_size**2))
 
     def make(start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         part = slice(int(start), int(start) + batch_size)
-        return scale(resize(x[part], image_size)), y[part]
+        images = resize(x[part], image_size)
+        if view is not None:
+            rng = np.random.default_rng((*view, int(start)))
+            images = augment(images, **draw_augmentation(rng, len(images)))
+        return scale(images), y[part]
 
-    return _stream(tf.data.Dataset.range(0, len(x), batch_size), make, image_size)
+    starts = tf.data.Dataset.range(0, len(x), batch_size)
+    return _stream(starts, make, (image_size, image_size, 3))
 
 
-def _stream(steps: tf.data.Dataset, make, image_size: int) -> tf.data.Dataset:
+def _from(first_step: int) -> tf.data.Dataset:
+    return tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
+
+
+def _stream(steps: tf.data.Dataset, make, shape: tuple[int, ...]) -> tf.data.Dataset:
     def load(step):
-        images, labels = tf.numpy_function(make, [step], (tf.float32, tf.int64))
-        images.set_shape((None, image_size, image_size, 3))
+        x, labels = tf.numpy_function(make, [step], (tf.float32, tf.int64))
+        x.set_shape((None, *shape))
         labels.set_shape((None,))
-        return images, labels
+        return x, labels
 
     options = tf.data.Options()
     options.deterministic = True

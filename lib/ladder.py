@@ -130,16 +130,15 @@ def dry_run(jobs: list[Job], out: Path, source: data.Source) -> None:
     from lib import estimate
     from lib.callbacks import clock
 
-    flops = estimate.machine_flops()
     total = 0.0
-    print(f"Data: {source.variant}. This machine: {flops / 1e9:.0f} GFLOP/s.")
+    print(f"Data: {source.variant}. Each network is timed for about a second.", flush=True)
     for job in jobs:
         if job.up_to_date(out):
             print(f"  {job.name:<40} up to date")
             continue
-        seconds = estimate.job_seconds(job.slug, job.values, source, flops)
+        seconds = estimate.job_seconds(job.slug, job.values, source)
         total += seconds
-        print(f"  {job.name:<40} {clock(seconds)}")
+        print(f"  {job.name:<40} {clock(seconds)}", flush=True)
     print(f"  {'all, at most':<40} {clock(total)}")
 
 

@@ -3,12 +3,13 @@
 import math
 from typing import Any
 
-from lib import pretrained
+from lib import kernels, pretrained
 from lib.engine import keras
 
 layers = keras.layers
 
 DROPOUT = 0.25
+VGG16_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 
 # blocks: (convolutions, filters) per block, each block closed by 2×2 max pooling.
 # dropout_after: block numbers from 1 on, and "dense" for the last hidden layer.
@@ -111,9 +112,9 @@ def cnn(
     x = inputs
     for number, (convolutions, filters) in enumerate(blocks, start=1):
         for _ in range(convolutions):
-            x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
+            x = kernels.Conv2D(filters, 3, padding="same", activation="relu")(x)
             if batch_norm:
-                x = layers.BatchNormalization()(x)
+                x = kernels.BatchNormalization()(x)
         x = layers.MaxPooling2D(2)(x)
         if number in dropout_after:
             x = layers.Dropout(DROPOUT)(x)
@@ -148,18 +149,24 @@ def vgg16(
         dense: units of the hidden layers of the head.
         name: the model's name.
     """
-    base = keras.applications.VGG16(
-        include_top=False, weights=None, input_shape=(image_size, image_size, 3)
-    )
-    if weights is not None:
-        pretrained.assign(base, weights)
-    if frozen:
-        base.trainable = False
-    x = base.get_layer(f"block{vgg16_blocks}_pool").output
+    inputs = x = keras.Input(shape=(image_size, image_size, 3))
+    for block, (convolutions, filters) in enumerate(VGG16_BLOCKS[:vgg16_blocks], start=1):
+        for number in range(1, convolutions + 1):
+            x = kernels.Conv2D(
+                filters,
+                3,
+                padding="same",
+                activation="relu",
+                trainable=not frozen,
+                name=f"block{block}_conv{number}",
+            )(x)
+        x = layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
     x = layers.Flatten()(x)
-    return keras.Model(
-        base.input, head(x, dense, classes, batch_norm=True, dropout=True), name=name
-    )
+    outputs = head(x, dense, classes, batch_norm=True, dropout=True)
+    model = keras.Model(inputs, outputs, name=name)
+    if weights is not None:
+        pretrained.assign(model, weights)
+    return model
 
 
 def head(x, dense: tuple[int, ...], classes: int, *, batch_norm: bool, dropout: bool):
@@ -175,7 +182,7 @@ def head(x, dense: tuple[int, ...], classes: int, *, batch_norm: bool, dropout: 
     for units in dense:
         x = layers.Dense(units, activation="relu")(x)
         if batch_norm:
-            x = layers.BatchNormalization()(x)
+            x = kernels.BatchNormalization()(x)
     if dropout:
         x = layers.Dropout(DROPOUT)(x)
     return layers.Dense(classes, activation="softmax")(x)

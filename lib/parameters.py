@@ -27,6 +27,7 @@ TRAINING_MODULES = (
     "data",
     "engine",
     "inputs",
+    "kernels",
     "metrics",
     "models",
     "pretrained",

@@ -85,8 +85,7 @@ def write(
     Raises:
         OSError: if the folder cannot be written; nothing is left half written.
     """
-    from lib import models
-    from lib.engine import keras
+    from lib import kernels, models
 
     record, folder = _begin(slug, values, images=images, weights=weights)
     record |= {
@@ -111,9 +110,8 @@ def write(
         "train_images_per_second": round(fit.images_seen / fit.seconds, 1),
     }
     run = name(slug, record["profile"], values["SEED"])
-    bare = keras.Model(model.input, model.output, name=model.name)  # without the optimizer
     with cache.atomic_file(folder / "models" / f"{run}.keras") as part:
-        bare.save(part)
+        kernels.as_keras(model).save(part)  # and without the optimizer
     with cache.atomic_file(folder / "results" / f"{run}.npz") as part:
         np.savez_compressed(part, probabilities=evaluation.probabilities, labels=images.y_test)
     return _finish(record, folder)

@@ -3,14 +3,15 @@
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from lib import checkpoint, inputs, metrics, models
-from lib.callbacks import Checkpoints, EarlyStopping, Progress, TrainingError
+from lib import checkpoint, inputs, kernels, metrics, models
+from lib.callbacks import Checkpoints, EarlyStopping, Progress, TrainingError, clock
 from lib.data import PARTS, Dataset
-from lib.engine import keras
+from lib.engine import keras, tf
 
 HEAD_LEARNING_RATE = 1e-3
 """Adam's rate while only the head learns."""
@@ -90,7 +91,7 @@ def compile(
         learning_rate = LinearDecay(learning_rate, warmup_steps, steps)
     two_classes = model.output_shape[-1] == 1
     model.compile(
-        optimizer=keras.optimizers.Adam(learning_rate, clipnorm=clipnorm or None),
+        optimizer=kernels.Adam(learning_rate, clipnorm=clipnorm or None),
         loss="binary_crossentropy" if two_classes else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
         jit_compile=False,  # on a CPU slower for convolutions
@@ -117,6 +118,7 @@ def fit(
     schedule: str = "constant",
     augmented: bool = False,
     head_epochs: int = 0,
+    views: int = 0,
 ) -> Fit:
     """Trains a model on the training part and watches the validation part.
 
@@ -136,16 +138,21 @@ def fit(
         augmented: whether training images are augmented (`lib.inputs`).
         head_epochs: epochs, before all others, in which only the head learns, at
             `HEAD_LEARNING_RATE` (head first, then all layers: arXiv 2202.10054).
+        views: 0 trains through all layers. Otherwise the frozen layers, all up to Flatten, work
+            only once, for so many augmentations of each training image, and the epochs take
+            these in turns.
 
     Raises:
         TrainingError: if the loss is not a number, or the model has been trained before.
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is out of range, or ``views`` are asked for where layers
+            before Flatten learn.
     """
     for name, value, least in (
         ("EPOCHS", epochs, 1),
         ("BATCH_SIZE", batch_size, 1),
         ("PATIENCE", patience, 0),
         ("HEAD_EPOCHS", head_epochs, 0),
+        ("VIEWS", views, 0),
     ):
         if value < least:
             raise ValueError(f"{name} = {value}: expected at least {least}")
@@ -164,100 +171,169 @@ def fit(
         "schedule": schedule,
         "augmented": augmented,
         "head_epochs": head_epochs,
+        "views": views,
     }
     content = [v.numpy() for v in model.weights]
     content += [getattr(images, f"{axis}_{part}") for part in ("train", "val") for axis in "xy"]
     bundle = checkpoint.Bundle(checkpoint.fingerprint(settings, model.to_json(), content))
-    progress = Progress(head_epochs + epochs, lines=in_batch_run())
-    stopping = EarlyStopping(patience)
-    keeper = Checkpoints(
-        bundle,
-        progress,
-        stopping,
-        seed=seed,
-        steps_per_epoch=math.ceil(len(images.x_train) / batch_size),
-    )
-    keeper.resume(model)
-    model.began_to_learn = True
-    stages = [(0, head_epochs, HEAD_LEARNING_RATE, [progress, keeper])] if head_epochs else []
-    stages += [(head_epochs, head_epochs + epochs, learning_rate, [progress, stopping, keeper])]
+    feed = _feed(model, images, views, batch_size=batch_size, augmented=augmented, seed=seed)
+    network = feed.network
+    stages = [(head_epochs, HEAD_LEARNING_RATE)] if head_epochs else []
+    stages.append((epochs, learning_rate))
     base = [layer for layer in model.layers if layer.name.startswith("block")]
-    operations = 0
-    for stage, (first, end, rate, callbacks) in enumerate(stages, start=1):
+
+    def begin(stage: int) -> None:
         if head_epochs:
             for layer in base:
-                layer.trainable = stage == len(stages)
+                layer.trainable = stage == len(stages) - 1
+
+    macs = []  # of each epoch, per image
+    for stage, (length, _) in enumerate(stages):
+        begin(stage)
+        macs += [models.training_macs(network)] * length
+    count, steps = len(images.y_train), math.ceil(len(images.y_train) / batch_size)
+    checks = len(images.y_val) * models.forward_macs(network)
+    progress = Progress([count * each + checks for each in macs], steps, lines=in_batch_run())
+    stopping = EarlyStopping(patience)
+    keeper = Checkpoints(bundle, progress, stopping, seed=seed, steps_per_epoch=steps)
+    keeper.resume(network)
+    model.began_to_learn = True
+    first = 0
+    for stage, (length, rate) in enumerate(stages):
+        begin(stage)
+        watched = [stopping] if stage == len(stages) - 1 else []
+        end = first + length
         if not keeper.finished and keeper.epoch < end:
-            _run_stage(
-                model,
-                images,
-                first=first,
-                end=end,
-                callbacks=callbacks,
-                batch_size=batch_size,
-                augmented=augmented,
-                seed=seed,
+            compile(
+                network,
                 learning_rate=rate,
                 clipnorm=clipnorm,
                 schedule=schedule,
+                warmup_steps=steps * length // 10,
+                steps=steps * length,
             )
-        ran = min(keeper.epoch, end) - first
-        operations += ran * len(images.x_train) * models.training_macs(model)
+            _run_stage(feed, first, end, callbacks=[progress, *watched, keeper])
+        first = end
     if not keeper.finished:
-        keeper.finish(model)
+        keeper.finish(network)
     bundle.end()
     return Fit(
         history=progress.history,
         best_epoch=stopping.best_epoch,
         stopped_by=stopping.stopped_by,
-        images_seen=keeper.epoch * len(images.x_train),
-        operations=operations,
-        seconds=progress.seconds(),
+        images_seen=keeper.epoch * count,
+        operations=feed.operations + count * sum(macs[: keeper.epoch]),
+        seconds=feed.seconds + progress.seconds(),
     )
 
 
-def _run_stage(
-    model: keras.Model,
-    images: Dataset,
-    *,
-    first: int,
-    end: int,
-    callbacks: list[keras.callbacks.Callback],
-    batch_size: int,
-    augmented: bool,
-    seed: int,
-    **rate,
-) -> None:
-    """Compiles (what is trainable may have changed) and trains from epoch ``first`` to ``end``."""
-    keeper = callbacks[-1]
-    image_size = model.input_shape[1]
-    steps = keeper.steps_per_epoch * (end - first)
-    compile(model, warmup_steps=steps // 10, steps=steps, **rate)
+def _run_stage(feed: "_Feed", first: int, end: int, *, callbacks: list) -> None:
+    """Trains the compiled network from epoch ``first`` to ``end``, or what is left of it."""
+    network, keeper = feed.network, callbacks[-1]
     if keeper.epoch > first or keeper.step:
-        keeper.resume_optimizer(model)
-    while keeper.epoch < end and not model.stop_training:
+        keeper.resume_optimizer(network)
+    while keeper.epoch < end and not network.stop_training:
         # An epoch that was interrupted is ended first, with the steps that it still has.
         until = keeper.epoch + 1 if keeper.step else end
-        model.fit(
-            inputs.training_batches(
-                images.x_train,
-                images.y_train,
-                batch_size=batch_size,
-                image_size=image_size,
-                augmented=augmented,
-                seed=seed,
-                first_step=keeper.epoch * keeper.steps_per_epoch + keeper.step,
-            ),
+        network.fit(
+            feed.train(keeper.epoch * keeper.steps_per_epoch + keeper.step),
             initial_epoch=keeper.epoch,
             epochs=until,
             steps_per_epoch=keeper.steps_per_epoch - keeper.step,
-            validation_data=inputs.evaluation_batches(
-                images.x_val, images.y_val, image_size=image_size
-            ),
+            validation_data=feed.val,
             callbacks=callbacks,
             shuffle=False,  # the stream is
-            verbose=0 if in_batch_run() else "auto",
+            verbose=0,
         )
+
+
+@dataclass(frozen=True)
+class _Feed:
+    """What is trained, and on what.
+
+    Attributes:
+        network: the model, or its head.
+        train: from a step, counted from the first of the first epoch, to the batches from it on.
+        val: the validation batches.
+        operations: multiply–adds spent on features.
+        seconds: wall time they took.
+    """
+
+    network: keras.Model
+    train: Callable[[int], tf.data.Dataset]
+    val: tf.data.Dataset
+    operations: int = 0
+    seconds: float = 0.0
+
+
+def _feed(
+    model: keras.Model,
+    images: Dataset,
+    views: int,
+    *,
+    batch_size: int,
+    augmented: bool,
+    seed: int,
+) -> _Feed:
+    """Feeds the whole model with images, or its head with stored features of their views."""
+    size = model.input_shape[1]
+    if not views:
+        return _Feed(
+            model,
+            lambda step: inputs.training_batches(
+                images.x_train,
+                images.y_train,
+                batch_size=batch_size,
+                image_size=size,
+                augmented=augmented,
+                seed=seed,
+                first_step=step,
+            ),
+            inputs.evaluation_batches(images.x_val, images.y_val, image_size=size),
+        )
+    flat = next(layer for layer in model.layers if isinstance(layer, keras.layers.Flatten))
+    base = keras.Model(model.input, flat.output)
+    if base.trainable_weights:
+        raise ValueError(
+            f"VIEWS = {views}: layers before Flatten learn, so their features change and cannot "
+            "be kept; set VIEWS = 0"
+        )
+    settings = {"views": views, "augmented": augmented, "seed": seed}
+    content = [*base.get_weights(), images.x_train, images.x_val]
+    bundle = checkpoint.Bundle(checkpoint.fingerprint(settings, base.to_json(), content))
+    facts, stored = bundle.load() or ({"seconds": 0.0}, {"val": [], "train": []})
+    began = saved = time.perf_counter() - facts["seconds"]
+    stored["val"] = stored["val"] or [
+        base.predict(
+            inputs.evaluation_batches(images.x_val, images.y_val, image_size=size), verbose=0
+        )
+    ]
+    for view in range(len(stored["train"]), views):
+        batches = inputs.evaluation_batches(
+            images.x_train,
+            images.y_train,
+            image_size=size,
+            view=(seed, view) if augmented else None,
+        )
+        stored["train"].append(base.predict(batches, verbose=0))
+        now = time.perf_counter()
+        if now - saved >= checkpoint.seconds_between(checkpoint.EPOCH_SECONDS):
+            bundle.save({"seconds": now - began}, stored)
+            saved = now
+        if in_batch_run():
+            left = (now - began) / (view + 1) * (views - view - 1)
+            print(f"features of view {view + 1}/{views}  about {clock(left)} left", flush=True)
+    bundle.end()
+    train = np.stack(stored["train"])
+    return _Feed(
+        keras.Model(flat.output, model.output),
+        lambda step: inputs.feature_batches(
+            train, images.y_train, batch_size=batch_size, seed=seed, first_step=step
+        ),
+        tf.data.Dataset.from_tensor_slices((stored["val"][0], images.y_val)).batch(1000),
+        operations=views * len(images.y_train) * models.forward_macs(base),
+        seconds=time.perf_counter() - began,
+    )
 
 
 @dataclass

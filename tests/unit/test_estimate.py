@@ -1,5 +1,6 @@
 """Estimates before a run: derived from the networks, growing with the work."""
 
+import numpy as np
 import pytest
 
 from lib import backbones, data, estimate, models, parameters
@@ -20,13 +21,36 @@ def test_vgg16s_blocks_cost_what_the_network_costs(size):
 
 
 @pytest.mark.parametrize("slug", [*SLUGS, *COMPANIONS])
-def test_more_work_takes_longer(slug, digits):
-    def seconds(profile, flops):
-        return estimate.job_seconds(slug, parameters.of_profile(profile, slug), digits, flops)
+def test_more_work_takes_longer(slug, digits, monkeypatch):
+    def seconds(profile, pace):
+        monkeypatch.setattr(estimate, "_pace", lambda *_: pace)
+        return estimate.job_seconds(slug, parameters.of_profile(profile, slug), digits)
 
-    quick, study = seconds("quick", 1e11), seconds("study", 1e11)
+    slow, fast = estimate.Pace(2e-3, 1e-3), estimate.Pace(1e-3, 5e-4)
+    quick, study = seconds("quick", slow), seconds("study", slow)
     if slug == "imagenet_prediction":  # the same few pictures in every profile
         assert quick == study > 0
         return
     assert study > quick > estimate.NOTEBOOK_SECONDS
-    assert seconds("study", 2e11) < study
+    assert seconds("study", fast) < study
+
+
+def test_calibration_leaves_the_model_as_it_was():
+    model = models.build("04_batch_norm")
+    before = [variable.numpy() for variable in model.variables]
+    pace = estimate.measure_pace(model)
+    assert 0 < pace.forward < pace.training
+    for variable, value in zip(model.variables, before, strict=True):
+        assert np.array_equal(variable.numpy(), value), variable.path
+
+
+def test_epochs_are_counted_by_what_they_do():
+    pace = estimate.Pace(training=3.0, forward=1.0)
+    sizes = {"train": 100, "val": 10, "test": 5}
+
+    def seconds(**plan):
+        return estimate.training_seconds(pace, **plan, **sizes) - estimate.GRAPH_SECONDS - 115
+
+    assert seconds(epochs=2) == 2 * (300 + 10)
+    assert seconds(epochs=2, head_epochs=1) == 2 * (300 + 10) + 110
+    assert seconds(epochs=9, views=4) == 4 * 100 + 10  # features; their head is almost free

@@ -14,7 +14,7 @@ PASSED = {
     "models.build": ("IMAGE_SIZE",),
     "training.fit": (
         *("EPOCHS", "BATCH_SIZE", "LEARNING_RATE", "SCHEDULE", "PATIENCE", "SEED"),
-        *("CLIPNORM", "AUGMENT", "HEAD_EPOCHS"),
+        *("CLIPNORM", "AUGMENT", "HEAD_EPOCHS", "VIEWS"),
     ),
 }
 

@@ -223,3 +223,72 @@ def test_clock():
         "12 min",
         "3.5 h",
     ]
+
+
+def frozen(**changes):
+    """Trains the head of a frozen first block of VGG16 on digits."""
+    training.start(0)
+    model = models.vgg16(image_size=32, classes=10, vgg16_blocks=1, frozen=True, dense=(16,))
+    fit = training.fit(model, digits(), **(SETTINGS | changes))
+    return model, fit
+
+
+def test_features_kept_train_as_the_frozen_layers_would():
+    (through, fit), (kept, fit_kept) = frozen(), frozen(views=1)
+    for name, values in fit.history.items():
+        assert fit_kept.history[name] == pytest.approx(values, rel=1e-3), name
+    for mine, his in zip(kept.get_weights(), through.get_weights(), strict=True):
+        assert np.allclose(mine, his, atol=1e-4)
+    hidden, output = 16 * 16 * 64 * 16, 16 * 10  # the head: nobody needs its input's gradient
+    base = models.forward_macs(through) - hidden - output
+    assert fit_kept.operations == 300 * (base + 2 * (2 * hidden + 3 * output))
+    assert fit.operations == fit_kept.operations + 300 * base
+
+
+def test_each_epoch_learns_from_the_next_view(monkeypatch):
+    seen = []
+    real = inputs.feature_batches
+    monkeypatch.setattr(
+        inputs, "feature_batches", lambda views, *a, **k: seen.append(views) or real(views, *a, **k)
+    )
+    frozen(views=3, augmented=True)
+    views = seen[0]
+    assert views.shape == (3, 300, 16 * 16 * 64)
+    assert not np.allclose(views[0], views[1])
+    labels = np.arange(300)
+    stream = real(views, labels, batch_size=300, seed=0).take(4).as_numpy_iterator()
+    for epoch, (features, chosen) in enumerate(stream):
+        assert np.array_equal(features, views[epoch % 3][chosen])
+
+
+def test_a_training_killed_among_its_views_keeps_those_it_has(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("CIFAR10_LADDER_CACHE", str(tmp_path))
+    monkeypatch.setenv("CIFAR10_LADDER_CHECKPOINT_SECONDS", "0")
+    unbroken, _ = frozen(views=3, augmented=True)
+    for bundle in tmp_path.rglob("*.npz"):
+        bundle.unlink()
+    real, seen = inputs.evaluation_batches, []
+
+    def kill_at(number):
+        def batches(*arguments, view=None, **options):
+            seen.append(view)
+            if view == (0, number):
+                raise KeyboardInterrupt
+            return real(*arguments, view=view, **options)
+
+        return batches
+
+    monkeypatch.setattr(inputs, "evaluation_batches", kill_at(2))
+    with pytest.raises(KeyboardInterrupt):
+        frozen(views=3, augmented=True)
+    seen.clear()
+    monkeypatch.setattr(inputs, "evaluation_batches", kill_at(None))
+    resumed, _ = frozen(views=3, augmented=True)
+    assert [view for view in seen if view] == [(0, 2)]
+    for mine, his in zip(resumed.get_weights(), unbroken.get_weights(), strict=True):
+        assert np.array_equal(mine, his)
+
+
+def test_features_of_layers_that_learn_are_refused():
+    with pytest.raises(ValueError, match=r"VIEWS = 2: layers before Flatten learn.*set VIEWS = 0"):
+        train(views=2)

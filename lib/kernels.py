@@ -1,0 +1,111 @@
+"""Keras' layers and optimizer with the same mathematics in fewer passes over memory.
+
+Each class does what the class of Keras with its name does, with other TensorFlow operations;
+`benchmarks.settings` measures what each one brings on a CPU.
+"""
+
+from lib.engine import keras, tf
+
+
+class Conv2D(keras.layers.Conv2D):
+    """Keras' Conv2D; on maps of 2×2 pixels a 3×3 kernel is one dense matrix.
+
+    Of a 3×3 kernel with padding only 16 of the 36 products per pair of channels fall inside such
+    a map, and TensorFlow's convolution works at a quarter of a matrix product's speed there.
+    """
+
+    def convolution_op(self, inputs, kernel):
+        small = inputs.shape[1:3] == (2, 2) and self.kernel_size == (3, 3)
+        if small and self.padding == "same" and self.strides == self.dilation_rate == (1, 1):
+            return _convolve_2x2(inputs, tf.convert_to_tensor(kernel))
+        return super().convolution_op(inputs, kernel)
+
+
+_PIXELS = [(row, column) for row in (0, 1) for column in (0, 1)]
+
+
+@tf.custom_gradient
+def _convolve_2x2(maps, kernel):
+    """Convolves maps (n, 2, 2, c) with a kernel (3, 3, c, filters), same padding."""
+    channels, filters = kernel.shape[2:]
+
+    def tap(pixel, target):  # where the kernel, centered on target, meets pixel
+        return pixel[0] - target[0] + 1, pixel[1] - target[1] + 1
+
+    matrix = tf.concat(
+        [tf.concat([kernel[tap(p, t)] for t in _PIXELS], axis=1) for p in _PIXELS], axis=0
+    )
+    flat = tf.reshape(maps, (-1, 4 * channels))
+
+    def gradient(upstream):
+        flat_upstream = tf.reshape(upstream, (-1, 4 * filters))
+        kernel_gradient = []
+        for at in [(row, column) for row in range(3) for column in range(3)]:
+            pairs = [(p, t) for p in _PIXELS for t in _PIXELS if tap(p, t) == at]
+            seen = tf.concat([maps[:, p[0], p[1]] for p, _ in pairs], axis=0)
+            wanted = tf.concat([upstream[:, t[0], t[1]] for _, t in pairs], axis=0)
+            kernel_gradient.append(tf.matmul(seen, wanted, transpose_a=True))
+        return (
+            tf.reshape(tf.matmul(flat_upstream, matrix, transpose_b=True), tf.shape(maps)),
+            tf.reshape(tf.stack(kernel_gradient), kernel.shape),
+        )
+
+    return tf.reshape(tf.matmul(flat, matrix), (-1, 2, 2, filters)), gradient
+
+
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras' BatchNormalization with TensorFlow's fused kernel for training on feature maps.
+
+    Keras composes it of moments and arithmetic. Variables and moving averages are the same.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        if not (training and self.trainable and len(inputs.shape) == 4 and mask is None):
+            return super().call(inputs, training=training, mask=mask)
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs, self.gamma, self.beta, epsilon=self.epsilon, is_training=True
+        )
+        # The kernel's variance is that of a sample, n - 1 in its denominator; Keras keeps n's.
+        count = tf.cast(tf.size(inputs) / inputs.shape[-1], variance.dtype)
+        for moving, now in (
+            (self.moving_mean, mean),
+            (self.moving_variance, variance * (count - 1) / count),
+        ):
+            moving.assign(moving * self.momentum + now * (1 - self.momentum))
+        return outputs
+
+
+class Adam(keras.optimizers.Adam):
+    """Keras' Adam with TensorFlow's fused kernel: one pass over a variable instead of ten."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        index = self._get_variable_index(variable)
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=self.beta_1**step,
+            beta2_power=self.beta_2**step,
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
+    def _clip_by_norm(self, values, axes=None):
+        norm = tf.sqrt(2 * tf.nn.l2_loss(values))
+        return values * (self.clipnorm / tf.maximum(norm, self.clipnorm))
+
+
+def as_keras(model: keras.Model) -> keras.Model:
+    """Returns the same network, weights included, of Keras' own layers, for a portable file."""
+
+    def plain(layer):
+        return getattr(keras.layers, type(layer).__name__).from_config(layer.get_config())
+
+    inputs = keras.Input(model.input_shape[1:], name=model.layers[0].name)
+    copy = keras.models.clone_model(model, input_tensors=inputs, clone_function=plain)
+    copy.set_weights(model.get_weights())
+    return copy

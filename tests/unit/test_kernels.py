@@ -1,0 +1,117 @@
+"""Our layers and optimizer against Keras' own: same variables, same figures."""
+
+import numpy as np
+import pytest
+
+from lib import kernels, models, training
+from lib.engine import keras, tf
+
+
+def close(ours, theirs, tolerance: float) -> None:
+    """Compares by the norm of the difference."""
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    assert ours.shape == theirs.shape
+    assert np.linalg.norm(ours - theirs) <= tolerance * np.linalg.norm(theirs)
+
+
+def run(layer, x, *, training=True, in_graph=True):
+    """Returns output, gradients of input and weights, and the layer's variables afterwards."""
+    weights = np.random.default_rng(1)
+    upstream = tf.constant(weights.normal(size=(*x.shape[:3], 16)).astype("f4"))
+    layer.build(x.shape)
+    layer.set_weights([weights.normal(1, 0.2, v.shape).astype("f4") for v in layer.weights])
+
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            output = layer(x, training=training)
+            loss = tf.reduce_sum(output * upstream)
+        return [output, *tape.gradient(loss, [x, *(v.value for v in layer.trainable_variables)])]
+
+    return (tf.function(step) if in_graph else step)(tf.constant(x)), layer.get_weights()
+
+
+def maps(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(2, 3, shape).astype("f4")
+
+
+@pytest.mark.parametrize("in_graph", [True, False])
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((6, 2, 2, 8), {"padding": "same"}),
+        ((6, 2, 2, 8), {"padding": "same", "activation": "relu", "use_bias": False}),
+        ((6, 4, 4, 8), {"padding": "same"}),
+        ((6, 2, 4, 8), {"padding": "same"}),
+    ],
+)
+def test_convolution_equals_keras(shape, options, in_graph):
+    ours, theirs = (
+        run(module.Conv2D(16, 3, **options), maps(*shape), in_graph=in_graph)
+        for module in (kernels, keras.layers)
+    )
+    for mine, his in zip(ours[0], theirs[0], strict=True):
+        close(mine, his, 2e-6)
+
+
+def test_only_2x2_maps_take_the_matrix(monkeypatch):
+    calls = []
+    monkeypatch.setattr(kernels, "_convolve_2x2", lambda x, kernel: calls.append(x.shape) or x)
+    for size, options in (
+        (4, {"padding": "same"}),
+        (2, {"padding": "same", "strides": 2}),
+        (2, {"padding": "same", "dilation_rate": 2}),
+    ):
+        kernels.Conv2D(8, 3, **options)(maps(1, size, size, 8))
+    kernels.Conv2D(8, 1, padding="same")(maps(1, 2, 2, 8))
+    assert calls == []
+    kernels.Conv2D(8, 3, padding="same")(maps(1, 2, 2, 8))
+    assert calls == [(1, 2, 2, 8)]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_normalization_equals_keras(training):
+    ours, theirs = (
+        run(module.BatchNormalization(momentum=0.9), maps(7, 5, 5, 16), training=training)
+        for module in (kernels, keras.layers)
+    )
+    for mine, his, tolerance in zip(ours[0], theirs[0], (2e-6, 3e-5, 1e-5, 1e-5), strict=True):
+        close(mine, his, tolerance)
+    for mine, his in zip(ours[1], theirs[1], strict=True):
+        close(mine, his, 1e-6)
+
+
+def test_frozen_batch_normalization_keeps_its_averages():
+    layer = kernels.BatchNormalization(trainable=False)
+    layer.build((7, 5, 5, 16))
+    before = layer.get_weights()
+    layer(maps(7, 5, 5, 16), training=True)
+    assert all(np.array_equal(a, b) for a, b in zip(before, layer.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("clipnorm", [None, 0.5, 1e6])
+def test_adam_equals_keras(clipnorm):
+    def steps(module) -> np.ndarray:
+        variable = keras.Variable(np.linspace(-1, 1, 40, dtype="f4").reshape(8, 5))
+        optimizer = module.Adam(training.LinearDecay(0.1, 3, 12), clipnorm=clipnorm)
+        optimizer.build([variable])
+        for number in range(12):
+            gradient = np.random.default_rng(number).normal(size=(8, 5)).astype("f4")
+            optimizer.apply([tf.constant(gradient)], [variable])
+        return np.asarray(variable), [np.asarray(v) for v in optimizer.variables]
+
+    (ours, state), (theirs, their_state) = steps(kernels), steps(keras.optimizers)
+    for mine, his in zip([ours, *state], [theirs, *their_state], strict=True):
+        close(mine, his, 2e-5)  # float32 knows 1 - 0.999 to five digits
+
+
+@pytest.mark.parametrize("slug", ["04_batch_norm", "06_vgg16_scratch"])
+def test_the_same_network_of_keras_own_layers(slug):
+    model = models.build(slug)
+    plain = kernels.as_keras(model)
+    assert {type(layer).__module__.split(".")[0] for layer in plain.layers} == {"keras"}
+    assert [layer.name for layer in plain.layers] == [layer.name for layer in model.layers]
+    x = np.random.default_rng(0).random((5, 32, 32, 3), dtype=np.float32)
+    close(model(x, training=False), plain(x, training=False), 1e-5)
+    config = [layer.get_config() for layer in model.layers]
+    assert config == [layer.get_config() for layer in plain.layers]
