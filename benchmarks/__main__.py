@@ -1,30 +1,85 @@
-"""Runs one benchmark, writes ``benchmarks/results/NAME.json`` and prints the same as a table."""
+"""Runs benchmarks: writes ``benchmarks/results/NAME.json``, prints the same as a table.
+
+``page`` writes docs/benchmarks.md anew from those files, which each benchmark does as well.
+"""
 
 import argparse
+import ast
 import importlib
 import json
 import sys
 from pathlib import Path
 
-from lib import cache, results
+from lib import ROOT, cache, results
 
 FOLDER = Path(__file__).parent
 NAMES = sorted(p.stem for p in FOLDER.glob("[!_]*.py"))
+PAGE = ROOT / "docs" / "benchmarks.md"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("name", choices=[*NAMES, "page"])
     name = parser.parse_args().name
-    rows = importlib.import_module(f"benchmarks.{name}").measure()
-    machine = results.environment()
-    with cache.atomic_file(FOLDER / "results" / f"{name}.json") as part:
-        part.write_text(json.dumps({"name": name, "machine": machine, "rows": rows}, indent=1))
-    print(f"{'case':<44} {'figure':>12} {'target':>10}  unit")
-    for row in rows:
-        target = "" if row["target"] is None else f"{row['target']:g}"
-        print(f"{row['case']:<44} {row['figure']:>12.4g} {target:>10}  {row['unit']}")
+    if name != "page":
+        rows = importlib.import_module(f"benchmarks.{name}").measure()
+        machine = results.environment()
+        with cache.atomic_file(FOLDER / "results" / f"{name}.json") as part:
+            part.write_text(json.dumps({"name": name, "machine": machine, "rows": rows}, indent=1))
+        print(f"\n{'case':<60} {'figure':>12} {'target':>10}  unit")
+        for row in rows:
+            print(f"{row['case']:<60} {row['figure']:>12.4g} {_target(row):>10}  {row['unit']}")
+    with cache.atomic_file(PAGE) as part:
+        part.write_text(page(), encoding="utf-8")
     return 0
+
+
+def page() -> str:
+    """Returns docs/benchmarks.md: every file of results as a table."""
+    parts = [HEADER]
+    for name in NAMES:
+        path = FOLDER / "results" / f"{name}.json"
+        if not path.is_file():
+            continue
+        content = json.loads(path.read_text())
+        machine = content["machine"]
+        lines = ["| case | figure | | target |", "| --- | ---: | --- | --- |"]
+        for row in content["rows"]:
+            figure = (
+                f"{row['figure']:.3g}" if abs(row["figure"]) < 1000 else f"{row['figure']:,.0f}"
+            )
+            mark = "" if row["target"] is None else f"{_target(row)} {_verdict(row)}"
+            lines.append(f"| {row['case']} | {figure} | {row['unit']} | {mark} |")
+        parts.append(
+            f"## {name}\n\n{_about(name)}\n\n`python -m benchmarks {name}` · {machine['cpu']}, "
+            f"{machine['cores']} cores · TensorFlow {machine['tensorflow']}, "
+            f"Keras {machine['keras']}\n\n" + "\n".join(lines)
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+HEADER = """# Benchmarks
+
+<!-- Written by `python -m benchmarks page` from benchmarks/results: change those instead. -->
+
+Side by side, interleaved, in one run; a figure is the median, its spread in parentheses.
+✓ and ✗ say whether a target is met. Figures of other machines differ; most ratios do not."""
+
+
+def _about(name: str) -> str:
+    """Returns what a benchmark says of itself."""
+    return ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8")))
+
+
+def _target(row: dict) -> str:
+    if row["target"] is None:
+        return ""
+    return f"{'≥' if row['better'] == 'higher' else '≤'} {row['target']:g}"
+
+
+def _verdict(row: dict) -> str:
+    over, under = row["figure"] >= row["target"], row["figure"] <= row["target"]
+    return "✓" if (over if row["better"] == "higher" else under) else "✗"
 
 
 if __name__ == "__main__":

@@ -100,12 +100,13 @@ class Adam(keras.optimizers.Adam):
 
 
 def as_keras(model: keras.Model) -> keras.Model:
-    """Returns the same network, weights included, of Keras' own layers, for a portable file."""
+    """Returns the same network and weights of Keras' own layers, which any Keras can load."""
 
     def plain(layer):
         return getattr(keras.layers, type(layer).__name__).from_config(layer.get_config())
 
+    bare = keras.Model(model.input, model.output, name=model.name)  # without the optimizer
     inputs = keras.Input(model.input_shape[1:], name=model.layers[0].name)
-    copy = keras.models.clone_model(model, input_tensors=inputs, clone_function=plain)
+    copy = keras.models.clone_model(bare, input_tensors=inputs, clone_function=plain)
     copy.set_weights(model.get_weights())
     return copy

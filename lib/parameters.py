@@ -26,6 +26,7 @@ TRAINING_MODULES = (
     "callbacks",
     "data",
     "engine",
+    "feeds",
     "inputs",
     "kernels",
     "metrics",

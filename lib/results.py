@@ -111,7 +111,7 @@ def write(
     }
     run = name(slug, record["profile"], values["SEED"])
     with cache.atomic_file(folder / "models" / f"{run}.keras") as part:
-        kernels.as_keras(model).save(part)  # and without the optimizer
+        kernels.as_keras(model).save(part)
     with cache.atomic_file(folder / "results" / f"{run}.npz") as part:
         np.savez_compressed(part, probabilities=evaluation.probabilities, labels=images.y_test)
     return _finish(record, folder)

@@ -3,15 +3,14 @@
 import math
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from lib import checkpoint, inputs, kernels, metrics, models
-from lib.callbacks import Checkpoints, EarlyStopping, Progress, TrainingError, clock
+from lib import checkpoint, feeds, inputs, kernels, metrics, models
+from lib.callbacks import Checkpoints, EarlyStopping, Progress, TrainingError
 from lib.data import PARTS, Dataset
-from lib.engine import keras, tf
+from lib.engine import keras
 
 HEAD_LEARNING_RATE = 1e-3
 """Adam's rate while only the head learns."""
@@ -176,7 +175,7 @@ def fit(
     content = [v.numpy() for v in model.weights]
     content += [getattr(images, f"{axis}_{part}") for part in ("train", "val") for axis in "xy"]
     bundle = checkpoint.Bundle(checkpoint.fingerprint(settings, model.to_json(), content))
-    feed = _feed(model, images, views, batch_size=batch_size, augmented=augmented, seed=seed)
+    feed = feeds.of(model, images, views, batch_size=batch_size, augmented=augmented, seed=seed)
     network = feed.network
     stages = [(head_epochs, HEAD_LEARNING_RATE)] if head_epochs else []
     stages.append((epochs, learning_rate))
@@ -227,7 +226,7 @@ def fit(
     )
 
 
-def _run_stage(feed: "_Feed", first: int, end: int, *, callbacks: list) -> None:
+def _run_stage(feed: feeds.Feed, first: int, end: int, *, callbacks: list) -> None:
     """Trains the compiled network from epoch ``first`` to ``end``, or what is left of it."""
     network, keeper = feed.network, callbacks[-1]
     if keeper.epoch > first or keeper.step:
@@ -245,95 +244,6 @@ def _run_stage(feed: "_Feed", first: int, end: int, *, callbacks: list) -> None:
             shuffle=False,  # the stream is
             verbose=0,
         )
-
-
-@dataclass(frozen=True)
-class _Feed:
-    """What is trained, and on what.
-
-    Attributes:
-        network: the model, or its head.
-        train: from a step, counted from the first of the first epoch, to the batches from it on.
-        val: the validation batches.
-        operations: multiply–adds spent on features.
-        seconds: wall time they took.
-    """
-
-    network: keras.Model
-    train: Callable[[int], tf.data.Dataset]
-    val: tf.data.Dataset
-    operations: int = 0
-    seconds: float = 0.0
-
-
-def _feed(
-    model: keras.Model,
-    images: Dataset,
-    views: int,
-    *,
-    batch_size: int,
-    augmented: bool,
-    seed: int,
-) -> _Feed:
-    """Feeds the whole model with images, or its head with stored features of their views."""
-    size = model.input_shape[1]
-    if not views:
-        return _Feed(
-            model,
-            lambda step: inputs.training_batches(
-                images.x_train,
-                images.y_train,
-                batch_size=batch_size,
-                image_size=size,
-                augmented=augmented,
-                seed=seed,
-                first_step=step,
-            ),
-            inputs.evaluation_batches(images.x_val, images.y_val, image_size=size),
-        )
-    flat = next(layer for layer in model.layers if isinstance(layer, keras.layers.Flatten))
-    base = keras.Model(model.input, flat.output)
-    if base.trainable_weights:
-        raise ValueError(
-            f"VIEWS = {views}: layers before Flatten learn, so their features change and cannot "
-            "be kept; set VIEWS = 0"
-        )
-    settings = {"views": views, "augmented": augmented, "seed": seed}
-    content = [*base.get_weights(), images.x_train, images.x_val]
-    bundle = checkpoint.Bundle(checkpoint.fingerprint(settings, base.to_json(), content))
-    facts, stored = bundle.load() or ({"seconds": 0.0}, {"val": [], "train": []})
-    began = saved = time.perf_counter() - facts["seconds"]
-    stored["val"] = stored["val"] or [
-        base.predict(
-            inputs.evaluation_batches(images.x_val, images.y_val, image_size=size), verbose=0
-        )
-    ]
-    for view in range(len(stored["train"]), views):
-        batches = inputs.evaluation_batches(
-            images.x_train,
-            images.y_train,
-            image_size=size,
-            view=(seed, view) if augmented else None,
-        )
-        stored["train"].append(base.predict(batches, verbose=0))
-        now = time.perf_counter()
-        if now - saved >= checkpoint.seconds_between(checkpoint.EPOCH_SECONDS):
-            bundle.save({"seconds": now - began}, stored)
-            saved = now
-        if in_batch_run():
-            left = (now - began) / (view + 1) * (views - view - 1)
-            print(f"features of view {view + 1}/{views}  about {clock(left)} left", flush=True)
-    bundle.end()
-    train = np.stack(stored["train"])
-    return _Feed(
-        keras.Model(flat.output, model.output),
-        lambda step: inputs.feature_batches(
-            train, images.y_train, batch_size=batch_size, seed=seed, first_step=step
-        ),
-        tf.data.Dataset.from_tensor_slices((stored["val"][0], images.y_val)).batch(1000),
-        operations=views * len(images.y_train) * models.forward_macs(base),
-        seconds=time.perf_counter() - began,
-    )
 
 
 @dataclass

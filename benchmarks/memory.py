@@ -1,0 +1,71 @@
+"""Resident memory of the training data by size of the input: ours and the study's way.
+
+40,000 images of 32×32, as CIFAR-10 has them. The study resizes them all beforehand and hands the
+array to `ImageDataGenerator`, which makes floats of it. A process per case makes batches of as many
+pixels each and says how much its peak memory has grown.
+"""
+
+import subprocess
+import sys
+
+from benchmarks._measure import row
+
+IMAGES = 40_000
+PIXELS = 64 * 64**2
+ROUNDS = 5
+CASES = {"ours": (32, 64, 128, 224), "the study's way": (32, 64, 128)}
+
+
+def measure() -> list[dict]:
+    """Returns the megabytes of each case, and ours at 224 against 64."""
+    rows, found = [], {}
+    for way, sizes in CASES.items():
+        for size in sizes:
+            found[way, size] = [_grown(way, size) for _ in range(ROUNDS)]
+            rows.append(row(f"{way}, {size}×{size}", found[way, size], "MB", better="lower"))
+    return [
+        *rows,
+        row(
+            "ours, 224×224 against 64×64",
+            [a / b for a, b in zip(found["ours", 224], found["ours", 64], strict=True)],
+            "×",
+            target=1.1,
+            better="lower",
+            required=True,
+        ),
+    ]
+
+
+def _grown(way: str, size: int) -> float:
+    command = [sys.executable, "-m", "benchmarks.memory", way, str(size)]
+    return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+def _child(way: str, size: int) -> None:
+    """Makes some batches; prints how much peak memory has grown, in MB, without the batches."""
+    from benchmarks._measure import noise
+    from lib import inputs, results
+    from lib.engine import tf
+
+    x, y = noise(250)
+    batch = max(1, PIXELS // size**2)
+    options = {"batch_size": batch, "image_size": size, "augmented": True, "seed": 0}
+    for _ in inputs.training_batches(x, y, **options).take(8):  # what the machinery needs
+        pass
+    generator = tf.keras.preprocessing.image.ImageDataGenerator(
+        rescale=1 / 255, rotation_range=15, horizontal_flip=True
+    )
+    next(generator.flow(inputs.resize(x, size), y, batch_size=batch))
+    before = results.peak_rss_mb()
+    x, y = noise(IMAGES)
+    if way == "ours":
+        stream = iter(inputs.training_batches(x, y, **options))
+    else:
+        stream = generator.flow(inputs.resize(x, size), y, batch_size=batch)
+    for _ in range(12):
+        next(stream)
+    print(results.peak_rss_mb() - before)
+
+
+if __name__ == "__main__":
+    _child(sys.argv[1], int(sys.argv[2]))

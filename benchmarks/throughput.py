@@ -1,0 +1,97 @@
+"""Training speed of each rung: images/s, share of the machine's matrix product, against Keras.
+
+All at the batch size of ``budget``, through the project's own input pipeline. "Keras as it comes"
+is the same network of Keras' own layers and optimizer, `model.fit` on arrays of floats, neither
+resized nor augmented. The share counts multiply–adds of convolutions and dense layers, forward and
+backward, against float32 matrix products of the same seconds; what a 3×3 kernel would multiply
+beyond the border counts too, as is usual.
+"""
+
+import time
+from collections.abc import Callable
+
+from benchmarks._measure import (
+    build,
+    by_turns,
+    matrix_product,
+    noise,
+    ratios,
+    row,
+    training_speed,
+)
+from lib import inputs, kernels, models, training
+from lib.engine import keras
+from lib.study import SLUGS
+
+SHARES = {  # at least, of the matrix product's speed
+    "01_deeper_cnn": 0.70,
+    "02_dropout": 0.70,
+    "03_double_conv": 0.70,
+    "06_vgg16_scratch": 0.65,
+    "08_vgg16_finetuned": 0.65,
+    "10_vgg16_64x64": 0.90,
+}
+AGAINST_KERAS = {"04_batch_norm": 1.4, "05_data_augmentation": 1.4}
+
+
+def measure() -> list[dict]:
+    """Returns images/s, share of the matrix product and gain over Keras, per rung."""
+    rows = []
+    for slug in SLUGS:
+        keras.utils.clear_session()
+        model, values = build(slug)
+        plain = kernels.as_keras(model)
+        batch_size, clipnorm = values["BATCH_SIZE"], values.get("CLIPNORM", 0.0)
+        training.compile(model, learning_rate=1e-5, clipnorm=clipnorm)
+        ours = training_speed(model, batch_size, augmented=values.get("AUGMENT", False))
+        plain.compile(
+            keras.optimizers.Adam(1e-5, clipnorm=clipnorm or None),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        found = by_turns(
+            {
+                "ours": ours,
+                "product": matrix_product(),
+                "keras": _keras_speed(plain, batch_size),
+            }
+        )
+        operations = 2 * models.training_macs(model)
+        share = [operations * r for r in ratios(found["ours"], found["product"])]
+        rows += [
+            row(f"{slug}: training", found["ours"], "images/s"),
+            row(
+                f"{slug}: share of the matrix product",
+                share,
+                "of sgemm",
+                target=SHARES.get(slug),
+                required=slug in SHARES,
+            ),
+            row(
+                f"{slug}: against Keras as it comes",
+                ratios(found["ours"], found["keras"]),
+                "×",
+                target=AGAINST_KERAS.get(slug),
+                required=slug in AGAINST_KERAS,
+            ),
+        ]
+        print(*(f"{r['case']}: {r['figure']:.3g} {r['unit']}" for r in rows[-3:]), sep="\n")
+    return rows
+
+
+def _keras_speed(model: keras.Model, batch_size: int, seconds: float = 3.0) -> Callable[[], float]:
+    """Returns a case: images/s of `model.fit` on arrays."""
+
+    def speed() -> float:
+        began = time.perf_counter()
+        model.fit(x, y, batch_size=batch_size, epochs=1, verbose=0)
+        return len(x) / (time.perf_counter() - began)
+
+    def data(steps: int):
+        x, y = noise(steps * batch_size, model.input_shape[1])
+        return inputs.scale(x), y
+
+    x, y = data(2)
+    speed()  # makes the graph
+    x, y = data(max(2, round(seconds * speed() / batch_size)))
+    return speed

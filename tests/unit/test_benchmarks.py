@@ -1,0 +1,90 @@
+"""The benchmarks' results and page; that their cases run is tested on small sizes."""
+
+import importlib
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import _measure, augmentation, convolutions, time_to_accuracy
+from lib import models
+from lib.engine import tf
+
+WANTED = {
+    *("augmentation", "throughput", "against_torch", "memory", "overhead", "time_to_accuracy"),
+    *("checkpoint", "settings", "estimate", "convolutions", "frozen_features"),
+}
+
+
+def test_all_benchmarks_can_be_called():
+    assert set(command.NAMES) == WANTED
+    for name in command.NAMES:
+        assert callable(importlib.import_module(f"benchmarks.{name}").measure)
+
+
+@pytest.mark.parametrize("path", sorted((command.FOLDER / "results").glob("*.json")), ids=str)
+def test_results_are_as_agreed(path):
+    content = json.loads(path.read_text())
+    assert list(content) == ["name", "machine", "rows"]
+    assert content["name"] == path.stem
+    assert content["rows"]
+    for row in content["rows"]:
+        assert list(row) == ["case", "figure", "unit", "target", "better", "required"]
+        assert np.isfinite(row["figure"])
+        assert row["better"] in ("higher", "lower")
+        assert row["target"] is not None or not row["required"]
+
+
+def test_the_page_is_that_of_the_results():
+    assert command.PAGE.read_text(encoding="utf-8") == command.page(), "python -m benchmarks page"
+
+
+def test_turns_are_taken_by_all_cases_in_each_round():
+    calls = []
+    found = _measure.by_turns(
+        {name: lambda name=name: calls.append(name) or len(calls) for name in "ab"}, rounds=3
+    )
+    assert calls == list("abababab")
+    assert found == {"a": [3, 5, 7], "b": [4, 6, 8]}
+    assert _measure.ratios(found["b"], found["a"]) == [4 / 3, 6 / 5, 8 / 7]
+    row = _measure.row("b", found["b"], "calls", target=5, required=True)
+    assert row["figure"] == 6
+    assert row["unit"] == "calls (4 to 8, n = 3)"
+
+
+@pytest.mark.parametrize("way", [convolutions.patches, convolutions.winograd])
+@pytest.mark.parametrize("size", [2, 8])
+def test_every_way_to_convolve_is_a_convolution(way, size):
+    rng = np.random.default_rng(0)
+    maps = tf.constant(rng.normal(size=(3, size, size, 5)).astype("f4"))
+    kernel = tf.constant(rng.normal(size=(3, 3, 5, 4)).astype("f4"))
+    upstream = rng.normal(size=(3, size, size, 4)).astype("f4")
+
+    def run(convolve):
+        with tf.GradientTape() as tape:
+            tape.watch([maps, kernel])
+            output = convolve(maps, kernel)
+            loss = tf.reduce_sum(output * upstream)
+        return [output, *tape.gradient(loss, [maps, kernel])]
+
+    for ours, theirs in zip(run(way), run(convolutions.tensorflow), strict=True):
+        assert np.allclose(ours, theirs, atol=2e-4)
+
+
+def test_augmentation_is_measured_on_augmented_batches():
+    assert augmentation._ours(32, 1)() > 0
+    assert augmentation._theirs(32, 1)() > 0
+
+
+def test_a_budget_is_counted_in_epochs_of_its_own_network():
+    network = models.build("08_vgg16_finetuned", imagenet=False)
+    one = models.training_macs(network)
+    record = {
+        "experiment": "08_vgg16_finetuned",
+        "parameters": {},
+        "dataset": {"train": 100, "classes": list("abcdefghij")},
+        "training": {"operations": 100 * (2 * one + models.forward_macs(network))},
+    }
+    epochs = time_to_accuracy._epochs(record)
+    assert epochs == pytest.approx(2 + 1 / 3, abs=0.01)
