@@ -57,7 +57,7 @@ def measure() -> list[dict]:
             }
         )
         operations = 2 * models.training_macs(model)
-        share = [operations * r for r in ratios(found["ours"], found["product"])]
+        share = [operations * ratio for ratio in ratios(found["ours"], found["product"])]
         rows += [
             row(f"{slug}: training", found["ours"], "images/s"),
             row(

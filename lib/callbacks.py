@@ -97,13 +97,15 @@ class Progress(keras.callbacks.Callback):
         if not self.measured:  # the first step makes the graph and says nothing of the pace
             self.measured, self.shown, self.done = now, now, self._spent()
         elif now - self.shown >= (LINE_SECONDS if self.lines else 1) and self.step < self.steps:
-            self._show(f"{len(self.history['epoch']) + 1}, step {self.step}/{self.steps}", logs)
+            self._show(len(self.history["epoch"]) + 1, f", step {self.step}/{self.steps}", logs)
 
-    def _show(self, where: str, logs: dict) -> None:
+    def _show(self, epoch: int, where: str, logs: dict) -> None:
         """Prints one line; where lines are not kept, the next one is printed over it."""
         figures = "  ".join(f"{name} {float(value):.3f}" for name, value in logs.items())
-        times = f"{clock(self.seconds())} so far, about {clock(self.left())} left"
-        text = f"epoch {where} of {len(self.costs)}  {figures}  {times}"
+        text = f"epoch {epoch}/{len(self.costs)}{where}  {figures}  "
+        text += f"{clock(self.seconds())} so far"
+        if left := self.left():
+            text += f", about {clock(left)} left"
         over = not self.lines and self.step
         print(text if self.lines else f"\r{text:<120}", end="" if over else "\n", flush=True)
         self.shown = time.perf_counter()
@@ -114,7 +116,7 @@ class Progress(keras.callbacks.Callback):
         for name, value in (logs | rate).items():
             self.history.setdefault(name, []).append(float(value))
         self.history["epoch"].append(epoch + 1)
-        self._show(str(epoch + 1), logs)
+        self._show(epoch + 1, "", logs)
         if not all(math.isfinite(value) for value in logs.values()):
             raise TrainingError(
                 f"the loss is not a number in epoch {epoch + 1}: the training diverged; "
