@@ -23,7 +23,6 @@ from typing import IO
 
 import cv2
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from lib import ROOT, cache
 
@@ -229,6 +228,8 @@ def _stratified(
     index: np.ndarray, labels: np.ndarray, take: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Splits ``index`` into (rest, taken) with the classes' shares kept; both sorted."""
+    from sklearn.model_selection import train_test_split  # slow to import, seldom needed
+
     try:
         rest, taken = train_test_split(
             index, test_size=take, stratify=labels[index], random_state=seed
