@@ -1,9 +1,10 @@
 """What the benchmarks share: turns, rows, trainings on noise."""
 
-import math
 import statistics
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def ratios(above: list[float], below: list[float]) -> list[float]:
 
 def matrix_product() -> Callable[[], float]:
     """Returns a case: FLOP/s of this machine's float32 matrix product (2048 × 2048)."""
-    size, count = 2048, 16
+    size, count = 2048, 5
     a = tf.random.normal((size, size))
 
     @tf.function
@@ -86,22 +87,87 @@ def build(slug: str) -> tuple[keras.Model, dict]:
     return models.build(slug, image_size=values.get("IMAGE_SIZE", 32), **changes), values
 
 
-def training_speed(
-    model: keras.Model, batch_size: int, *, augmented: bool, seconds: float = 3.0
-) -> Callable[[], float]:
-    """Returns a case: images/s of a compiled model, trained through our input pipeline."""
-    x, y = noise(batch_size * 8)
-    stream = inputs.training_batches(
-        x, y, batch_size=batch_size, image_size=model.input_shape[1], augmented=augmented, seed=0
-    )
-    steps = 1
+class Training:
+    """A case: images/s of `model.fit`, which pauses after each turn and never ends on its own.
 
-    def speed() -> float:
+    So the seconds are those of training steps, not of calls to `fit`, and turns can be short.
+
+    Args:
+        model: compiled.
+        batch_size: images per step.
+        seconds: of a turn, about; at least one step.
+        fit: arguments for `model.fit`; by default noise through our input pipeline.
+        augmented: of that pipeline.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        batch_size: int,
+        *,
+        seconds: float = 0.8,
+        fit: dict | None = None,
+        augmented: bool = False,
+    ):
+        if fit is None:
+            x, y = noise(batch_size * 8)
+            size = model.input_shape[1]
+            options = {"batch_size": batch_size, "image_size": size, "augmented": augmented}
+            fit = {"x": inputs.training_batches(x, y, **options, seed=0), "shuffle": False}
+            fit["steps_per_epoch"] = 1_000_000
+        self.batch_size = batch_size
+        self.pause = _Pause()
+        self.thread = threading.Thread(
+            target=lambda: model.fit(**fit, epochs=1_000_000, verbose=0, callbacks=[self.pause]),
+            daemon=True,
+        )
+        self.thread.start()
+        for _ in range(3):  # the first makes the graph
+            speed = self()
+        self.pause.steps = max(1, round(seconds * speed / batch_size))
+
+    def __call__(self) -> float:
         began = time.perf_counter()
-        model.fit(stream, steps_per_epoch=steps, epochs=1, verbose=0)
-        return steps * batch_size / (time.perf_counter() - began)
+        self.pause.go.release()
+        while not self.pause.done.acquire(timeout=1):
+            if not self.thread.is_alive():
+                raise RuntimeError("the training ended before its turn was over")
+        return self.pause.steps * self.batch_size / (time.perf_counter() - began)
 
-    speed()  # makes the graph
-    steps = 2
-    steps = max(2, math.ceil(seconds * speed() / batch_size))
-    return speed
+    def close(self) -> None:
+        """Ends the training and waits until it has let go of its memory."""
+        self.pause.over = True
+        self.pause.go.release()
+        self.thread.join()
+
+
+class _Pause(keras.callbacks.Callback):
+    """Lets a training make some steps at a time."""
+
+    def __init__(self):
+        super().__init__()
+        self.go, self.done = threading.Semaphore(0), threading.Semaphore(0)
+        self.steps, self.made, self.over = 1, 0, False
+
+    def on_train_begin(self, logs=None):
+        self.go.acquire()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.made += 1
+        if self.made == self.steps:
+            self.made = 0
+            self.done.release()
+            self.go.acquire()
+        if self.over:
+            self.model.stop_training = True
+
+
+@contextmanager
+def closing(**cases: Callable) -> Iterator[dict[str, Callable]]:
+    """Ends the trainings among the cases when they are no longer needed."""
+    try:
+        yield cases
+    finally:
+        for case in cases.values():
+            if isinstance(case, Training):
+                case.close()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks._measure import build, by_turns, noise, ratios, row, training_speed
+from benchmarks._measure import Training, build, by_turns, closing, noise, ratios, row
 from lib import inputs, training
 from lib.engine import keras
 from lib.study import SLUGS
@@ -24,12 +24,11 @@ def measure() -> list[dict]:
         model, values = build(slug)
         batch_size, clipnorm = values["BATCH_SIZE"], values.get("CLIPNORM", 0.0)
         training.compile(model, learning_rate=1e-5, clipnorm=clipnorm)
-        found = by_turns(
-            {
-                "ours": training_speed(model, batch_size, augmented=values.get("AUGMENT", False)),
-                "torch": _torch_speed(model, batch_size, clipnorm),
-            }
-        )
+        with closing(
+            ours=Training(model, batch_size, augmented=values.get("AUGMENT", False)),
+            torch=_torch_speed(model, batch_size, clipnorm),
+        ) as cases:
+            found = by_turns(cases, rounds=15)
         gain = ratios(found["ours"], found["torch"])
         rows += [
             row(f"{slug}: PyTorch", found["torch"], "images/s"),
@@ -87,7 +86,7 @@ def _Flatten():  # noqa: N802 - a class that exists only where PyTorch does
 
 
 def _torch_speed(
-    model: keras.Model, batch_size: int, clipnorm: float, seconds: float = 3.0
+    model: keras.Model, batch_size: int, clipnorm: float, seconds: float = 0.8
 ) -> Callable[[], float]:
     """Returns a case: images/s of the same network in PyTorch."""
     import torch
@@ -114,5 +113,5 @@ def _torch_speed(
         return steps * batch_size / (time.perf_counter() - began)
 
     speed(2)
-    steps = max(2, round(seconds * speed(2) / batch_size))
+    steps = max(1, round(seconds * speed(2) / batch_size))
     return lambda: speed(steps)

@@ -1,16 +1,18 @@
 """Augmented batches per second and core: ours against Keras' `ImageDataGenerator`.
 
 Rotation, shift, flip and scaling of batches of 256 images; one thread, processor time. What it
-costs in training: rung 5 with and without augmentation, by turns, wall time.
+costs in training: rung 5 with and without augmentation, by turns, wall time. And what a second
+thread for batches brings and costs.
 """
 
 import time
 import warnings
 from collections.abc import Callable
+from unittest import mock
 
 import numpy as np
 
-from benchmarks._measure import build, by_turns, noise, ratios, row, training_speed
+from benchmarks._measure import Training, build, by_turns, closing, noise, ratios, row
 from lib import inputs, training
 from lib.engine import tf
 
@@ -22,7 +24,8 @@ def measure() -> list[dict]:
     rows = []
     for size in (32, 64, 224):
         batches = max(1, 8 * 32**2 // size**2)
-        found = by_turns({"ours": _ours(size, batches), "theirs": _theirs(size, batches)})
+        # As long for both, about.
+        found = by_turns({"ours": _ours(size, 15 * batches), "theirs": _theirs(size, batches)})
         rows += [
             row(f"{size}×{size}: ours", found["ours"], "images/s per core"),
             row(f"{size}×{size}: ImageDataGenerator", found["theirs"], "images/s per core"),
@@ -34,16 +37,21 @@ def measure() -> list[dict]:
                 required=size == 32,
             ),
         ]
+    threads = by_turns({str(number): _pipeline(number) for number in (1, 2)})
+    for figure, unit in enumerate(("of the wall time", "of the processor time")):
+        above, below = ([one[figure] for one in threads[number]] for number in ("2", "1"))
+        rows.append(row("two threads against one", ratios(above, below), unit, better="lower"))
     model, values = build("05_data_augmentation")
     training.compile(model, learning_rate=1e-5)
-    speeds = by_turns(
-        {
-            name: training_speed(model, values["BATCH_SIZE"], augmented=name == "with")
-            for name in ("with", "without")
-        },
-        rounds=11,
-    )
-    share = [100 * (1 - ratio) for ratio in ratios(speeds["with"], speeds["without"])]
+    batch_size = values["BATCH_SIZE"]
+    other, _ = build("05_data_augmentation")
+    training.compile(other, learning_rate=1e-5)
+    with closing(
+        augmented=Training(model, batch_size, augmented=True),
+        plain=Training(other, batch_size),
+    ) as cases:
+        speeds = by_turns(cases, rounds=25)
+    share = [100 * (1 - ratio) for ratio in ratios(speeds["augmented"], speeds["plain"])]
     rows.append(
         row(
             "rung 5: wall time that augmentation adds",
@@ -65,6 +73,22 @@ def _per_core(batch: Callable[[], np.ndarray], batches: int) -> Callable[[], flo
         return count / (time.process_time() - began)
 
     return speed
+
+
+def _pipeline(threads: int) -> Callable[[], tuple[float, float]]:
+    """Returns a case: wall and processor seconds of some augmented 32×32 batches."""
+    x, y = noise(8 * BATCH)
+    with mock.patch.object(inputs, "THREADS", threads):
+        options = {"batch_size": BATCH, "image_size": 32, "augmented": True, "seed": 0}
+        stream = iter(inputs.training_batches(x, y, **options))
+
+    def seconds() -> tuple[float, float]:
+        began = time.perf_counter(), time.process_time()
+        for _ in range(80):
+            next(stream)
+        return time.perf_counter() - began[0], time.process_time() - began[1]
+
+    return seconds
 
 
 def _ours(size: int, batches: int) -> Callable[[], float]:

@@ -42,28 +42,30 @@ def _grown(way: str, size: int) -> float:
 
 
 def _child(way: str, size: int) -> None:
-    """Makes some batches; prints how much peak memory has grown, in MB, without the batches."""
+    """Prints by how much making some batches of all images raises this process' memory, in MB."""
+    import psutil
+
     from benchmarks._measure import noise
     from lib import inputs, results
     from lib.engine import tf
 
-    x, y = noise(250)
     batch = max(1, PIXELS // size**2)
-    options = {"batch_size": batch, "image_size": size, "augmented": True, "seed": 0}
-    for _ in inputs.training_batches(x, y, **options).take(8):  # what the machinery needs
-        pass
-    generator = tf.keras.preprocessing.image.ImageDataGenerator(
-        rescale=1 / 255, rotation_range=15, horizontal_flip=True
-    )
-    next(generator.flow(inputs.resize(x, size), y, batch_size=batch))
-    before = results.peak_rss_mb()
-    x, y = noise(IMAGES)
-    if way == "ours":
-        stream = iter(inputs.training_batches(x, y, **options))
-    else:
-        stream = generator.flow(inputs.resize(x, size), y, batch_size=batch)
-    for _ in range(12):
-        next(stream)
+
+    def make(count: int, batches: int) -> None:
+        x, y = noise(count)
+        if way == "ours":
+            options = {"batch_size": batch, "image_size": size, "augmented": True, "seed": 0}
+            stream = iter(inputs.training_batches(x, y, **options))
+        else:
+            stream = tf.keras.preprocessing.image.ImageDataGenerator(
+                rescale=1 / 255, rotation_range=15, horizontal_flip=True
+            ).flow(inputs.resize(x, size), y, batch_size=batch)
+        for _ in range(batches):
+            next(stream)
+
+    make(count=4, batches=2)  # what the machinery needs
+    before = psutil.Process().memory_info().rss / 1e6
+    make(count=IMAGES, batches=12)
     print(results.peak_rss_mb() - before)
 
 

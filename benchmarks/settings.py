@@ -66,7 +66,7 @@ def measure() -> list[dict]:
     for slug in SLUGS:
         children = {name: _Child(slug, setting) for name, setting in SETTINGS.items()}
         try:
-            speeds = by_turns(children, rounds=5)
+            speeds = by_turns(children, rounds=11)
         finally:
             for child in children.values():
                 child.process.kill()
@@ -97,7 +97,7 @@ def _child(setting: dict) -> None:
     if "policy" in setting:
         keras.config.set_dtype_policy(setting["policy"])
 
-    from benchmarks._measure import build, training_speed
+    from benchmarks._measure import Training, build
     from lib import training
 
     model, values = build(setting["slug"])
@@ -109,7 +109,7 @@ def _child(setting: dict) -> None:
         model.jit_compile = True
     speed = None
     for _ in sys.stdin:
-        speed = speed or training_speed(model, batch_size, augmented=False, seconds=2.0)
+        speed = speed or Training(model, batch_size)
         print(speed(), flush=True)
 
 

@@ -7,17 +7,15 @@ backward, against float32 matrix products of the same seconds; what a 3×3 kerne
 beyond the border counts too, as is usual.
 """
 
-import time
-from collections.abc import Callable
-
 from benchmarks._measure import (
+    Training,
     build,
     by_turns,
+    closing,
     matrix_product,
     noise,
     ratios,
     row,
-    training_speed,
 )
 from lib import inputs, kernels, models, training
 from lib.engine import keras
@@ -31,6 +29,7 @@ SHARES = {  # at least, of the matrix product's speed
     "08_vgg16_finetuned": 0.65,
     "10_vgg16_64x64": 0.90,
 }
+ROUNDS = 15
 AGAINST_KERAS = {"04_batch_norm": 1.4, "05_data_augmentation": 1.4}
 
 
@@ -43,19 +42,19 @@ def measure() -> list[dict]:
         plain = kernels.as_keras(model)
         batch_size, clipnorm = values["BATCH_SIZE"], values.get("CLIPNORM", 0.0)
         training.compile(model, learning_rate=1e-5, clipnorm=clipnorm)
-        ours = training_speed(model, batch_size, augmented=values.get("AUGMENT", False))
         plain.compile(
             keras.optimizers.Adam(1e-5, clipnorm=clipnorm or None),
             loss="sparse_categorical_crossentropy",
             metrics=["accuracy"],
         )
-        found = by_turns(
-            {
-                "ours": ours,
-                "product": matrix_product(),
-                "keras": _keras_speed(plain, batch_size),
-            }
-        )
+        x, y = noise(16 * batch_size, model.input_shape[1])
+        arrays = {"x": inputs.scale(x), "y": y, "batch_size": batch_size}
+        with closing(
+            ours=Training(model, batch_size, augmented=values.get("AUGMENT", False)),
+            product=matrix_product(),
+            keras=Training(plain, batch_size, fit=arrays),
+        ) as cases:
+            found = by_turns(cases, rounds=ROUNDS)
         operations = 2 * models.training_macs(model)
         share = [operations * ratio for ratio in ratios(found["ours"], found["product"])]
         rows += [
@@ -77,21 +76,3 @@ def measure() -> list[dict]:
         ]
         print(*(f"{r['case']}: {r['figure']:.3g} {r['unit']}" for r in rows[-3:]), sep="\n")
     return rows
-
-
-def _keras_speed(model: keras.Model, batch_size: int, seconds: float = 3.0) -> Callable[[], float]:
-    """Returns a case: images/s of `model.fit` on arrays."""
-
-    def speed() -> float:
-        began = time.perf_counter()
-        model.fit(x, y, batch_size=batch_size, epochs=1, verbose=0)
-        return len(x) / (time.perf_counter() - began)
-
-    def data(steps: int):
-        x, y = noise(steps * batch_size, model.input_shape[1])
-        return inputs.scale(x), y
-
-    x, y = data(2)
-    speed()  # makes the graph
-    x, y = data(max(2, round(seconds * speed() / batch_size)))
-    return speed

@@ -16,8 +16,10 @@ SHIFT = 0.1
 """The study's augmentation, from experiment 5 on (docs/study.md)."""
 
 EVALUATION_BATCH = 250
-THREADS = 2
-"""Threads that make batches; how many changes nothing but the speed."""
+THREADS = 1
+"""Threads that make batches; how many changes nothing but the speed. One makes them many times
+faster than any network takes them; a second costs more processor time (`benchmarks.augmentation`).
+"""
 
 # Images are small and batches are made side by side: OpenCV's own threads would only wait.
 cv2.setNumThreads(1)
@@ -74,9 +76,10 @@ def augment(images: np.ndarray, theta, rows, columns, flip) -> np.ndarray:
     inverse[flip, :, 2] += inverse[flip, :, 0] * (width - 1)
     inverse[flip, :, 0] *= -1
     out = np.empty_like(images)
-    how = (cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE)
+    warp, size = cv2.warpAffine, (width, height)
+    how, border = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE
     for image, matrix, target in zip(images, inverse, out, strict=True):
-        cv2.warpAffine(image, matrix, (width, height), target, *how)
+        warp(image, matrix, size, target, how, border)
     return out
 
 
