@@ -18,7 +18,7 @@ NOTEBOOK_SECONDS = 12.0
 """What a notebook takes beside training and evaluation: start, figures, page."""
 GRAPH_SECONDS = 4.0
 """What TensorFlow takes to make the graphs of one more model and to set it up."""
-CALIBRATION_PIXELS = 64 * 32**2
+CALIBRATION_PIXELS = 32 * 32**2
 """Pixels of the batch that is timed."""
 
 
