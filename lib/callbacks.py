@@ -101,7 +101,8 @@ class Progress(keras.callbacks.Callback):
 
     def _show(self, epoch: int, where: str, logs: dict) -> None:
         """Prints one line; where lines are not kept, the next one is printed over it."""
-        figures = "  ".join(f"{name} {float(value):.3f}" for name, value in logs.items())
+        names = ("loss", "accuracy", "val_loss", "val_accuracy")
+        figures = "  ".join(f"{name} {float(logs[name]):.3f}" for name in names if name in logs)
         text = f"epoch {epoch}/{len(self.costs)}{where}  {figures}  "
         text += f"{clock(self.seconds())} so far"
         if left := self.left():
