@@ -100,8 +100,16 @@ def training_seconds(
     return GRAPH_SECONDS + trained * pace.training + forward * pace.forward
 
 
-@cache
 def _pace(slug: str, image_size: int, classes: int) -> Pace:
+    def network(slug: str) -> dict:
+        return models.ARCHITECTURES[slug] | {"imagenet": False}
+
+    alike = next(other for other in models.ARCHITECTURES if network(other) == network(slug))
+    return _measured_pace(alike, image_size, classes)
+
+
+@cache
+def _measured_pace(slug: str, image_size: int, classes: int) -> Pace:
     changes = {"imagenet": False} if "imagenet" in models.ARCHITECTURES[slug] else {}
     return measure_pace(models.build(slug, image_size=image_size, classes=classes, **changes))
 

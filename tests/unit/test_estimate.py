@@ -54,3 +54,14 @@ def test_epochs_are_counted_by_what_they_do():
     assert seconds(epochs=2) == 2 * (300 + 10)
     assert seconds(epochs=2, head_epochs=1) == 2 * (300 + 10) + 110
     assert seconds(epochs=9, views=4) == 4 * 100 + 10  # features; their head is almost free
+
+
+def test_a_network_is_timed_once_whatever_it_starts_from(monkeypatch):
+    timed = []
+    monkeypatch.setattr(estimate, "measure_pace", lambda model: timed.append(model.name))
+    estimate._measured_pace.cache_clear()
+    for slug in SLUGS:
+        estimate._pace(slug, 64 if slug.startswith("10") else 32, 10)
+    estimate._measured_pace.cache_clear()  # what was measured here is nothing
+    names = ["base_cnn", "deeper_cnn", "dropout", "double_conv", "batch_norm", "vgg16_scratch"]
+    assert timed == [*names, "vgg16_frozen", "mini_vgg16", "vgg16_scratch"]
