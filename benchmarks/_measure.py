@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from lib import inputs, models, parameters
+from lib import data, inputs, models, parameters
 from lib.engine import keras, tf
 
 ROUNDS = 7
@@ -78,6 +78,14 @@ def noise(count: int, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
     """Returns uint8 images (count, size, size, 3) and labels of ten classes."""
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8), np.arange(count) % 10
+
+
+def dataset(train: int, val: int, test: int) -> data.Dataset:
+    """Returns a data set of noise, of so many images in each part."""
+    parts = {}
+    for part, count in (("train", train), ("val", val), ("test", test)):
+        parts[f"x_{part}"], parts[f"y_{part}"] = noise(count)
+    return data.Dataset("noise", "noise", "", data.CIFAR10_CLASSES, **parts)
 
 
 def build(slug: str) -> tuple[keras.Model, dict]:

@@ -13,7 +13,8 @@ from unittest import mock
 
 import numpy as np
 
-from lib import checkpoint, data, models, parameters, training
+from benchmarks._measure import build, dataset
+from lib import checkpoint, training
 from lib.engine import keras
 from lib.study import SLUGS
 
@@ -64,15 +65,10 @@ class _ByTurns(training.Checkpoints):
 
 def _train(slug: str) -> tuple[_ByTurns, int]:
     """Trains a rung for some steps on noise; returns what was timed, and the batch size."""
-    values = parameters.of_profile("budget", slug)
-    batch_size = values["BATCH_SIZE"]
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 256, (2 * batch_size, 32, 32, 3), dtype=np.uint8)
-    y = np.arange(len(x)) % 10
-    few = {"x_val": x[:50], "y_val": y[:50], "x_test": x[:50], "y_test": y[:50]}
-    images = data.Dataset("noise", "noise", "", data.CIFAR10_CLASSES, x_train=x, y_train=y, **few)
     training.start(0)
-    model = models.build(slug, image_size=values.get("IMAGE_SIZE", 32), imagenet=False)
+    model, values = build(slug)
+    batch_size = values["BATCH_SIZE"]
+    images = dataset(2 * batch_size, 50, 50)
     epochs = 2 * BUNDLES + 1
     with mock.patch.object(training, "Checkpoints", _ByTurns):
         training.fit(

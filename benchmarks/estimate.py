@@ -8,8 +8,8 @@ import math
 import time
 from unittest import mock
 
-from benchmarks._measure import build, noise, row
-from lib import callbacks, data, estimate, training
+from benchmarks._measure import build, dataset, row
+from lib import callbacks, estimate, training
 from lib.engine import keras
 from lib.study import SLUGS
 
@@ -33,7 +33,7 @@ def measure() -> list[dict]:
         expected = estimate.training_seconds(
             pace, **plan, train=count, val=count // 10, test=count // 5
         )
-        images = _images(count)
+        images = dataset(count, count // 10, count // 5)
         with mock.patch.object(training, "Progress", _Watched):
             began = time.perf_counter()
             training.fit(
@@ -73,10 +73,3 @@ class _Watched(callbacks.Progress):
         super().on_train_batch_end(batch, logs)
         if not self.seen[0] and self._spent() > sum(self.costs) / 3:
             _Watched.seen = (time.perf_counter(), self.left())
-
-
-def _images(count: int) -> data.Dataset:
-    parts = {}
-    for part, number in (("train", count), ("val", count // 10), ("test", count // 5)):
-        parts[f"x_{part}"], parts[f"y_{part}"] = noise(number)
-    return data.Dataset("noise", "noise", "", data.CIFAR10_CLASSES, **parts)

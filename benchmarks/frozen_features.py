@@ -5,8 +5,8 @@ The schedule of `budget`, fewer images; both by turns, evaluation of the feature
 
 import time
 
-from benchmarks._measure import build, by_turns, noise, ratios, row
-from lib import data, training
+from benchmarks._measure import build, by_turns, dataset, ratios, row
+from lib import training
 
 IMAGES = 1_500
 
@@ -14,9 +14,7 @@ IMAGES = 1_500
 def measure() -> list[dict]:
     """Returns the seconds of both and their ratio."""
     _, values = build("07_vgg16_frozen")
-    x, y = noise(IMAGES)
-    few = {"x_val": x[:300], "y_val": y[:300], "x_test": x[:10], "y_test": y[:10]}
-    images = data.Dataset("noise", "noise", "", data.CIFAR10_CLASSES, x_train=x, y_train=y, **few)
+    images = dataset(IMAGES, IMAGES // 5, 10)
 
     def seconds(views: int) -> float:
         training.start(0)

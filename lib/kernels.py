@@ -11,7 +11,7 @@ class Conv2D(keras.layers.Conv2D):
     """Keras' Conv2D; on maps of 2×2 pixels a 3×3 kernel is one dense matrix.
 
     Of a 3×3 kernel with padding only 16 of the 36 products per pair of channels fall inside such
-    a map, and TensorFlow's convolution works at a quarter of a matrix product's speed there.
+    a map.
     """
 
     def convolution_op(self, inputs, kernel):
@@ -76,7 +76,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 class Adam(keras.optimizers.Adam):
-    """Keras' Adam with TensorFlow's fused kernel: one pass over a variable instead of ten."""
+    """Keras' Adam with TensorFlow's fused kernel: one pass over each variable."""
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
