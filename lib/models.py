@@ -117,7 +117,7 @@ def cnn(
                 x = kernels.BatchNormalization()(x)
         x = layers.MaxPooling2D(2)(x)
         if number in dropout_after:
-            x = layers.Dropout(DROPOUT)(x)
+            x = kernels.Dropout(DROPOUT)(x)
     x = layers.Flatten()(x)
     return keras.Model(
         inputs,
@@ -184,7 +184,7 @@ def head(x, dense: tuple[int, ...], classes: int, *, batch_norm: bool, dropout: 
         if batch_norm:
             x = kernels.BatchNormalization()(x)
     if dropout:
-        x = layers.Dropout(DROPOUT)(x)
+        x = kernels.Dropout(DROPOUT)(x)
     return layers.Dense(classes, activation="softmax")(x)
 
 
