@@ -5,6 +5,7 @@ implementations for a CPU, `fused=True`) and batches that are ready in memory; o
 the input pipeline, augmented from rung 5 on. `pip install -r benchmarks/requirements.txt` first.
 """
 
+import sys
 import time
 from collections.abc import Callable
 
@@ -14,6 +15,9 @@ from benchmarks._measure import Training, build, by_turns, closing, noise, ratio
 from lib import inputs, training
 from lib.engine import keras
 from lib.study import SLUGS
+
+# For GPUs only; where TensorFlow is loaded, it ends the process.
+sys.modules.setdefault("triton", None)
 
 
 def measure() -> list[dict]:

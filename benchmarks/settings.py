@@ -67,7 +67,7 @@ def measure() -> list[dict]:
     for slug in SLUGS:
         children = {name: _Child(slug, setting) for name, setting in SETTINGS.items()}
         try:
-            speeds = by_turns(children, rounds=11)
+            speeds = by_turns(children, rounds=7)
         finally:
             for child in children.values():
                 child.process.kill()
