@@ -1,9 +1,9 @@
 """Ways to compute a 3×3 convolution, forward and backward, by size of the map.
 
-`TensorFlow` is `tf.nn.conv2d`. `matrix` is `lib.kernels` (2×2 maps only). `patches` copies the nine
-neighbors of each pixel and multiplies once. `Winograd` is F(4×4, 3×3), or F(2×2, 3×3) on 2×2 maps,
-as in arXiv 1509.09308: a quarter (two fifths) of the products, but transforms of maps and kernels.
-Batches of 64 images, the channels of VGG16.
+`TensorFlow` is `tf.nn.conv2d`. `matrix` (2×2 maps only) and `patches`, which copies the nine
+neighbors of each pixel and multiplies once, are those of `lib.kernels`. `Winograd` is F(4×4, 3×3),
+or F(2×2, 3×3) on 2×2 maps, as in arXiv 1509.09308: a quarter (two fifths) of the products, but
+transforms of maps and kernels. Batches of 64 images, the channels of VGG16.
 """
 
 import time
@@ -16,6 +16,8 @@ from lib import kernels
 from lib.engine import tf
 
 MAPS = ((2, 512), (4, 512), (8, 256), (8, 512), (16, 128), (32, 64))
+
+USED = {2: "matrix", 4: "patches"}  # by `lib.kernels`, for maps of this size
 
 # Transforms of tiles, of kernels and of products, by size of the output tile.
 WINOGRAD = {
@@ -50,26 +52,6 @@ def tensorflow(maps, kernel):
     return tf.nn.conv2d(maps, kernel, strides=1, padding="SAME")
 
 
-@tf.custom_gradient
-def patches(maps, kernel):
-    size, (channels, filters) = maps.shape[1], kernel.shape[2:]
-    padded = tf.pad(maps, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    flat = tf.concat(
-        [padded[:, i : i + size, j : j + size] for i in range(3) for j in range(3)], axis=-1
-    )
-    flat = tf.reshape(flat, (-1, 9 * channels))
-
-    def gradient(upstream):
-        flat_upstream = tf.reshape(upstream, (-1, filters))
-        return (
-            tf.nn.conv2d_transpose(upstream, kernel, tf.shape(maps), 1, "SAME"),
-            tf.reshape(tf.matmul(flat, flat_upstream, transpose_a=True), kernel.shape),
-        )
-
-    product = tf.matmul(flat, tf.reshape(kernel, (9 * channels, filters)))
-    return tf.reshape(product, (-1, size, size, filters)), gradient
-
-
 def winograd(maps, kernel):
     size, (channels, filters) = maps.shape[1], kernel.shape[2:]
     tile = min(size, 4)
@@ -95,7 +77,11 @@ def measure() -> list[dict]:
         rng = np.random.default_rng(0)
         maps = tf.constant(rng.normal(size=(64, size, size, channels)).astype("f4"))
         kernel = tf.constant(rng.normal(0, 0.02, (3, 3, channels, channels)).astype("f4"))
-        ways = {"TensorFlow": tensorflow, "patches": patches, "Winograd": winograd}
+        ways = {
+            "TensorFlow": tensorflow,
+            "patches": kernels._convolve_patches,
+            "Winograd": winograd,
+        }
         if size == 2:
             ways["matrix"] = kernels._convolve_2x2
         reference = tensorflow(maps, kernel)
@@ -107,7 +93,7 @@ def measure() -> list[dict]:
             if name != "TensorFlow":
                 error = tf.norm(way(maps, kernel) - reference) / tf.norm(reference)
                 gain = ratios(found["TensorFlow"], found[name])
-                target = 1.0 if name == "matrix" else None
+                target = 1.0 if name == USED.get(size) else None
                 rows += [
                     row(f"{case} against TensorFlow", gain, "×", target=target),
                     row(f"{case}, relative error", float(error), "of the norm", better="lower"),

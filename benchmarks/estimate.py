@@ -9,7 +9,7 @@ import time
 from unittest import mock
 
 from benchmarks._measure import build, dataset, row
-from lib import callbacks, estimate, training
+from lib import callbacks, checkpoint, estimate, training
 from lib.engine import keras
 from lib.study import SLUGS
 
@@ -27,7 +27,7 @@ def measure() -> list[dict]:
             "head_epochs": min(1, values.get("HEAD_EPOCHS", 0)),
             "views": values.get("VIEWS", 0),
         }
-        pace = estimate.measure_pace(model)
+        pace = estimate.measure_pace(model, values["BATCH_SIZE"])
         one = estimate.training_seconds(pace, **plan, train=1000, val=100, test=200)
         count = math.ceil(SECONDS / (one - estimate.GRAPH_SECONDS) * 1000)
         expected = estimate.training_seconds(
@@ -50,6 +50,7 @@ def measure() -> list[dict]:
             ended = time.perf_counter()
             training.evaluate(model, images)
             took = time.perf_counter() - began
+        checkpoint.remove(checkpoint.finished())
         off = [100 * abs(expected / took - 1)]
         case = f"{slug}: estimate beforehand ({expected:.0f} s for {took:.0f} s)"
         rows.append(row(case, off, "% off", target=30, better="lower"))

@@ -1,8 +1,18 @@
 """What each setting brings: a process per setting, by turns, against the project's defaults.
 
-A figure above 1 is faster than the default, one below slower. What we do ourselves (fused
-BatchNormalization, fused Adam, Dropout on bytes, the 2×2 convolution, one inter-op thread) is
-measured by taking it away.
+A figure above 1 is faster than the default, one below slower; within the spread it is nothing.
+
+| setting | default | why |
+| --- | --- | --- |
+| BatchNormalization, Adam, Dropout, Conv2D | those of `lib.kernels` | fewer passes over memory |
+| inter-op threads | one | two are no faster, and with one two runs give the same bits |
+| intra-op threads | all cores | |
+| XLA | off | it does not use oneDNN's convolutions |
+| layout | channels last | oneDNN reads it as it is; TensorFlow transposes the other |
+| oneDNN | on | |
+| precision | float32 | bfloat16 pays only where the processor has units for it, as here |
+| allocator | the system's | huge pages and kept blocks are within the noise |
+| batch size | by rung | larger ones are faster per image, but each image teaches less |
 """
 
 import ctypes.util

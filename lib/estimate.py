@@ -18,8 +18,8 @@ NOTEBOOK_SECONDS = 12.0
 """What a notebook takes beside training and evaluation: start, figures, page."""
 GRAPH_SECONDS = 4.0
 """What TensorFlow takes to make the graphs of one more model and to set it up."""
-CALIBRATION_PIXELS = 32 * 32**2
-"""Pixels of the batch that is timed."""
+CALIBRATION_MACS = 3e10
+"""Multiply–adds of a step that is timed: a fraction of a second."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,15 @@ class Pace:
     forward: float
 
 
-def measure_pace(model: keras.Model) -> Pace:
-    """Times a few steps of a model on noise, for about a second; the model stays as it is."""
+def measure_pace(model: keras.Model, batch_size: int) -> Pace:
+    """Times a few steps of a model on noise, for about a second; the model stays as it is.
+
+    Args:
+        model: the model.
+        batch_size: of the training. A large network is timed on fewer images.
+    """
     size, classes = model.input_shape[1], model.output_shape[-1]
-    count = max(4, CALIBRATION_PIXELS // size**2)
+    count = min(batch_size, max(4, round(CALIBRATION_MACS / models.training_macs(model))))
     rng = np.random.default_rng(0)
     x = tf.constant(rng.random((count, size, size, 3), np.float32))
     y = tf.constant(np.arange(count) % classes)
@@ -100,18 +105,19 @@ def training_seconds(
     return GRAPH_SECONDS + trained * pace.training + forward * pace.forward
 
 
-def _pace(slug: str, image_size: int, classes: int) -> Pace:
+def _pace(slug: str, image_size: int, classes: int, batch_size: int) -> Pace:
     def network(slug: str) -> dict:
         return models.ARCHITECTURES[slug] | {"imagenet": False}
 
     alike = next(other for other in models.ARCHITECTURES if network(other) == network(slug))
-    return _measured_pace(alike, image_size, classes)
+    return _measured_pace(alike, image_size, classes, batch_size)
 
 
 @cache
-def _measured_pace(slug: str, image_size: int, classes: int) -> Pace:
+def _measured_pace(slug: str, image_size: int, classes: int, batch_size: int) -> Pace:
     changes = {"imagenet": False} if "imagenet" in models.ARCHITECTURES[slug] else {}
-    return measure_pace(models.build(slug, image_size=image_size, classes=classes, **changes))
+    model = models.build(slug, image_size=image_size, classes=classes, **changes)
+    return measure_pace(model, batch_size)
 
 
 def job_seconds(slug: str, values: dict, source: Source) -> float:
@@ -126,11 +132,11 @@ def job_seconds(slug: str, values: dict, source: Source) -> float:
         slug = values["EXPERIMENT"]
     if slug in COMPANIONS:
         macs, graphs = _companion_macs(slug, values, source)
-        pace, one = _pace("08_vgg16_finetuned", 32, 10), sum(_vgg16_macs(32))
+        pace, one = _pace("08_vgg16_finetuned", 32, 10, 32), sum(_vgg16_macs(32))
         return NOTEBOOK_SECONDS + GRAPH_SECONDS * graphs + macs * pace.forward / one
     val = min(values["VAL_SIZE"], source.max_val)
     return NOTEBOOK_SECONDS + training_seconds(
-        _pace(slug, values.get("IMAGE_SIZE", 32), len(source.classes)),
+        _pace(slug, values.get("IMAGE_SIZE", 32), len(source.classes), values["BATCH_SIZE"]),
         epochs=values["EPOCHS"],
         head_epochs=values.get("HEAD_EPOCHS", 0),
         views=values.get("VIEWS", 0),
@@ -141,11 +147,17 @@ def job_seconds(slug: str, values: dict, source: Source) -> float:
 
 
 def announce(
-    model: keras.Model, images: Dataset, *, epochs: int, head_epochs: int = 0, views: int = 0
+    model: keras.Model,
+    images: Dataset,
+    *,
+    epochs: int,
+    batch_size: int,
+    head_epochs: int = 0,
+    views: int = 0,
 ) -> None:
     """Prints how long training is likely to take here and what makes it shorter."""
     seconds = training_seconds(
-        measure_pace(model),
+        measure_pace(model, batch_size),
         epochs=epochs,
         head_epochs=head_epochs,
         views=views,

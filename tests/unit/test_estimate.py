@@ -38,7 +38,7 @@ def test_more_work_takes_longer(slug, digits, monkeypatch):
 def test_calibration_leaves_the_model_as_it_was():
     model = models.build("04_batch_norm")
     before = [variable.numpy() for variable in model.variables]
-    pace = estimate.measure_pace(model)
+    pace = estimate.measure_pace(model, 8)
     assert 0 < pace.forward < pace.training
     for variable, value in zip(model.variables, before, strict=True):
         assert np.array_equal(variable.numpy(), value), variable.path
@@ -58,10 +58,10 @@ def test_epochs_are_counted_by_what_they_do():
 
 def test_a_network_is_timed_once_whatever_it_starts_from(monkeypatch):
     timed = []
-    monkeypatch.setattr(estimate, "measure_pace", lambda model: timed.append(model.name))
+    monkeypatch.setattr(estimate, "measure_pace", lambda model, _: timed.append(model.name))
     estimate._measured_pace.cache_clear()
     for slug in SLUGS:
-        estimate._pace(slug, 64 if slug.startswith("10") else 32, 10)
+        estimate._pace(slug, 64 if slug.startswith("10") else 32, 10, 256)
     estimate._measured_pace.cache_clear()  # what was measured here is nothing
     names = ["base_cnn", "deeper_cnn", "dropout", "double_conv", "batch_norm", "vgg16_scratch"]
     assert timed == [*names, "vgg16_frozen", "mini_vgg16", "vgg16_scratch"]

@@ -42,6 +42,7 @@ def maps(*shape: int) -> np.ndarray:
         ((6, 2, 2, 8), {"padding": "same"}),
         ((6, 2, 2, 8), {"padding": "same", "activation": "relu", "use_bias": False}),
         ((6, 4, 4, 8), {"padding": "same"}),
+        ((6, 4, 4, 8), {"padding": "same", "activation": "relu", "use_bias": False}),
         ((6, 2, 4, 8), {"padding": "same"}),
     ],
 )
@@ -54,19 +55,18 @@ def test_convolution_equals_keras(shape, options, in_graph):
         close(mine, his, 2e-6)
 
 
-def test_only_2x2_maps_take_the_matrix(monkeypatch):
+@pytest.mark.parametrize(("size", "way"), [(2, "_convolve_2x2"), (4, "_convolve_patches")])
+def test_only_plain_3x3_kernels_take_another_way(monkeypatch, size, way):
     calls = []
-    monkeypatch.setattr(kernels, "_convolve_2x2", lambda x, kernel: calls.append(x.shape) or x)
-    for size, options in (
-        (4, {"padding": "same"}),
-        (2, {"padding": "same", "strides": 2}),
-        (2, {"padding": "same", "dilation_rate": 2}),
-    ):
-        kernels.Conv2D(8, 3, **options)(maps(1, size, size, 8))
-    kernels.Conv2D(8, 1, padding="same")(maps(1, 2, 2, 8))
+    monkeypatch.setattr(kernels, way, lambda x, kernel: calls.append(x.shape) or x)
+    for options in ({"strides": 2}, {"dilation_rate": 2}, {"groups": 2}, {"kernel_size": 1}):
+        options = {"kernel_size": 3, "padding": "same"} | options
+        kernels.Conv2D(8, **options)(maps(1, size, size, 8))
+    for other in (3, 6):
+        kernels.Conv2D(8, 3, padding="same")(maps(1, other, other, 8))
     assert calls == []
-    kernels.Conv2D(8, 3, padding="same")(maps(1, 2, 2, 8))
-    assert calls == [(1, 2, 2, 8)]
+    kernels.Conv2D(8, 3, padding="same")(maps(1, size, size, 8))
+    assert calls == [(1, size, size, 8)]
 
 
 @pytest.mark.parametrize("training", [True, False])
