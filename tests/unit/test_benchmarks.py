@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import _measure, augmentation, convolutions, time_to_accuracy
-from lib import models
+from lib import kernels, models
 from lib.engine import tf
 
 WANTED = {
@@ -53,7 +53,7 @@ def test_turns_are_taken_by_all_cases_in_each_round():
     assert row["unit"] == "calls (4 to 8, n = 3)"
 
 
-@pytest.mark.parametrize("way", [convolutions.patches, convolutions.winograd])
+@pytest.mark.parametrize("way", [kernels._convolve_patches, convolutions.winograd])
 @pytest.mark.parametrize("size", [2, 8])
 def test_every_way_to_convolve_is_a_convolution(way, size):
     rng = np.random.default_rng(0)
