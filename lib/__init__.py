@@ -17,3 +17,10 @@ BEGAN = time.perf_counter()
 
 ROOT = Path(__file__).resolve().parent.parent
 """The project's top folder; the one place from which paths are found."""
+
+
+def clock(seconds: float) -> str:
+    """Writes a duration as a person would: ``"8 s"``, ``"12 min"``, ``"3.5 h"``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from lib import checkpoint
+from lib import checkpoint, clock
 from lib.engine import keras
 
 LINE_SECONDS = 300.0
@@ -242,10 +242,3 @@ def _assign(variables: list, values: list[np.ndarray]) -> None:
     """Sets variables, where there are values for them."""
     for variable, value in zip(variables, values, strict=bool(values)):
         variable.assign(value)
-
-
-def clock(seconds: float) -> str:
-    """Writes a duration as a person would: ``"8 s"``, ``"12 min"``, ``"3.5 h"``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -8,8 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from lib import architectures, models, pretrained
-from lib.callbacks import clock
+from lib import architectures, clock, models, pretrained
 from lib.data import Dataset, Source
 from lib.engine import keras, tf
 from lib.study import COMPANIONS

@@ -22,6 +22,7 @@ def page(
     show_code: bool = True,
     show_data: bool = True,
     pages: str = "",
+    script: str = "",
     meta: dict[str, str] | None = None,
 ) -> None:
     """Writes an executed notebook as one HTML file, whole or not at all.
@@ -34,6 +35,7 @@ def page(
         show_data: whether outputs of cells tagged ``shows-data`` are kept.
         pages: what follows the name in the addresses of the other notebooks' pages, e.g.
             ``"-quick-seed0.html"``; links from notebook to notebook then lead there.
+        script: name of a script beside the template that the page carries.
         meta: content of ``<meta name=…>`` by name.
     """
     notebook = nbformat.from_dict(notebook)
@@ -56,6 +58,7 @@ def page(
                 "links": links,
                 "show_code": show_code,
                 "summaries": _summaries(notebook),
+                "script": (TEMPLATES / "ladder" / script).read_text("utf-8") if script else "",
                 "meta": meta or {},
             }
         },

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib import checkpoint, inputs, models
-from lib.callbacks import clock
+from lib import checkpoint, clock, inputs, models
 from lib.data import Dataset
 from lib.engine import keras, tf
 

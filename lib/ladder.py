@@ -127,8 +127,7 @@ def plan(
 
 def dry_run(jobs: list[Job], out: Path, source: data.Source) -> None:
     """Prints the plan with an estimated time for each notebook that would run."""
-    from lib import estimate
-    from lib.callbacks import clock
+    from lib import clock, estimate
 
     total = 0.0
     print(f"Data: {source.variant}. Each network is timed for about a second.", flush=True)

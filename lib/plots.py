@@ -2,7 +2,6 @@
 
 import base64
 import io
-import textwrap
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -28,7 +27,7 @@ _STYLE = {
 }
 
 
-def _figure(width: float, height: float, **grid) -> tuple[Figure, np.ndarray]:
+def new_figure(width: float, height: float, **grid) -> tuple[Figure, np.ndarray]:
     """Returns a figure (sizes in inches) and its axes as an array."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, np.atleast_1d(figure.subplots(**grid))
@@ -90,7 +89,7 @@ def samples(images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) ->
 @styled
 def learning_curves(history: dict[str, list[float]], best_epoch: int) -> Figure:
     """Shows accuracy and cross-entropy per epoch, with the chosen epoch marked."""
-    figure, axes = _figure(9, 3.2, ncols=2)
+    figure, axes = new_figure(9, 3.2, ncols=2)
     for axis, name, label in (
         (axes[0], "accuracy", "top-1 accuracy (%)"),
         (axes[1], "loss", "cross-entropy (nats)"),
@@ -105,7 +104,7 @@ def learning_curves(history: dict[str, list[float]], best_epoch: int) -> Figure:
         axis.axvline(best_epoch, color=GRAY, linestyle="--", linewidth=1, label="chosen epoch")
         axis.set_xlabel("epoch")
         axis.set_ylabel(label)
-        _epoch_axis(axis, history)
+        epoch_axis(axis, history)
     axes[0].legend()
     return figure
 
@@ -123,7 +122,7 @@ def confusion_matrix(
         labels=range(len(classes)),
         normalize="true",
     )
-    figure, (axis,) = _figure(6.2, 5.2)
+    figure, (axis,) = new_figure(6.2, 5.2)
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     axis.grid(visible=False)
     names = [_plain(_short(name)) for name in classes]
@@ -167,105 +166,6 @@ def confident_errors(
 
 
 @styled
-def ladder(rows, *, comparable: bool = True) -> Figure:
-    """Shows test accuracy of the eleven experiments: published against ours.
-
-    Args:
-        rows: of `lib.verdicts.table`.
-        comparable: whether the data are CIFAR-10, to which the published figures apply.
-    """
-    figure, (axis,) = _figure(9, 4.6)
-    numbers = np.array([row.experiment.number for row in rows])
-    done = [row for row in rows if row.accuracy is not None]
-    if comparable:
-        axis.plot(
-            numbers,
-            [100 * row.experiment.accuracy for row in rows],
-            color=GRAY,
-            marker="o",
-            markerfacecolor="white",
-            linestyle=":",
-            label="published",
-        )
-    if done:
-        axis.errorbar(
-            [row.experiment.number for row in done],
-            [100 * row.accuracy for row in done],
-            yerr=[100 * (row.accuracy_sd or 0) for row in done],
-            color=BLUE,
-            marker="s",
-            linestyle="none",
-            capsize=3,
-            label="ours",
-        )
-    for row in rows:
-        ours = row.accuracy is not None
-        accuracy = 100 * (row.accuracy if ours else row.experiment.accuracy)
-        if ours or comparable:
-            axis.annotate(
-                f"{accuracy:.1f}",
-                (row.experiment.number, accuracy),
-                xytext=(0, -14),
-                textcoords="offset points",
-                ha="center",
-                fontsize=8,
-                color=BLUE if ours else GRAY,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
-            )
-    titles = (f"{row.experiment.number} {row.experiment.title}" for row in rows)
-    names = ["\n".join(textwrap.wrap(title, 13, break_on_hyphens=False)) for title in titles]
-    axis.set_xticks(numbers, names, fontsize=7)
-    axis.margins(y=0.12)
-    axis.set_ylabel("test top-1 accuracy (%)")
-    axis.set_xlabel("experiment")
-    axis.legend(loc="lower right")
-    return figure
-
-
-@styled
-def all_curves(rows, name: str = "accuracy") -> Figure:
-    """Shows all learning curves as small multiples on common axes.
-
-    Args:
-        rows: of `lib.verdicts.table`; the first record of each is drawn.
-        name: ``"accuracy"`` or ``"loss"``.
-    """
-    factor, label = (100, "accuracy (%)") if name == "accuracy" else (1, "cross-entropy (nats)")
-    figure, axes = _figure(10, 7, nrows=3, ncols=4, sharex=False, sharey=True)
-    for axis in axes.flat[len(rows) :]:
-        axis.set_axis_off()
-    for axis, row in zip(axes.flat, rows, strict=False):
-        axis.set_title(f"{row.experiment.number} {row.experiment.title}", fontsize=8.5)
-        if not row.records:
-            axis.text(0.5, 0.5, "not run", transform=axis.transAxes, ha="center", color=GRAY)
-            axis.set_xticks([])
-            continue
-        history = row.records[0]["history"]
-        _epoch_axis(axis, history)
-        for key, color, word in (
-            (name, BLUE, "training"),
-            (f"val_{name}", ORANGE, "validation"),
-        ):
-            values = factor * np.array(history[key])
-            axis.plot(history["epoch"], values, color=color, label=word, marker=".")
-        best = row.records[0]["training"]["best_epoch"]
-        axis.axvline(best, color=GRAY, linestyle="--", linewidth=1, label="chosen epoch")
-    if name == "loss":
-        highest = max(
-            (max(row.records[0]["history"]["val_loss"][0], 2.4) for row in rows if row.records),
-            default=2.4,
-        )
-        axes.flat[0].set_ylim(0, min(highest, 5) * 1.05)
-    for axis in axes[:, 0]:
-        axis.set_ylabel(label)
-    for axis in axes.flat[max(len(rows) - 4, 0) : len(rows)]:
-        axis.set_xlabel("epoch")
-    handles = next((a.get_legend_handles_labels() for a in axes.flat if a.lines), ([], []))
-    figure.legend(*handles, loc="lower right", bbox_to_anchor=(0.98, 0.1))
-    return figure
-
-
-@styled
 def pictures(
     images: Sequence[np.ndarray],
     titles: list[str],
@@ -284,7 +184,7 @@ def pictures(
     rows = max(-(-len(images) // columns), 1)
     columns = columns if rows > 1 else max(len(images), 1)
     width = min(1.6, 11 / columns)
-    figure, axes = _figure(width * columns, (width + 0.35) * rows, nrows=rows, ncols=columns)
+    figure, axes = new_figure(width * columns, (width + 0.35) * rows, nrows=rows, ncols=columns)
     for axis in axes.flat:
         axis.set_axis_off()
     for index, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
@@ -313,7 +213,7 @@ def predictions(images: list[np.ndarray], named: list[list[tuple[str, float]]]) 
         images: uint8 (h, w, 3) each.
         named: per image (class, probability), the likeliest first.
     """
-    figure, axes = _figure(
+    figure, axes = new_figure(
         8, 1.5 * len(images) + 0.3, nrows=len(images), ncols=2, width_ratios=(1, 4), squeeze=False
     )
     for (left, right), image, best in zip(axes, images, named, strict=True):
@@ -349,7 +249,7 @@ def lines(
         connected: whether the places have an order, so that lines mean something.
         width: of the figure, inches.
     """
-    figure, (axis,) = _figure(width, 3.6)
+    figure, (axis,) = new_figure(width, 3.6)
     styles = zip(series.items(), (BLUE, ORANGE, GREEN, GRAY), "os^D", strict=False)
     for (name, values), color, marker in styles:
         style = "-" if connected else "none"
@@ -364,7 +264,7 @@ def lines(
 @styled
 def bars(values: dict[str, float], *, x_label: str, y_label: str = "") -> Figure:
     """Shows one horizontal bar per name."""
-    figure, (axis,) = _figure(7, 0.38 * len(values) + 1)
+    figure, (axis,) = new_figure(7, 0.38 * len(values) + 1)
     drawn = axis.barh(range(len(values)), list(values.values()), color=BLUE)
     axis.bar_label(drawn, fmt="%.1f", padding=3, fontsize=8)
     axis.set_yticks(range(len(values)), list(values))
@@ -382,7 +282,7 @@ def cost_and_accuracy(points: list[tuple[str, float, float]]) -> Figure:
     Args:
         points: (name, multiply–adds, accuracy from 0 to 1).
     """
-    figure, (axis,) = _figure(7.5, 4.2)
+    figure, (axis,) = new_figure(7.5, 4.2)
     axis.set_xscale("log")
     axis.scatter([macs / 1e6 for _, macs, _ in points], [100 * a for *_, a in points], color=BLUE)
     for number, (name, macs, accuracy) in enumerate(sorted(points, key=lambda p: p[1])):
@@ -406,7 +306,7 @@ def heat_map(
     values: np.ndarray, *, rows: list[str], columns: list[str], x_label: str, y_label: str
 ) -> Figure:
     """Shows a table of accuracies (0 to 1) as colors with their figures, in percent."""
-    figure, (axis,) = _figure(1.1 * len(columns) + 3, 0.65 * len(rows) + 1.4)
+    figure, (axis,) = new_figure(1.1 * len(columns) + 3, 0.65 * len(rows) + 1.4)
     shown = 100 * np.asarray(values)
     image = axis.imshow(shown, cmap="viridis", aspect="auto")
     axis.grid(visible=False)
@@ -431,7 +331,7 @@ def filters(groups: dict[str, np.ndarray]) -> Figure:
         groups: kernels, float (height, width, 3, filters), by name; 32 filters per row.
     """
     heights = [-(-kernels.shape[-1] // 32) for kernels in groups.values()]
-    figure, axes = _figure(
+    figure, axes = new_figure(
         10, 0.34 * sum(heights) + 0.5 * len(heights), nrows=len(groups), height_ratios=heights
     )
     for axis, (name, kernels) in zip(axes, groups.items(), strict=True):
@@ -455,7 +355,7 @@ def maps(tensor: np.ndarray, *, columns: int = 32) -> Figure:
     """
     channels = tensor.shape[-1]
     columns = min(columns, channels)
-    figure, (axis,) = _figure(9, 9 * -(-channels // columns) / columns + 0.6)
+    figure, (axis,) = new_figure(9, 9 * -(-channels // columns) / columns + 0.6)
     white = float(np.percentile(tensor, 99)) or float(tensor.max()) or 1.0
     tiles = _tiles(tensor.transpose(2, 0, 1), columns=columns, gap=white)
     image = axis.imshow(tiles, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
@@ -487,7 +387,7 @@ def scatter(points: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) ->
         labels: int (n,).
         classes: names by label; colors repeat after ten, markers do not.
     """
-    figure, (axis,) = _figure(7.5, 5)
+    figure, (axis,) = new_figure(7.5, 5)
     colors, markers = mpl.color_sequences["tab10"], "os^Dv<>pP*"
     for label, name in enumerate(classes[:50]):
         chosen = points[labels == label]
@@ -506,7 +406,7 @@ def scatter(points: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) ->
     return figure
 
 
-def _epoch_axis(axis, history: dict[str, list[float]]) -> None:
+def epoch_axis(axis, history: dict[str, list[float]]) -> None:
     axis.set_xlim(0.5, history["epoch"][-1] + 0.5)
     axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True, min_n_ticks=1))
 

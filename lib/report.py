@@ -1,10 +1,23 @@
 """The HTML pieces of the report, from records alone. All text from outside is escaped."""
 
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
-from lib import results
+import numpy as np
+
+from lib import ROOT, clock, results, verdicts
+from lib.claims import Judgement
 from lib.study import COMPANIONS, EXPERIMENTS
 from lib.verdicts import Row
+
+MOST_CLASSES = 25
+"""Classes of a confusion matrix that can still be read."""
+SHOWN = 20
+"""Images listed."""
 
 
 def facts(records: list[dict], *, left_out: int = 0, unusable: int = 0) -> str:
@@ -56,48 +69,203 @@ def facts(records: list[dict], *, left_out: int = 0, unusable: int = 0) -> str:
 
 
 def table(rows: list[Row], *, folder: str) -> str:
-    """Returns the table of the eleven: published, ours, difference, time, page.
+    """Returns the table of the eleven: published, ours, verdict, cost, pages.
 
     Args:
         rows: of `lib.verdicts.table`.
         folder: where the pages of the notebooks lie, relative to the report.
     """
+    pooled = verdicts.spread(rows)
     comparable = any(row.difference is not None for row in rows)
-    head = ["#", "experiment", "parameters"]
-    head += ["published accuracy", "ours", "difference"] if comparable else ["accuracy"]
-    head += ["published cross-entropy", "ours"] if comparable else ["cross-entropy"]
-    head += ["training", "pages"]
-    body = "\n".join(_table_row(row, folder, comparable) for row in rows)
-    cells = "".join(f"<th scope='col'>{cell}</th>" for cell in head)
+    body = [_cells(row, verdicts.verdict(row, pooled), folder, comparable) for row in rows]
+    head = "".join(f"<th scope='col' role='columnheader'>{name}</th>" for name in body[0])
+    lines = "\n".join(
+        "<tr role='row'>"
+        + "".join(
+            f"<td role='cell' data-label='{name}' data-value='{value}'>{shown}</td>"
+            for name, (value, shown) in cells.items()
+        )
+        + "</tr>"
+        for cells in body
+    )
     return (
         "<div class='scroll' tabindex='0' role='region' aria-label='Table of results'>"
-        f"<table><thead><tr>{cells}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
+        "<table class='sortable cards' role='table'><thead role='rowgroup'><tr role='row'>"
+        f"{head}</tr></thead><tbody role='rowgroup'>\n{lines}\n</tbody></table></div>"
     )
 
 
-def _table_row(row: Row, folder: str, comparable: bool) -> str:
-    e = row.experiment
-    ours, loss, difference, seconds, params = "–", "–", "–", "–", f"{e.total_params:,}"
-    if row.records:
-        params = f"{row.records[0]['model']['total_params']:,}"
-        ours, loss = f"{row.accuracy:.2%}", f"{row.loss:.3f}"
-        if row.accuracy_sd is not None:
-            ours += f" ± {100 * row.accuracy_sd:.2f}, n = {len(row.records)}"
-        if row.at_chance:
-            ours += " (chance)"
-        if row.difference is not None:
-            difference = f"{100 * row.difference:+.2f}"
-        seconds = f"{row.seconds:,.0f} s"
+def _cells(row: Row, verdict, folder: str, comparable: bool) -> dict[str, tuple]:
+    """Returns a row's cells by name: the value to sort by and what is shown."""
+    e, nothing = row.experiment, ("", "–")
+    done = bool(row.records)
     pages = " ".join(
-        f"<a href='{escape(folder + _page(r))}' aria-label='{escape(e.title)}, seed {r['seed']}'>"
-        f"seed {r['seed']}</a>"
+        f"<a href='{escape(folder + page_name(r))}' aria-label='{escape(e.title)}, seed "
+        f"{r['seed']}'>{r['seed']}</a>"
         for r in row.records
     )
-    cells = [str(e.number), escape(e.title), params]
-    cells += [f"{e.accuracy:.2%}", ours, difference] if comparable else [ours]
-    cells += [f"{e.loss:.3f}", loss] if comparable else [loss]
-    cells += [seconds, pages or "–"]
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    ours = f"{100 * row.accuracy:.2f}" if done else ""
+    if row.accuracy_sd is not None:
+        ours += f"&nbsp;±&nbsp;{100 * row.accuracy_sd:.2f}"
+    params = row.records[0]["model"]["total_params"] if done else e.total_params
+    cells = {"experiment": (e.number, f"{e.number} {escape(e.title)}")}
+    if comparable:
+        cells["published accuracy (%)"] = (e.accuracy, f"{100 * e.accuracy:.2f}")
+    cells["our accuracy (%)"] = nothing
+    if done:
+        cells["our accuracy (%)"] = (row.accuracy, ours + " at chance" * row.at_chance)
+    if comparable:
+        cells["difference"] = nothing
+        if row.difference is not None:
+            cells["difference"] = (row.difference, f"{100 * row.difference:+.2f}".replace("-", "−"))
+        cells["verdict"] = (verdict.word, str(verdict)) if verdict else nothing
+        cells["published cross-entropy"] = (e.loss, f"{e.loss:.3f}")
+    cells["our cross-entropy"] = (row.loss, f"{row.loss:.3f}") if done else nothing
+    cells["parameters"] = (params, f"{params:,}")
+    cells["multiply–adds of training"] = cells["training"] = nothing
+    if done:
+        work = row.operations / 1e12
+        shown = f"{work:,.{0 if work >= 100 else 1}f} × 10¹²"
+        cells["multiply–adds of training"] = (row.operations, shown)
+        cells["training"] = (row.seconds, clock(row.seconds))
+    cells["pages, by seed"] = (len(row.records), pages or "–")
+    return cells
+
+
+def verdict(rows: list[Row]) -> str:
+    """Returns the verdict on the whole ladder in one line, or nothing where there is none."""
+    line = verdicts.in_one_line(rows)
+    return f"<p class='verdict'>{escape(line)}</p>" if line else ""
+
+
+def method(rows: list[Row]) -> str:
+    """Returns how the verdicts are made, with the spread that they use."""
+    pooled = verdicts.spread(rows)
+    source = (
+        f"pooled over the rungs with several seeds, {pooled.degrees} degrees of freedom"
+        if pooled.degrees
+        else "the largest in arXiv 2304.01910, as no rung here has a second seed"
+    )
+    return (
+        "<details><summary>How the verdicts are made</summary><p>The published figure is one run. "
+        "If ours is the same experiment, it should lie where one more run of ours would, with 95 % "
+        "probability: within mean ± t · SD · √(1 + 1/n). SD is the spread of test accuracy over "
+        f"seeds, {100 * pooled.sd:.2f} points ({source}). Inside: <em>reproduced</em>. Below: "
+        "<em>better</em>. Above: <em>not reproduced</em>. If the interval is wider than ± "
+        f"{100 * verdicts.WIDEST:.0f} points, a figure inside it is <em>undetermined</em>. With "
+        "one or two seeds a verdict is only <em>indicative</em>.</p></details>"
+    )
+
+
+def claims(judged: list[Judgement]) -> str:
+    """Returns the study's claims, each with its verdict and its numbers."""
+    items = "\n".join(
+        f"<li><p><strong>{escape(j.claim.text)}</strong> "
+        f"<span class='word {j.word.replace(' ', '-')}'>{j.word}</span><br>{escape(j.why)}</p></li>"
+        for j in judged
+    )
+    return f"<ol class='claims'>\n{items}\n</ol>"
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The stored predictions of one run: the first seed of a rung.
+
+    Attributes:
+        row: the rung.
+        named: predicted classes of the test images, int (n,).
+        labels: true classes, int (n,).
+    """
+
+    row: Row
+    named: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def title(self) -> str:
+        return f"{self.row.experiment.number} {self.row.experiment.title}"
+
+    def confusion(self, classes: int) -> np.ndarray:
+        """Returns counts, int (true class, predicted class)."""
+        counts = np.zeros((classes, classes), int)
+        np.add.at(counts, (self.labels, self.named), 1)
+        return counts
+
+
+def predicted(rows: list[Row], out: Path) -> list[Predicted]:
+    """Reads the predictions beside the records; leaves out rungs that have none."""
+    found = []
+    for row in rows:
+        stored = results.predictions(out, row.records[0]) if row.records else None
+        if stored is not None:
+            found.append(Predicted(row, stored[0].argmax(axis=1), stored[1]))
+    return found
+
+
+def confusions(runs: list[Predicted], classes: list[str]) -> str:
+    """Returns the confusion matrices of two rungs that the reader picks, side by side.
+
+    Args:
+        runs: of `predicted`.
+        classes: names by label.
+    """
+    if not runs:
+        return "<p>No predictions are stored.</p>"
+    if len(classes) > MOST_CLASSES:
+        return f"<p>A matrix of {len(classes)} classes cannot be read; see each page.</p>"
+    content = {
+        "classes": classes,
+        "rungs": [
+            {"name": run.title, "counts": run.confusion(len(classes)).tolist()} for run in runs
+        ],
+    }
+    text = json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")
+    return (
+        "<div id='confusions'><p>Rows are true classes, columns predicted ones, figures percent of "
+        "the true class: the stronger a cell's color, the larger its share.</p>"
+        f"<script type='application/json'>{text}</script>"
+        "<noscript>Without JavaScript: each page has its own matrix.</noscript></div>"
+    )
+
+
+def hard_images(runs: list[Predicted]) -> dict[str, np.ndarray]:
+    """Returns the test images (their numbers) that tell rungs apart, by what is special."""
+    if len(runs) < 2:
+        return {}
+    wrong = np.array([run.named != run.labels for run in runs])
+    last = runs[-1].title
+    return {
+        f"wrong in all {len(runs)} rungs": np.flatnonzero(wrong.all(axis=0)),
+        f"right only in {last}": np.flatnonzero(wrong[:-1].all(axis=0) & ~wrong[-1]),
+    }
+
+
+def hard_table(runs: list[Predicted], numbers: np.ndarray, classes: list[str]) -> str:
+    """Returns images by number, with their class and what the rungs took them for.
+
+    Args:
+        runs: of `predicted`.
+        numbers: of `hard_images`; the first `SHOWN` are listed.
+        classes: names by label.
+    """
+    content = []
+    for number in numbers[:SHOWN]:
+        named = Counter(classes[run.named[number]] for run in runs)
+        content.append(
+            {
+                "test image": int(number),
+                "class": classes[runs[0].labels[number]],
+                "taken for": ", ".join(f"{name} ({n})" for name, n in named.most_common()),
+            }
+        )
+    return rows(content)
+
+
+def decisions() -> str:
+    """Returns the contradictions of the source and our decisions, as Markdown (docs/study.md)."""
+    text = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+    found = re.findall(r"^- \*\*D\d+\.\*\*.*(?:\n  .*)*", text, flags=re.MULTILINE)
+    return "\n".join(found)
 
 
 def companions(records: list[dict], *, folder: str) -> str:
@@ -116,7 +284,7 @@ def companions(records: list[dict], *, folder: str) -> str:
             merged = [row | seconds for row, seconds in zip(content, timed, strict=True)]
             tables += f"<details><summary>Table: {escape(name)}</summary>{rows(merged)}</details>"
         parts.append(
-            f"<section><h3><a href='{escape(folder + _page(record))}'>{escape(record['title'])}"
+            f"<section><h3><a href='{escape(folder + page_name(record))}'>{escape(record['title'])}"
             f"</a></h3><p>{escape(record['summary'])}</p>{tables}</section>"
         )
     return "\n".join(parts)
@@ -201,7 +369,8 @@ def _at_chance(record: dict) -> bool:
     return record["training"]["at_chance"]
 
 
-def _page(record: dict) -> str:
+def page_name(record: dict) -> str:
+    """Returns the file name of a run's page."""
     return results.name(record["experiment"], record["profile"], record["seed"]) + ".html"
 
 

@@ -303,6 +303,19 @@ def _check_predictions(path: Path, record: dict) -> None:
         )
 
 
+def predictions(out: Path, record: dict) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns what lies beside a sound record: probabilities (n, classes) and labels (n,).
+
+    None where there is no such file.
+    """
+    run = name(record["experiment"], record["profile"], record["seed"])
+    path = out / "results" / f"{run}.npz"
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as content:
+        return content["probabilities"], content["labels"]
+
+
 def _figures(measured: dict[str, float]) -> str:
     return f"accuracy {measured['accuracy']:.4f} and cross-entropy {measured['loss']:.4f}"
 

@@ -172,6 +172,7 @@ def report(out: Path, *, profile: str = "", data: str = "") -> Path:
         out=out,
         finish=finish,
         show_code=False,
+        script="report.js",
         meta={"ladder-digest": mark},
     )
     return out / "index.html"
@@ -182,10 +183,9 @@ def report_digest(out: Path, *, profile: str, data: str) -> str:
     import hashlib
 
     digest = hashlib.sha256(f"{profile} {data}".encode())
-    code = [
-        ROOT / "lib" / f"{m}.py"
-        for m in ("study", "verdicts", "plots", "report", "export", "results", "metrics")
-    ]
+    modules = ("study", "verdicts", "claims", "metrics", "results")
+    modules += ("plots", "charts", "report", "export")
+    code = [ROOT / "lib" / f"{module}.py" for module in modules]
     code += sorted((ROOT / "lib" / "templates").rglob("*.*"))
     code += [ROOT / "notebooks" / "report.ipynb"]
     for path in code + sorted((out / "results").glob("[!.]*.[jn]*")):

@@ -1,11 +1,60 @@
 """Records against the published figures."""
 
+import math
 import statistics
 from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
 
 from lib.study import EXPERIMENTS, Experiment
+
+LITERATURE_SD = 0.0056
+"""Largest spread of CIFAR-10 accuracy over seeds in arXiv 2304.01910 (0.15 to 0.56 points); used
+where no rung has a second seed."""
+WIDEST = 0.02
+"""Half of an interval so wide that a figure inside it says nothing."""
+IMAGES = {"train": 50_000, "test": 10_000}
+"""Images of CIFAR-10, validation counted as training; a verdict needs all of them."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How test accuracy varies over seeds, pooled over the rungs of one protocol.
+
+    Attributes:
+        sd: standard deviation, accuracy from 0 to 1.
+        degrees: of freedom; 0 where the figure is the literature's.
+    """
+
+    sd: float
+    degrees: int
+
+    @property
+    def quantile(self) -> float:
+        """97.5 % quantile of Student's t, or of the normal distribution."""
+        from scipy import stats
+
+        return float(stats.t.ppf(0.975, self.degrees) if self.degrees else stats.norm.ppf(0.975))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a rung is reproduced.
+
+    Attributes:
+        word: ``"reproduced"``, ``"better"``, ``"not reproduced"`` or ``"undetermined"``.
+        indicative: whether it stands on one or two seeds only.
+        low, high: 95 % prediction interval of one more run, in which the published one
+            should lie; accuracies, 0 to 1.
+    """
+
+    word: str
+    indicative: bool
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return self.word + " (indicative)" * self.indicative
 
 
 @dataclass(frozen=True)
@@ -18,9 +67,11 @@ class Row:
         accuracy: mean test top-1 accuracy over the seeds, 0 to 1, or None.
         accuracy_sd: its sample standard deviation, or None for fewer than two seeds.
         loss: mean test cross-entropy, nats, or None.
+        train_accuracy: mean training accuracy, measured like the test's, or None.
         difference: ours minus published accuracy, or None; also None where the data are
             not CIFAR-10, to which the published figure does not apply.
         seconds: mean training time, or None.
+        operations: mean multiply–adds of training, or None.
         at_chance: whether any of the runs has learnt nothing.
     """
 
@@ -29,8 +80,10 @@ class Row:
     accuracy: float | None
     accuracy_sd: float | None
     loss: float | None
+    train_accuracy: float | None
     difference: float | None
     seconds: float | None
+    operations: float | None
     at_chance: bool
 
 
@@ -68,6 +121,83 @@ def table(records: list[dict]) -> list[Row]:
     return [_row(e, [r for r in records if r["experiment"] == e.slug]) for e in EXPERIMENTS]
 
 
+def spread(rows: list[Row]) -> Spread:
+    """Pools the spread over seeds of all rungs that have several; none that learnt nothing."""
+    several = [row for row in rows if len(row.records) > 1 and not row.at_chance]
+    degrees = sum(len(row.records) - 1 for row in several)
+    if not degrees:
+        return Spread(LITERATURE_SD, 0)
+    total = sum((len(row.records) - 1) * row.accuracy_sd**2 for row in several)
+    return Spread(math.sqrt(total / degrees), degrees)
+
+
+def verdict(row: Row, spread: Spread) -> Verdict | None:
+    """Judges one rung by the prediction interval of one more run with another seed.
+
+    Returns:
+        None where nothing was run, or not on all of CIFAR-10's images.
+    """
+    if not on_all_images(row):
+        return None
+    count = len(row.records)
+    half = spread.quantile * spread.sd * math.sqrt(1 + 1 / count)
+    low, high = row.accuracy - half, row.accuracy + half
+    published = row.experiment.accuracy
+    if low <= published <= high:
+        word = "reproduced" if half <= WIDEST else "undetermined"
+    else:
+        word = "better" if published < low else "not reproduced"
+    return Verdict(word, count <= 2 or not spread.degrees, low, high)
+
+
+def on_all_images(row: Row) -> bool:
+    """Whether a rung was run, and on all of CIFAR-10's images."""
+    return bool(row.records) and all(
+        r["dataset"]["name"] == "cifar10"
+        and r["dataset"]["train"] + r["dataset"]["val"] == IMAGES["train"]
+        and r["dataset"]["test"] == IMAGES["test"]
+        for r in row.records
+    )
+
+
+def in_one_line(rows: list[Row]) -> str:
+    """Says how many rungs are reproduced, and how the whole ladder compares.
+
+    Returns:
+        ``""`` if no rung can be judged.
+    """
+    pooled = spread(rows)
+    judged = [(row, verdict(row, pooled)) for row in rows if on_all_images(row)]
+    if not judged:
+        return ""
+    counts = Counter(v.word for _, v in judged)
+    words = ", ".join(
+        f"{counts[word]} {word}"
+        for word in ("reproduced", "better", "not reproduced", "undetermined")
+        if counts[word]
+    )
+    indicative = sum(v.indicative for _, v in judged)
+    shortfall = statistics.fmean(
+        max(0, row.experiment.accuracy - row.accuracy) for row, _ in judged
+    )
+    parts = [f"Of {len(judged)} rungs: {words}"]
+    if indicative:
+        parts[0] += f" ({'all' if indicative == len(judged) else indicative} indicative)"
+    parts.append(f"mean shortfall {100 * shortfall:.2f} points")
+    if len(judged) > 2:
+        correlation = rank_correlation([row for row, _ in judged])
+        parts.append(f"rank correlation with the published order {correlation:.2f}")
+    return "; ".join(parts) + "."
+
+
+def rank_correlation(rows: list[Row]) -> float:
+    """Returns Spearman's correlation of published and our accuracies."""
+    from scipy import stats
+
+    ours, published = [r.accuracy for r in rows], [r.experiment.accuracy for r in rows]
+    return float(stats.spearmanr(ours, published).statistic)
+
+
 def _row(experiment: Experiment, records: list[dict]) -> Row:
     seeds = [record["seed"] for record in records]
     if len(set(seeds)) < len(seeds):
@@ -81,7 +211,7 @@ def _row(experiment: Experiment, records: list[dict]) -> Row:
                 "that seed again"
             )
     if not records:
-        return Row(experiment, (), None, None, None, None, None, at_chance=False)
+        return Row(experiment, (), *[None] * 7, at_chance=False)
     accuracies = [record["metrics"]["test"]["accuracy"] for record in records]
     mean = statistics.fmean(accuracies)
     comparable = all(record["dataset"]["name"] == "cifar10" for record in records)
@@ -91,8 +221,10 @@ def _row(experiment: Experiment, records: list[dict]) -> Row:
         accuracy=mean,
         accuracy_sd=statistics.stdev(accuracies) if len(accuracies) > 1 else None,
         loss=statistics.fmean(record["metrics"]["test"]["loss"] for record in records),
+        train_accuracy=statistics.fmean(r["metrics"]["train"]["accuracy"] for r in records),
         difference=mean - experiment.accuracy if comparable else None,
         seconds=statistics.fmean(record["timing"]["train_seconds"] for record in records),
+        operations=statistics.fmean(record["training"]["operations"] for record in records),
         at_chance=any(record["training"]["at_chance"] for record in records),
     )
 

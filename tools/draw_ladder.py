@@ -5,13 +5,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from lib import ROOT, cache, plots, results, verdicts
+from lib import ROOT, cache, charts, plots, results, verdicts
 
 
 def main() -> None:
     """Writes the picture of the README."""
     records = verdicts.same_conditions(results.read_all(ROOT / "reports" / "of-record"))
-    png, _ = plots.to_png(plots.ladder(verdicts.table(records)))
+    png, _ = plots.to_png(charts.ladder(verdicts.table(records)))
     with cache.atomic_file(ROOT / "docs" / "ladder.png") as part:
         part.write_bytes(png)
 

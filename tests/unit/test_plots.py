@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lib import plots, verdicts
+from lib import plots
 
 HISTORY = {
     "epoch": [1, 2, 3],
@@ -15,22 +15,7 @@ HISTORY = {
 CLASSES = ("cat", "a_very_long_class_name", "$dollar$")
 
 
-@pytest.fixture
-def rows():
-    record = {
-        "experiment": "00_base_cnn",
-        "seed": 0,
-        "profile": "study",
-        "dataset": {"name": "cifar10", "sha256": "a"},
-        "metrics": {"test": {"accuracy": 0.63, "loss": 1.1}},
-        "timing": {"train_seconds": 60.0},
-        "training": {"at_chance": False, "best_epoch": 2},
-        "history": HISTORY,
-    }
-    return verdicts.table([record])
-
-
-def figures(rows) -> dict:
+def figures() -> dict:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
     labels = np.arange(12) % 3
@@ -40,9 +25,6 @@ def figures(rows) -> dict:
         "curves": plots.learning_curves(HISTORY, 2),
         "confusion": plots.confusion_matrix(labels, probabilities, CLASSES),
         "errors": plots.confident_errors(images, labels, probabilities, CLASSES),
-        "ladder": plots.ladder(rows),
-        "accuracy": plots.all_curves(rows, "accuracy"),
-        "loss": plots.all_curves(rows, "loss"),
         "pictures": plots.pictures(list(images), ["$a$"] * 12, heats=[rng.random((4, 4))] * 12),
         "predictions": plots.predictions([images[0]] * 2, [[("a_b", 0.5), ("$c", 0.2)]] * 2),
         "lines": plots.lines([0, 1], {"a": [1, 2], "b": [2, 1]}, x_label="x", y_label="y (%)"),
@@ -59,8 +41,8 @@ def figures(rows) -> dict:
     }
 
 
-def test_every_figure_renders_the_same_each_time(rows):
-    first, second = figures(rows), figures(rows)
+def test_every_figure_renders_the_same_each_time():
+    first, second = figures(), figures()
     for name in first:
         png, width = plots.to_png(first[name])
         assert png[:8] == b"\x89PNG\r\n\x1a\n"
@@ -68,17 +50,16 @@ def test_every_figure_renders_the_same_each_time(rows):
         assert png == plots.to_png(second[name])[0], name
 
 
-def test_axes_are_labelled_with_units(rows):
-    drawn = figures(rows)
+def test_axes_are_labelled_with_units():
+    drawn = figures()
     accuracy, loss = drawn["curves"].axes
     assert (accuracy.get_xlabel(), accuracy.get_ylabel()) == ("epoch", "top-1 accuracy (%)")
     assert loss.get_ylabel() == "cross-entropy (nats)"
-    assert drawn["ladder"].axes[0].get_ylabel() == "test top-1 accuracy (%)"
     assert drawn["confusion"].axes[0].get_xlabel() == "predicted class"
 
 
-def test_chosen_epoch_is_marked(rows):
-    axis = figures(rows)["curves"].axes[0]
+def test_chosen_epoch_is_marked():
+    axis = figures()["curves"].axes[0]
     assert [2, 2] in [list(line.get_xdata()) for line in axis.lines]
 
 
@@ -100,13 +81,13 @@ def test_shown_figure_has_a_text_alternative(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["lines", "bars", "cost", "heat", "scatter"])
-def test_axes_of_companion_figures_are_labelled(rows, name):
-    axis = figures(rows)[name].axes[0]
+def test_axes_of_companion_figures_are_labelled(name):
+    axis = figures()[name].axes[0]
     assert axis.get_xlabel()
     assert axis.get_ylabel()
 
 
-def test_heat_map_shows_its_figures(rows):
+def test_heat_map_shows_its_figures():
     values = np.array([[0.101, 0.202], [0.303, 0.404]])
     figure = plots.heat_map(values, rows=["r", "s"], columns=["a", "b"], x_label="x", y_label="y")
     written = [text.get_text() for text in figure.axes[0].texts]

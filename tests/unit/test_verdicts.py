@@ -1,9 +1,13 @@
 """The table: published against ours, never mixing what differs."""
 
+import statistics
+
+import numpy as np
 import pytest
+from scipy import stats
 
 from lib import report, verdicts
-from lib.study import experiment
+from lib.study import EXPERIMENTS, SLUGS, experiment
 
 
 def record(slug="00_base_cnn", accuracy=0.63, seed=0, **changes) -> dict:
@@ -11,11 +15,21 @@ def record(slug="00_base_cnn", accuracy=0.63, seed=0, **changes) -> dict:
         "experiment": slug,
         "seed": seed,
         "profile": "study",
-        "dataset": {"name": "cifar10", "variant": "CIFAR-10", "sha256": "a" * 64},
-        "metrics": {"test": {"accuracy": accuracy, "loss": 1.1}},
+        "dataset": {
+            "name": "cifar10",
+            "variant": "CIFAR-10",
+            "sha256": "a" * 64,
+            "train": 40_000,
+            "val": 10_000,
+            "test": 10_000,
+        },
+        "metrics": {
+            "train": {"accuracy": 0.7, "loss": 0.9},
+            "test": {"accuracy": accuracy, "loss": 1.1},
+        },
         "history": {"loss": [2.3 + 0.01 * seed, 1.2], "learning_rate": [1e-3, 1e-3]},
         "timing": {"train_seconds": 60.0},
-        "training": {"at_chance": False},
+        "training": {"at_chance": False, "operations": 10**12},
         "model": {"total_params": 263_402},
         "environment": {"tensorflow": "2.21.0", "keras": "3.15.1", "opencv": "5.0.0"},
         **changes,
@@ -91,19 +105,20 @@ def test_comparison_line():
 
 def test_table_shows_figures_and_gaps():
     html = report.table(verdicts.table([record()]), folder="notebooks/")
-    assert html.count("<tr>") == 12
-    for text in ("62.56%", "63.00%", "+0.44", "1.070", "1.100", "60 s", "263,402"):
+    assert html.count("<tr ") == 12
+    for text in ("62.56", "63.00", "+0.44", "1.070", "1.100", "60 s", "263,402", "1.0 × 10¹²"):
         assert f">{text}<" in html
+    assert "reproduced (indicative)" in html
     assert "href='notebooks/00_base_cnn-study-seed0.html'" in html
 
 
 def test_chance_level_and_gaps_are_named_first():
-    stuck = record("06_vgg16_scratch", training={"at_chance": True})
+    stuck = record("06_vgg16_scratch", training={"at_chance": True, "operations": 1})
     html = report.facts([record(), stuck], left_out=2)
     assert "At chance level, nothing learnt: VGG16 from scratch" in html
     assert "Not run: Deeper CNN" in html
     assert "2 records of another profile" in html
-    assert "(chance)" in report.table(verdicts.table([record(), stuck]), folder="")
+    assert "at chance" in report.table(verdicts.table([record(), stuck]), folder="")
 
 
 def test_other_data_is_said_at_once():
@@ -127,3 +142,98 @@ def test_unusable_records_are_counted():
 def test_no_record_at_all():
     assert "No record was found" in report.facts([])
     assert len(verdicts.table([])) == 11
+
+
+def rows_of(*accuracies: tuple[float, ...]) -> list[verdicts.Row]:
+    """Rows of as many rungs as there are tuples, one accuracy per seed."""
+    return verdicts.table(
+        [
+            record(slug, accuracy=accuracy, seed=seed)
+            for slug, of_rung in zip(SLUGS, accuracies, strict=False)
+            for seed, accuracy in enumerate(of_rung)
+        ]
+    )
+
+
+def test_spread_is_pooled_over_rungs():
+    rows = rows_of((0.62, 0.63, 0.64), (0.72, 0.74), (0.77,))
+    pooled = verdicts.spread(rows)
+    assert pooled.degrees == 3
+    expected = (2 * 0.01**2 + statistics.variance((0.72, 0.74))) / 3
+    assert pooled.sd == pytest.approx(expected**0.5)
+    assert pooled.quantile == pytest.approx(stats.t.ppf(0.975, 3))
+
+
+def test_without_a_second_seed_the_spread_is_the_literatures():
+    pooled = verdicts.spread(rows_of((0.62,), (0.72,)))
+    assert (pooled.sd, pooled.degrees) == (verdicts.LITERATURE_SD, 0)
+    assert pooled.quantile == pytest.approx(1.96, abs=0.001)
+
+
+def test_runs_at_chance_do_not_widen_the_spread():
+    stuck = [
+        record(
+            "06_vgg16_scratch", accuracy=a, seed=s, training={"at_chance": a < 0.2, "operations": 1}
+        )
+        for s, a in enumerate((0.10, 0.81))
+    ]
+    assert verdicts.spread(verdicts.table(stuck)).degrees == 0
+
+
+@pytest.mark.parametrize(
+    ("ours", "word"),
+    [
+        ((0.622, 0.625, 0.628), "reproduced"),
+        ((0.650, 0.655, 0.660), "better"),
+        ((0.590, 0.595, 0.600), "not reproduced"),
+        ((0.500, 0.600, 0.700), "undetermined"),
+    ],
+)
+def test_verdicts(ours, word):
+    rows = rows_of(ours)
+    found = verdicts.verdict(rows[0], verdicts.spread(rows))
+    assert found.word == word
+    assert not found.indicative
+    half = stats.t.ppf(0.975, 2) * statistics.stdev(ours) * (4 / 3) ** 0.5
+    assert found.high - found.low == pytest.approx(2 * half)
+    assert found.low + found.high == pytest.approx(2 * statistics.fmean(ours))
+
+
+def test_one_or_two_seeds_are_indicative():
+    rows = rows_of((0.62, 0.625, 0.63), (0.72, 0.725), (0.77,))
+    pooled = verdicts.spread(rows)
+    found = [verdicts.verdict(row, pooled) for row in rows[:4]]
+    assert [v and v.indicative for v in found] == [False, True, True, None]
+    assert str(found[1]) == "reproduced (indicative)"
+    alone = rows_of((0.62,))
+    assert verdicts.verdict(alone[0], verdicts.spread(alone)).indicative
+
+
+@pytest.mark.parametrize(
+    "change", [{"train": 4_000}, {"test": 2_000}, {"name": "digits"}, {"val": 5_000}]
+)
+def test_no_verdict_without_all_of_the_images(change):
+    whole = record()["dataset"]
+    rows = verdicts.table([record(dataset=whole | change)])
+    assert verdicts.verdict(rows[0], verdicts.spread(rows)) is None
+    assert verdicts.in_one_line(rows) == ""
+
+
+def test_an_honest_run_is_reproduced_19_times_in_20():
+    """The published run is one more draw: the interval must hold 95 % of them."""
+    rng, inside, count = np.random.default_rng(0), 0, 400
+    for _ in range(count):
+        # That the published run is off its mean moves ours against it.
+        rows = rows_of(
+            *(e.accuracy - rng.normal(0, 0.004) + rng.normal(0, 0.004, 3) for e in EXPERIMENTS[:6])
+        )
+        inside += verdicts.verdict(rows[0], verdicts.spread(rows)).word == "reproduced"
+    assert 0.92 <= inside / count <= 0.98
+
+
+def test_the_whole_in_one_line():
+    rows = rows_of((0.622, 0.625, 0.628), (0.75,), (0.70,))
+    assert verdicts.in_one_line(rows) == (
+        "Of 3 rungs: 1 reproduced, 1 better, 1 not reproduced (2 indicative); mean shortfall 2.45 "
+        "points; rank correlation with the published order 0.50."
+    )

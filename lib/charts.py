@@ -1,0 +1,211 @@
+"""The report's charts: SVG that stands in the page and takes its colors, light or dark."""
+
+import io
+import re
+from html import escape
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from lib.plots import BLUE, GRAY, ORANGE, epoch_axis, new_figure, styled
+from lib.verdicts import Row
+
+INK = "#1b1b1b"
+_PAGE = {INK: "ink", GRAY: "soft", BLUE: "blue", ORANGE: "orange"}
+"""Our colors and the page's variables that replace them."""
+_RC = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK) | {
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "svg.fonttype": "none",  # text stays text: it can be searched and read aloud
+    "font.family": "sans-serif",
+}
+
+
+def themed(draw):
+    """Draws a chart in the project's style, in colors that `svg` replaces."""
+
+    @styled
+    def wrapper(*args, **kwargs):
+        with mpl.rc_context(_RC):
+            return draw(*args, **kwargs)
+
+    wrapper.__doc__, wrapper.__name__ = draw.__doc__, draw.__name__
+    return wrapper
+
+
+@styled
+def svg(figure: Figure, alt: str) -> str:
+    """Returns a chart as an SVG element with a text alternative, the same text each time."""
+    buffer = io.StringIO()
+    with mpl.rc_context(_RC | {"svg.hashsalt": alt}):  # no id twice on a page
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    used = set(re.findall(r"#([\w.-]+)[\")]", text))
+    text = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", text)
+    for color, variable in _PAGE.items():
+        text = re.sub(color, f"var(--{variable}, {color})", text, flags=re.IGNORECASE)
+    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px; font-family: inherit", text)
+    width = float(re.search(r'width="([\d.]+)pt"', text)[1]) / 0.75  # pixels
+    style = f"width: {width:.0f}px; min-width: {width / 2:.0f}px"
+    text = re.sub(r'<svg ([^>]*?)height="[\d.]+pt"', r"<svg \1", text, count=1)
+    text = re.sub(
+        r'<svg ([^>]*?)width="[\d.]+pt"',
+        rf'<svg role="img" aria-label="{escape(alt)}" \1style="{style}"',
+        text,
+        count=1,
+    )
+    return f"<div class='chart'>{text}</div>"
+
+
+@themed
+def ladder(rows: list[Row], *, comparable: bool = True) -> Figure:
+    """Shows test accuracy of the eleven experiments: published against ours.
+
+    Args:
+        rows: of `lib.verdicts.table`.
+        comparable: whether the data are CIFAR-10, to which the published figures apply.
+    """
+    figure, (axis,) = new_figure(6.6, 0.34 * len(rows) + 0.9)
+    done = [row for row in rows if row.records]
+    if comparable:
+        axis.plot(
+            [100 * row.experiment.accuracy for row in rows],
+            [row.experiment.number for row in rows],
+            color=GRAY,
+            marker="o",
+            markerfacecolor="none",
+            linestyle=":",
+            linewidth=1,
+            label="published",
+        )
+    if done:
+        axis.errorbar(
+            [100 * row.accuracy for row in done],
+            [row.experiment.number for row in done],
+            xerr=[100 * (row.accuracy_sd or 0) for row in done],
+            color=BLUE,
+            marker="s",
+            linestyle="none",
+            capsize=3,
+            label="ours" + " (± SD over seeds)" * any(row.accuracy_sd for row in done),
+        )
+    for row in rows:
+        if row.records or comparable:
+            seen = [100 * row.accuracy] if row.records else []
+            seen += [100 * row.experiment.accuracy] if comparable else []
+            axis.annotate(
+                f"{seen[0]:.1f}",
+                (max(seen) + 100 * (row.accuracy_sd or 0), row.experiment.number),
+                xytext=(8, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=9,
+                color=BLUE if row.records else GRAY,
+            )
+    axis.set_yticks(
+        [row.experiment.number for row in rows],
+        [f"{row.experiment.title}  {row.experiment.number}" for row in rows],
+    )
+    axis.margins(x=0.08, y=0.05)
+    axis.set_xlabel("test top-1 accuracy (%)")
+    axis.legend(loc="lower right")
+    return figure
+
+
+@themed
+def all_curves(rows: list[Row], name: str = "accuracy") -> Figure:
+    """Shows all learning curves as small multiples on common axes.
+
+    Args:
+        rows: of `lib.verdicts.table`; the first record of each is drawn.
+        name: ``"accuracy"`` or ``"loss"``.
+    """
+    factor, label = (100, "accuracy (%)") if name == "accuracy" else (1, "cross-entropy (nats)")
+    figure, axes = new_figure(10, 7, nrows=3, ncols=4, sharex=False, sharey=True)
+    for axis in axes.flat[len(rows) :]:
+        axis.set_axis_off()
+    for axis, row in zip(axes.flat, rows, strict=False):
+        axis.set_title(f"{row.experiment.number} {row.experiment.title}", fontsize=8.5)
+        if not row.records:
+            axis.text(0.5, 0.5, "not run", transform=axis.transAxes, ha="center", color=GRAY)
+            axis.set_xticks([])
+            continue
+        history = row.records[0]["history"]
+        epoch_axis(axis, history)
+        for key, color, word in (
+            (name, BLUE, "training"),
+            (f"val_{name}", ORANGE, "validation"),
+        ):
+            values = factor * np.array(history[key])
+            axis.plot(history["epoch"], values, color=color, label=word, marker=".")
+        best = row.records[0]["training"]["best_epoch"]
+        axis.axvline(best, color=GRAY, linestyle="--", linewidth=1, label="chosen epoch")
+    if name == "loss":
+        highest = max(
+            (max(row.records[0]["history"]["val_loss"][0], 2.4) for row in rows if row.records),
+            default=2.4,
+        )
+        axes.flat[0].set_ylim(0, min(highest, 5) * 1.05)
+    for axis in axes[:, 0]:
+        axis.set_ylabel(label)
+    for axis in axes.flat[max(len(rows) - 4, 0) : len(rows)]:
+        axis.set_xlabel("epoch")
+    handles = next((a.get_legend_handles_labels() for a in axes.flat if a.lines), ([], []))
+    figure.legend(*handles, loc="lower right", bbox_to_anchor=(0.98, 0.1))
+    return figure
+
+
+@themed
+def gaps(rows: list[Row]) -> Figure:
+    """Shows training and test accuracy of each rung; the line between them is the gap.
+
+    Args:
+        rows: of `lib.verdicts.table`; those without records are left out.
+    """
+    done = [row for row in rows if row.records]
+    figure, (axis,) = new_figure(6.6, 0.34 * len(done) + 0.9)
+    places = range(len(done))
+    test = [100 * row.accuracy for row in done]
+    train = [100 * row.train_accuracy for row in done]
+    axis.hlines(places, test, train, color=GRAY, linewidth=1.5)
+    axis.plot(test, places, color=BLUE, marker="s", linestyle="none", label="test")
+    axis.plot(train, places, color=ORANGE, marker="o", linestyle="none", label="training")
+    for place, low, high in zip(places, test, train, strict=True):
+        axis.annotate(
+            f"{high - low:+.1f}",
+            (max(low, high), place),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
+    axis.set_yticks(places, [f"{r.experiment.title}  {r.experiment.number}" for r in done])
+    axis.margins(x=0.08, y=0.05)
+    axis.set_xlabel("top-1 accuracy (%), measured without dropout or augmentation")
+    axis.legend(loc="lower right")
+    return figure
+
+
+@themed
+def accuracy_and_work(rows: list[Row]) -> Figure:
+    """Shows accuracy against the work of training, one numbered point per rung.
+
+    Args:
+        rows: of `lib.verdicts.table`; those without records are left out.
+    """
+    done = [row for row in rows if row.records]
+    figure, (axis,) = new_figure(6.6, 3.6)
+    axis.set_xscale("log")
+    for row in done:
+        at = (row.operations / 1e12, 100 * row.accuracy)
+        axis.plot(*at, color=BLUE, marker="s", linestyle="none")
+        axis.annotate(
+            str(row.experiment.number), at, xytext=(6, 4), textcoords="offset points", fontsize=9
+        )
+    axis.margins(0.08, 0.12)
+    axis.set_xlabel("multiply–adds of training (10¹²)")
+    axis.set_ylabel("test top-1 accuracy (%)")
+    return figure

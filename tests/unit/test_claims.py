@@ -1,0 +1,114 @@
+"""The eleven claims: judged by the right protocol, with their numbers."""
+
+import pytest
+
+from lib import claims, verdicts
+from lib.study import EXPERIMENTS
+
+ALL = {"name": "cifar10", "variant": "", "sha256": "a" * 64, "train": 40_000, "val": 10_000}
+SEEDS = 3
+
+
+def rows(profile="budget", train=0.9, val_loss=(1.0, 0.8, 0.7), **accuracies):
+    """Rows at the published accuracies, or others (``r8=0.8``); None leaves a rung out."""
+    records = []
+    for e in EXPERIMENTS:
+        accuracy = accuracies.get(f"r{e.number}", e.accuracy)
+        if accuracy is None:
+            continue
+        for seed in range(SEEDS):
+            moved = accuracy + 0.003 * (seed - 1)
+            records.append(
+                {
+                    "experiment": e.slug,
+                    "seed": seed,
+                    "profile": profile,
+                    "dataset": ALL | {"test": 10_000},
+                    "metrics": {
+                        "train": {"accuracy": train, "loss": 0.2},
+                        "test": {"accuracy": moved, "loss": e.loss + 0.001 * seed},
+                    },
+                    "history": {"val_loss": list(val_loss), "val_accuracy": [0.5, 0.6, 0.58]},
+                    "timing": {"train_seconds": 60.0},
+                    "training": {"at_chance": False, "operations": 10**12},
+                }
+            )
+    return verdicts.table(records)
+
+
+NOTHING = verdicts.table([])
+
+
+def words(*arguments) -> list[str]:
+    return [j.word for j in claims.judge(*arguments)]
+
+
+def test_the_published_figures_bear_the_published_claims():
+    overfitted = rows(profile="study", val_loss=(1.0, 0.8, 0.9))
+    found = claims.judge(rows(), overfitted)
+    assert [j.claim.number for j in found] == list(range(1, 12))
+    assert {j.word for j in found} == {"holds"}
+    assert "+9.74 points" in found[0].why
+    assert "ends 0.100 nats above its lowest" in found[1].why
+    assert "goes from 17.7 to 12.7 points" in found[2].why
+    assert "from 0.660 to 0.426" not in found[5].why  # ours, not the published ones
+    assert "from 0.661 to 0.427 nats" in found[5].why
+    assert "another head (D1, D8)" in found[3].why
+
+
+def test_a_schedule_that_decays_says_nothing_about_overfitting():
+    found = claims.judge(rows(), NOTHING)
+    assert found[1].word == "not tested"
+    assert "--profile study" in found[1].why
+    assert "fluctuate is not tested" in found[6].why
+
+
+@pytest.mark.parametrize(
+    ("number", "changes"),
+    [
+        (1, {"r1": 0.60}),
+        (3, {"r2": 0.71}),
+        (4, {"r3": 0.76}),
+        (5, {"r4": 0.77}),
+        (6, {"r5": 0.80}),
+        (7, {"r6": 0.88}),
+        (8, {"r7": 0.64}),
+        (9, {"r8": 0.83}),
+        (10, {"r9": 0.90}),
+        (11, {"r10": 0.85}),
+    ],
+)
+def test_a_claim_fails_where_the_figures_say_so(number, changes):
+    assert words(rows(**changes), NOTHING)[number - 1] == "does not hold"
+
+
+def test_a_small_difference_is_undetermined():
+    found = claims.judge(rows(r3=0.7740), NOTHING)
+    assert found[3].word == "undetermined"
+    assert "+0.10 points (±" in found[3].why
+
+
+def test_augmentation_must_help_the_loss_too():
+    table = rows()
+    losses = [row.loss for row in table]
+    assert losses[5] < losses[4]
+    worse = [
+        row if row.experiment.number != 5 else type(row)(**{**vars(row), "loss": 0.9})
+        for row in table
+    ]
+    assert words(worse, NOTHING)[5] == "does not hold"
+
+
+@pytest.mark.parametrize(
+    ("missing", "untested"), [("r7", {8, 9}), ("r10", {8, 11}), ("r0", {1, 8, 9})]
+)
+def test_what_a_missing_rung_leaves_untested(missing, untested):
+    found = claims.judge(rows(**{missing: None}), NOTHING)
+    assert {j.claim.number for j in found if j.word == "not tested"} == untested | {2}
+    assert f"Rung {missing[1:]} was not run" in found[max(untested) - 1].why
+
+
+def test_no_overfitting_without_a_gap_or_a_rise():
+    rising = (1.0, 0.8, 0.9)
+    assert words(rows(), rows("study", train=0.73, val_loss=rising))[1] == "does not hold"
+    assert words(rows(), rows("study"))[1] == "does not hold"
