@@ -9,8 +9,13 @@ from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 
 from lib import cache
+from lib.study import COMPANIONS, SLUGS
 
 TEMPLATES = Path(__file__).parent / "templates"
+NAME = re.compile(r"((\w+)-[a-z]+)-seed\d+\.html")
+"""A page's name; its notebook and profile, and its notebook alone, as groups."""
+BEGIN, END = "<!-- pages around -->", "<!-- end -->"
+"""Between these stand, in a page's navigation, the links to its neighbors."""
 HIDDEN = "Pictures of the data are left out here; run the notebook to see them."
 
 
@@ -67,6 +72,52 @@ def page(
         body = re.sub(r'href="([\w-]+)\.ipynb"', rf'href="\1{pages}"', body)
     with cache.atomic_file(target) as part:
         part.write_text(body, encoding="utf-8")
+
+
+def connect(folder: Path) -> None:
+    """Makes pages lead to the ones before and after, and no link lead to a page that is not there.
+
+    A neighbor of the same seed comes first, then one of another. A page that does not exist is
+    replaced by its like of another seed, or by the report.
+
+    Args:
+        folder: the report's ``notebooks``, with pages ``<slug>-<profile>-seed<k>.html``.
+    """
+    names = [path.name for path in sorted(folder.glob("*.html")) if NAME.fullmatch(path.name)]
+
+    def existing(link: re.Match) -> str:
+        return f'href="{_nearest(link[1], names) or "../index.html"}"'
+
+    for name in names:
+        text = (folder / name).read_text(encoding="utf-8")
+        links = "\n".join(_neighbors(name, names))
+        changed = re.sub(f"{BEGIN}.*?{END}", f"{BEGIN}\n{links}\n{END}", text, flags=re.DOTALL)
+        changed = re.sub(r'href="([\w-]+\.html)"', existing, changed)
+        if changed != text:
+            with cache.atomic_file(folder / name) as part:
+                part.write_text(changed, encoding="utf-8")
+
+
+def _nearest(name: str, names: list[str]) -> str | None:
+    """Returns that page, else the first of its notebook and profile with another seed, or None."""
+    wanted = NAME.fullmatch(name)
+    alike = [other for other in names if wanted and NAME.fullmatch(other)[1] == wanted[1]]
+    return name if name in alike else next(iter(alike), None)
+
+
+def _neighbors(name: str, names: list[str]) -> list[str]:
+    """Returns links to the nearest pages before and after, among the eleven or the companions."""
+    slug = NAME.fullmatch(name)[2]
+    order = next((group for group in (SLUGS, COMPANIONS) if slug in group), (slug,))
+    place = order.index(slug)
+    links = []
+    for others, text in ((order[:place][::-1], "← {}"), (order[place + 1 :], "{} →")):
+        pages = (_nearest(name.replace(slug, other, 1), names) for other in others)
+        for page in filter(None, pages):
+            title = NAME.fullmatch(page)[2].replace("_", " ")
+            links.append(f'<a href="{page}">{text.format(title)}</a>')
+            break
+    return links
 
 
 def _title(notebook: NotebookNode) -> str:

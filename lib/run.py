@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from lib import ROOT, checkpoint, export, parameters, results
+from lib import ROOT, checkpoint, export, parameters, results, summary, verdicts
 from lib.parameters import ParameterError
 
 KERNEL_START_SECONDS = 300
@@ -144,10 +144,17 @@ def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path) -> Path:
         name=name,
         out=out,
         finish=finish,
-        links=(("← All results", "../index.html"),),
+        links=(("All results", "../index.html"), ("Notebook", _source(slug, name, out))),
         pages=f"-{profile}-seed{seed}.html",
     )
     return out / "results" / f"{name}.json"
+
+
+def _source(slug: str, name: str, out: Path) -> str:
+    """Returns the address, from its page, of the notebook, or of its executed copy elsewhere."""
+    if out.is_relative_to(ROOT):
+        return os.path.relpath(parameters.notebook_path(slug), out / "notebooks")
+    return f"{name}.ipynb"
 
 
 def report(out: Path, *, profile: str = "", data: str = "") -> Path:
@@ -163,6 +170,13 @@ def report(out: Path, *, profile: str = "", data: str = "") -> Path:
     mark = report_digest(out, profile=profile, data=data)
 
     def finish(stage: Path) -> None:
+        everything = results.read_all(out)
+        summary.write(
+            out,
+            verdicts.same_conditions(everything, profile=profile, data=data),
+            verdicts.same_conditions(everything, profile="study", data=data),
+        )
+        export.connect(out / "notebooks")
         _move(stage / "notebooks" / "index.html", out / "index.html")
 
     _execute(
@@ -184,7 +198,7 @@ def report_digest(out: Path, *, profile: str, data: str) -> str:
 
     digest = hashlib.sha256(f"{profile} {data}".encode())
     modules = ("study", "verdicts", "claims", "metrics", "results")
-    modules += ("plots", "charts", "report", "export")
+    modules += ("plots", "charts", "report", "summary", "export")
     code = [ROOT / "lib" / f"{module}.py" for module in modules]
     code += sorted((ROOT / "lib" / "templates").rglob("*.*"))
     code += [ROOT / "notebooks" / "report.ipynb"]

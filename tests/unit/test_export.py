@@ -71,3 +71,53 @@ def test_title_is_escaped(notebook, tmp_path):
 
 def test_same_notebook_same_bytes(notebook, tmp_path):
     assert page(notebook, tmp_path) == page(notebook, tmp_path)
+
+
+def pages(folder, notebook, *names: str) -> dict[str, str]:
+    for name in names:
+        export.page(
+            notebook,
+            folder / f"{name}.html",
+            pages="-quick-seed0.html",
+            links=(("All results", "../index.html"),),
+        )
+    export.connect(folder)
+    return {name: (folder / f"{name}.html").read_text(encoding="utf-8") for name in names}
+
+
+def links(html: str) -> list[str]:
+    return re.findall('href="([^"]+html)"', html)
+
+
+def test_pages_lead_to_their_neighbors(notebook, tmp_path):
+    base, deeper, other = "00_base_cnn", "01_deeper_cnn", "03_double_conv"
+    names = [f"{slug}-quick-seed0" for slug in (base, deeper, other)]
+    found = pages(tmp_path, notebook, *names, f"{base}-quick-seed1", f"{base}-study-seed0")
+    report = "../index.html"
+    # Around a page, then its text's "Next".
+    assert links(found[names[0]]) == [report, f"{names[1]}.html", f"{names[1]}.html"]
+    middle = [report, f"{names[0]}.html", f"{names[2]}.html", f"{names[1]}.html"]
+    assert links(found[names[1]]) == middle
+    assert "← 00 base cnn" in found[names[1]]
+    assert "03 double conv →" in found[names[1]]
+    assert links(found[names[2]])[:2] == [report, f"{names[1]}.html"]
+    assert links(found[f"{base}-quick-seed1"])[1] == f"{names[1]}.html"
+    assert links(found[f"{base}-study-seed0"])[:1] == [report]  # no other page of that profile
+
+
+def test_no_link_leads_to_a_page_that_is_not_there(notebook, tmp_path):
+    name = "00_base_cnn-quick-seed0"
+    found = pages(tmp_path, notebook, name)[name]
+    assert links(found) == ["../index.html", "../index.html"]
+
+
+def test_neighbors_are_found_again_when_pages_come(notebook, tmp_path):
+    first = pages(tmp_path, notebook, "00_base_cnn-quick-seed0")
+    again = pages(tmp_path, notebook, "00_base_cnn-quick-seed0", "02_dropout-quick-seed0")
+    assert "02 dropout →" in again["00_base_cnn-quick-seed0"]
+    assert first.keys() < again.keys()
+
+
+def test_the_reports_script_is_in_the_page(notebook, tmp_path):
+    html = page(notebook, tmp_path, script="report.js")
+    assert (export.TEMPLATES / "ladder" / "report.js").read_text(encoding="utf-8") in html
