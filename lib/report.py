@@ -16,7 +16,7 @@ from lib.verdicts import Row
 
 MOST_CLASSES = 25
 """Classes of a confusion matrix that can still be read."""
-SHOWN = 20
+SHOWN = 10
 """Images listed."""
 
 
@@ -157,6 +157,51 @@ def method(rows: list[Row]) -> str:
     )
 
 
+def payoff(all_rows: list[Row]) -> str:
+    """Returns which rung pays off for these images, and at what cost, as HTML."""
+    found = verdicts.payoff(all_rows)
+    if found is None:
+        return "<p>Nothing has run.</p>"
+    best, enough = found.best, found.enough
+    text = (
+        f"The most accurate is <strong>{_title(best)}</strong>: {_accuracy(best)}, "
+        f"{clock(best.seconds)} of training here. "
+    )
+    if enough is best:
+        text += "No cheaper rung is as good, as far as the test images can tell."
+    else:
+        text += (
+            f"<strong>{_title(enough)}</strong> is as good, as far as the test images can tell: "
+            f"{_accuracy(enough)}, {clock(enough.seconds)}."
+        )
+    content, before = [], None
+    for row in found.rows:
+        gain = "" if before is None else f"{100 * (row.accuracy - before.accuracy):+.2f}"
+        content.append(
+            {
+                "rung": f"{row.experiment.number} {row.experiment.title}",
+                "test accuracy": row.accuracy,
+                "gain, points": gain,
+                "training": clock(row.seconds),
+                "parameters": row.records[0]["model"]["total_params"],
+            }
+        )
+        before = row
+    return (
+        f"<p>{text}</p>{rows(content)}<p class='facts'>Rungs that are not here cost more than one "
+        "that is at least as accurate. ± is the 95 % interval that comes from the number of test "
+        "images.</p>"
+    )
+
+
+def _title(row: Row) -> str:
+    return f"{row.experiment.number} {escape(row.experiment.title)}"
+
+
+def _accuracy(row: Row) -> str:
+    return f"{row.accuracy:.1%} ± {196 * verdicts.error(row):.1f}"
+
+
 def claims(judged: list[Judgement]) -> str:
     """Returns the study's claims, each with its verdict and its numbers."""
     items = "\n".join(
@@ -183,6 +228,7 @@ class Predicted:
 
     @property
     def title(self) -> str:
+        """Number and title of the rung."""
         return f"{self.row.experiment.number} {self.row.experiment.title}"
 
     def confusion(self, classes: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Records against the published figures."""
+"""Records against the published figures, and against each other."""
 
 import math
 import statistics
@@ -196,6 +196,45 @@ def rank_correlation(rows: list[Row]) -> float:
 
     ours, published = [r.accuracy for r in rows], [r.experiment.accuracy for r in rows]
     return float(stats.spearmanr(ours, published).statistic)
+
+
+@dataclass(frozen=True)
+class Payoff:
+    """Which rungs pay off: of no two of them the cheaper one is as accurate.
+
+    Attributes:
+        rows: such rungs, the cheapest first, by multiply–adds of training.
+        best: the most accurate.
+        enough: the cheapest whose test accuracy the test images cannot tell from the best's.
+    """
+
+    rows: tuple[Row, ...]
+    best: Row
+    enough: Row
+
+
+def payoff(rows: list[Row]) -> Payoff | None:
+    """Returns which rungs pay off, or None where nothing has run."""
+    done = sorted((row for row in rows if row.records), key=lambda row: row.operations)
+    if not done:
+        return None
+    best = max(done, key=lambda row: row.accuracy)
+    worth: list[Row] = []
+    for row in done:
+        if not worth or row.accuracy > worth[-1].accuracy:
+            worth.append(row)
+    enough = next(
+        row
+        for row in worth
+        if best.accuracy - row.accuracy <= 1.96 * math.hypot(error(row), error(best))
+    )
+    return Payoff(tuple(worth), best, enough)
+
+
+def error(row: Row) -> float:
+    """Returns the standard error of a rung's test accuracy that comes from its test images."""
+    count = row.records[0]["dataset"]["test"]
+    return math.sqrt(row.accuracy * (1 - row.accuracy) / count)
 
 
 def _row(experiment: Experiment, records: list[dict]) -> Row:

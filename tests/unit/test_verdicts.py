@@ -237,3 +237,37 @@ def test_the_whole_in_one_line():
         "Of 3 rungs: 1 reproduced, 1 better, 1 not reproduced (2 indicative); mean shortfall 2.45 "
         "points; rank correlation with the published order 0.50."
     )
+
+
+def costing(*pairs: tuple[float, float]) -> list[verdicts.Row]:
+    """Rows by (accuracy, operations)."""
+    return verdicts.table(
+        [
+            record(slug, accuracy=a, training={"at_chance": False, "operations": o})
+            for slug, (a, o) in zip(SLUGS, pairs, strict=False)
+        ]
+    )
+
+
+def test_what_pays_off_has_no_cheaper_equal():
+    found = verdicts.payoff(costing((0.60, 1), (0.80, 5), (0.75, 9), (0.81, 7), (0.81, 20)))
+    assert [row.experiment.number for row in found.rows] == [0, 1, 3]
+    assert found.best.experiment.number == 3
+    # 10,000 test images tell 80 % from 81 % no better than by chance (1.96 × 0.0056).
+    assert found.enough.experiment.number == 1
+    assert verdicts.payoff(verdicts.table([])) is None
+
+
+def test_a_clear_winner_has_no_equal():
+    found = verdicts.payoff(costing((0.60, 1), (0.80, 5)))
+    assert found.enough is found.best
+    html = report.payoff(costing((0.60, 1), (0.80, 5)))
+    assert "1 Deeper CNN</strong>: 80.0% ± 0.8, 60 s of training here" in html
+    assert "No cheaper rung is as good" in html
+    assert "+20.00" in html
+
+
+def test_an_equal_is_named():
+    html = report.payoff(costing((0.80, 1), (0.805, 5)))
+    assert "<strong>0 Base CNN</strong> is as good" in html
+    assert report.payoff(verdicts.table([])) == "<p>Nothing has run.</p>"
