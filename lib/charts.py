@@ -57,7 +57,7 @@ def svg(figure: Figure, alt: str) -> str:
         text,
         count=1,
     )
-    return f"<div class='chart'>{text}</div>"
+    return f"<div class='chart' tabindex='0' role='group' aria-label='Chart'>{text}</div>"
 
 
 @themed

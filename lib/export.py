@@ -16,6 +16,8 @@ NAME = re.compile(r"((\w+)-[a-z]+)-seed\d+\.html")
 """A page's name; its notebook and profile, and its notebook alone, as groups."""
 BEGIN, END = "<!-- pages around -->", "<!-- end -->"
 """Between these stand, in a page's navigation, the links to its neighbors."""
+CODE_STYLE = "xcode"
+"""Of Pygments' styles one whose colors all have the contrast that WCAG AA asks for."""
 HIDDEN = "Pictures of the data are left out here; run the notebook to see them."
 
 
@@ -59,7 +61,7 @@ def page(
         resources={
             "ladder": {
                 "title": _title(notebook),
-                "css": css + HtmlFormatter().get_style_defs(".highlight"),
+                "css": css + HtmlFormatter(style=CODE_STYLE).get_style_defs(".highlight"),
                 "links": links,
                 "show_code": show_code,
                 "summaries": _summaries(notebook),
@@ -68,6 +70,7 @@ def page(
             }
         },
     )
+    body = body.replace("<pre>", '<pre tabindex="0">')  # they scroll: by keyboard as well
     if pages:
         body = re.sub(r'href="([\w-]+)\.ipynb"', rf'href="\1{pages}"', body)
     with cache.atomic_file(target) as part:

@@ -89,7 +89,7 @@ def table(rows: list[Row], *, folder: str) -> str:
         for cells in body
     )
     return (
-        "<div class='scroll' tabindex='0' role='region' aria-label='Table of results'>"
+        "<div class='scroll' tabindex='0' role='group' aria-label='Table of results'>"
         "<table class='sortable cards' role='table'><thead role='rowgroup'><tr role='row'>"
         f"{head}</tr></thead><tbody role='rowgroup'>\n{lines}\n</tbody></table></div>"
     )
@@ -350,7 +350,7 @@ def rows(content: list[dict]) -> str:
         for row in content
     )
     return (
-        "<div class='scroll' tabindex='0' role='region' aria-label='Table'><table class='rows'>"
+        "<div class='scroll' tabindex='0' role='group' aria-label='Table'><table class='rows'>"
         f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
     )
 

@@ -42,7 +42,7 @@ if (confusions) {
     const scroll = part.appendChild(document.createElement("div"));
     scroll.className = "scroll";
     scroll.tabIndex = 0;
-    scroll.setAttribute("role", "region");
+    scroll.setAttribute("role", "group");
     const draw = () => {
       const rung = rungs[select.value];
       scroll.setAttribute("aria-label", `Confusion matrix of ${rung.name}`);
