@@ -111,7 +111,7 @@ def ladder(rows: list[Row], *, comparable: bool = True) -> Figure:
     )
     axis.margins(x=0.08, y=0.05)
     axis.set_xlabel("test top-1 accuracy (%)")
-    axis.legend(loc="lower right")
+    axis.legend(loc="best")
     return figure
 
 
@@ -185,7 +185,7 @@ def gaps(rows: list[Row]) -> Figure:
     axis.set_yticks(places, [f"{r.experiment.title}  {r.experiment.number}" for r in done])
     axis.margins(x=0.08, y=0.05)
     axis.set_xlabel("top-1 accuracy (%), measured without dropout or augmentation")
-    axis.legend(loc="lower right")
+    axis.legend(loc="best")
     return figure
 
 

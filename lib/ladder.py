@@ -207,7 +207,7 @@ def why_failed(name: str, out: Path) -> str:
     return failed[-1] if failed else "stopped before it ended"
 
 
-def write_report(out: Path, *, profile: str, source: data.Source) -> str:
+def write_report(out: Path, *, profile: str, source: data.Source, dataset: str) -> str:
     """Writes the report if its records or its code are new; returns why it is not there, or ""."""
     page = out / "index.html"
     mark = run.report_digest(out, profile=profile, data=source.sha256)
@@ -216,6 +216,7 @@ def write_report(out: Path, *, profile: str, source: data.Source) -> str:
     if not results.paths(out):
         return "there is no record to report on"
     command = [sys.executable, "-m", "lib.run", "report", "--profile", profile]
+    command += ["--dataset", dataset]
     command += ["--data-digest", source.sha256, "--out", str(out)]
     (out / "logs").mkdir(exist_ok=True)
     with (out / "logs" / "report.log").open("w") as log:
@@ -306,7 +307,7 @@ def _climb(jobs: list[Job], out: Path, *, profile: str, dataset: str, source: da
     if runnable:
         run_jobs(runnable, out, dataset=dataset)
     failures |= {job.name: why_failed(job.name, out) for job in runnable if not job.up_to_date(out)}
-    if reason := write_report(out, profile=profile, source=source):
+    if reason := write_report(out, profile=profile, source=source, dataset=dataset):
         failures["report"] = reason
     print_results(jobs, out)
     if "report" not in failures:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -305,6 +306,36 @@ def hard_table(runs: list[Predicted], numbers: np.ndarray, classes: list[str]) -
             }
         )
     return rows(content)
+
+
+def show_hard_images(runs: list[Predicted], dataset: str, records: list[dict]) -> None:
+    """Shows the pictures of `hard_images`, if the data set can be had without a download.
+
+    Args:
+        runs: of `predicted`.
+        dataset: name or path of the data set, as for `lib.data.load`.
+        records: those whose images they are.
+    """
+    from lib import data, plots
+
+    found = hard_images(runs)
+    if not any(map(len, found.values())):
+        return
+    wanted = records[0]["dataset"]
+    name = wanted["name"] if wanted["name"] in ("cifar10", "digits") else dataset
+    images = None
+    if name != "cifar10" or data.find_cifar10():
+        with suppress(data.DataError):
+            images = data.load(name, test_size=wanted["test"])
+    if images is None or not np.array_equal(images.y_test, runs[0].labels):
+        print(f"No pictures: these images ({wanted['variant']}) are not at hand.")
+        return
+    for what, numbers in found.items():
+        numbers = numbers[:SHOWN]
+        titles = [f"{number}\n{images.classes[images.y_test[number]]}" for number in numbers]
+        if titles:
+            figure = plots.pictures([images.x_test[number] for number in numbers], titles)
+            plots.show(figure, f"Test images {what}, with number and class.")
 
 
 def decisions() -> str:

@@ -30,6 +30,10 @@ PARENT = "CIFAR10_LADDER_PARENT"
 """Environment variable: process of the main job, without which a run is not to go on."""
 
 
+OF_RECORD = ROOT / "reports" / "of-record"
+"""The report that is committed: its pages show no images of the data set."""
+
+
 class RunError(RuntimeError):
     """A notebook that did not do its job; the message says which and why."""
 
@@ -146,6 +150,7 @@ def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path) -> Path:
         finish=finish,
         links=(("All results", "../index.html"), ("Notebook", _source(slug, name, out))),
         pages=f"-{profile}-seed{seed}.html",
+        show_data=out != OF_RECORD,
     )
     return out / "results" / f"{name}.json"
 
@@ -157,15 +162,17 @@ def _source(slug: str, name: str, out: Path) -> str:
     return f"{name}.ipynb"
 
 
-def report(out: Path, *, profile: str = "", data: str = "") -> Path:
+def report(out: Path, *, profile: str = "", data: str = "", dataset: str = "auto") -> Path:
     """Writes the report of all records below ``out`` and returns its path.
 
     Args:
         out: the report's folder.
         profile: the profile whose records make the table; by default the commonest.
         data: digest of the data set whose records make the table; likewise.
+        dataset: where its images are, for the pictures of them.
     """
     values = {"RECORDS": str(out), "RECORDS_PROFILE": profile, "RECORDS_DATA": data}
+    values |= {"DATASET": dataset}
     values = parameters.check("report", values)
     mark = report_digest(out, profile=profile, data=data)
 
@@ -186,6 +193,7 @@ def report(out: Path, *, profile: str = "", data: str = "") -> Path:
         out=out,
         finish=finish,
         show_code=False,
+        show_data=out != OF_RECORD,
         script="report.js",
         meta={"ladder-digest": mark},
     )
@@ -324,7 +332,12 @@ def main(arguments: list[str] | None = None) -> int:
     out = options.out.resolve()
     try:
         if options.notebook == "report":
-            report(out, profile=options.profile, data=options.data_digest)
+            report(
+                out,
+                profile=options.profile,
+                data=options.data_digest,
+                dataset=options.dataset,
+            )
         else:
             run(
                 options.notebook,

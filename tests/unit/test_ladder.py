@@ -113,6 +113,5 @@ def test_dry_run_prints_a_plan_and_runs_nothing(tmp_path, capsys):
 
 def test_no_report_is_one_sentence(tmp_path):
     source = data.open_source("digits")
-    assert ladder.write_report(tmp_path, profile="quick", source=source) == (
-        "there is no record to report on"
-    )
+    reason = ladder.write_report(tmp_path, profile="quick", source=source, dataset="digits")
+    assert reason == "there is no record to report on"
