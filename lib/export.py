@@ -50,6 +50,8 @@ def page(
         tags = cell.metadata.get("tags", [])
         if "shows-data" in tags and not show_data and cell.get("outputs"):
             cell.outputs = [nbformat.v4.new_output("stream", text=HIDDEN + "\n")]
+        if cell.cell_type == "markdown":  # a badge is a picture from elsewhere
+            cell.source = re.sub(r"\[!\[Open in Colab\].*", "", cell.source)
     exporter = HTMLExporter(
         template_name="ladder",
         extra_template_basedirs=[str(TEMPLATES)],

@@ -1,0 +1,170 @@
+"""Badges, the project's address, and the set-up cell on a machine like Colab's."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lib import ROOT, parameters
+from lib.study import COMPANIONS, SLUGS
+
+ADDRESS = "https://github.com/someone/some-ladder"
+
+
+def notebooks(root: Path = ROOT) -> dict[Path, list[str]]:
+    """Sources of the first two cells by notebook."""
+    return {
+        path: ["".join(c["source"]) for c in json.loads(path.read_text("utf-8"))["cells"][:2]]
+        for path in sorted((root / "notebooks").rglob("*.ipynb"))
+        if ".ipynb_checkpoints" not in path.parts
+    }
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """What the tool reads and writes, elsewhere."""
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    (tmp_path / "tools").mkdir()
+    shutil.copy(ROOT / "tools" / "repository.py", tmp_path / "tools")
+    shutil.copy(ROOT / "CITATION.cff", tmp_path)
+    assert tool(tmp_path, "").returncode == 0
+    return tmp_path
+
+
+def tool(root: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(root / "tools" / "repository.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_address_is_the_same_everywhere():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    found = re.search(r"^repository-code: (\S+)", citation, flags=re.MULTILINE)
+    address = found[1] if found else ""
+    for path, (title, setup) in notebooks().items():
+        assert f'\nREPOSITORY = "{address}"' in setup, "python tools/repository.py"
+        badge = address and path.stem != "report"
+        assert ("Open in Colab" in title) == bool(badge)
+
+
+def test_badges_lead_to_the_notebook_they_stand_in(copy):
+    before = {path: path.read_bytes() for path in notebooks(copy)}
+    done = tool(copy, f"{ADDRESS}.git")
+    assert len(done.stdout.splitlines()) == len(before)
+    assert f"repository-code: {ADDRESS}\n" in (copy / "CITATION.cff").read_text("utf-8")
+    for path, (title, setup) in notebooks(copy).items():
+        assert f'\nREPOSITORY = "{ADDRESS}"' in setup
+        opened = re.findall(r"\]\((https://colab[^()]+/blob/main/(\S+))\)", title)
+        if path.stem == "report":
+            assert opened == []
+            continue
+        ((address, place),) = opened
+        assert address.startswith("https://colab.research.google.com/github/someone/some-ladder/")
+        assert copy / place == path
+    assert tool(copy).stdout == ""  # a second time there is nothing to write
+    tool(copy, "")
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("address", ["git@github.com:a/b", "https://example.com/a/b", "a b"])
+def test_another_kind_of_address_is_refused(copy, address):
+    done = tool(copy, address)
+    assert done.returncode == 1
+    assert done.stderr == f"{address}: expected https://github.com/OWNER/NAME, or nothing\n"
+    assert "repository-code" not in (copy / "CITATION.cff").read_text("utf-8")
+
+
+# --- a machine like Colab's --------------------------------------------------------------
+
+# The test's own Python lies in the project and knows it through a .pth file; Colab's does not.
+PREAMBLE = f"""
+import importlib.util, subprocess, sys
+import google.colab
+packages = [place for place in sys.path if place not in ("", {str(ROOT)!r})]
+sys.path = [place for place in packages if not place.startswith({str(ROOT)!r})]
+run, importlib.util.find_spec = subprocess.run, lambda name: name not in MISSING or None
+def recorded(command, **options):
+    if "pip" not in command and "clone" not in command:
+        return run(command, **options)
+    print("RUN", *command[-3:])
+    return run(command, **options) if "clone" in command else None
+subprocess.run = recorded
+"""
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory) -> Path:
+    """A repository with the project as it is now."""
+    folder = tmp_path_factory.mktemp("origin")
+    for name in ("lib", "notebooks"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "The project."]):
+        subprocess.run([*git, *command], check=True)
+    return folder
+
+
+@pytest.fixture
+def colab(tmp_path, origin):
+    """Runs code after the set-up cell of 00 in an empty folder, with a stub of `google.colab`."""
+    (tmp_path / "stub" / "google" / "colab").mkdir(parents=True)
+    (tmp_path / "stub" / "google" / "colab" / "__init__.py").touch()
+    content = tmp_path / "content"
+    content.mkdir()
+
+    def execute(*code: str, address: str = str(origin), missing: tuple[str, ...] = ()):
+        _, setup = notebooks()[parameters.notebook_path(SLUGS[0])]
+        setup = re.sub(r'^REPOSITORY = ".*?"', f"REPOSITORY = {address!r}", setup, flags=re.M)
+        before, after = f"MISSING = {missing!r}", "sys.path += packages\nprint(root)"
+        script = "\n".join([before, PREAMBLE, setup, after, *code])
+        return subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=content,
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path / "stub")}
+            | {"HOME": str(tmp_path), "CIFAR10_LADDER_CACHE": str(tmp_path / "cache")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    execute.content = content
+    return execute
+
+
+def test_colab_clones_and_installs_only_what_is_missing(colab, origin):
+    first = colab(missing=("pooch",))
+    assert first.returncode == 0, first.stderr
+    clone = colab.content / "cifar10-ladder"
+    assert first.stdout.splitlines()[-3:] == [
+        f"RUN --depth=1 {origin} {clone}",
+        "RUN install --quiet pooch",
+        str(clone),
+    ]
+    # A restarted runtime finds the clone.
+    assert colab().stdout == f"{clone}\n"
+
+
+def test_without_an_address_colab_is_told_how_to_go_on(colab):
+    done = colab(address="")
+    assert done.returncode == 1
+    assert "write the address that git is to clone into REPOSITORY above" in done.stderr
+    assert list(colab.content.iterdir()) == []
+
+
+def test_a_notebook_runs_on_colab_from_top_to_bottom(colab):
+    path = parameters.notebook_path(SLUGS[0])
+    _, chosen, *story = [code for _, code in parameters._code_cells(path)]
+    values = parameters.of_profile("smoke", SLUGS[0]) | {"PROFILE": "smoke", "DATASET": "digits"}
+    given = "\n".join(f"{name} = {value!r}" for name, value in values.items())
+    done = colab(chosen, given, *story)
+    assert done.returncode == 0, done.stderr
+    record = colab.content / "cifar10-ladder" / "reports" / "latest" / "results"
+    assert (record / "00_base_cnn-smoke-seed0.json").is_file()
+
+
+def test_every_notebook_has_the_set_up_cell_that_was_tried():
+    assert len(notebooks()) == len(SLUGS) + len(COMPANIONS) + 1
+    assert len({setup for _, setup in notebooks().values()}) == 1
