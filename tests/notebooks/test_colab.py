@@ -80,12 +80,18 @@ def test_another_kind_of_address_is_refused(copy, address):
 # --- a machine like Colab's --------------------------------------------------------------
 
 # The test's own Python lies in the project and knows it through a .pth file; Colab's does not.
+AFTER = """
+importlib.util.find_spec = find_spec
+sys.path += packages
+print(root)
+"""
 PREAMBLE = f"""
 import importlib.util, subprocess, sys
 import google.colab
 packages = [place for place in sys.path if place not in ("", {str(ROOT)!r})]
 sys.path = [place for place in packages if not place.startswith({str(ROOT)!r})]
-run, importlib.util.find_spec = subprocess.run, lambda name: name not in MISSING or None
+run, find_spec = subprocess.run, importlib.util.find_spec
+importlib.util.find_spec = lambda name: name not in MISSING or None
 def recorded(command, **options):
     if "pip" not in command and "clone" not in command:
         return run(command, **options)
@@ -118,8 +124,7 @@ def colab(tmp_path, origin):
     def execute(*code: str, address: str = str(origin), missing: tuple[str, ...] = ()):
         _, setup = notebooks()[parameters.notebook_path(SLUGS[0])]
         setup = re.sub(r'^REPOSITORY = ".*?"', f"REPOSITORY = {address!r}", setup, flags=re.M)
-        before, after = f"MISSING = {missing!r}", "sys.path += packages\nprint(root)"
-        script = "\n".join([before, PREAMBLE, setup, after, *code])
+        script = "\n".join([f"MISSING = {missing!r}", PREAMBLE, setup, AFTER, *code])
         return subprocess.run(
             [sys.executable, "-c", script],
             cwd=content,
