@@ -156,7 +156,36 @@ def test_readme_gives_the_published_figures():
         assert row.endswith(f"| {100 * e.accuracy:.2f} % |")
 
 
-def test_readme_links_lead_somewhere():
-    for document in (parameters.ROOT / "README.md", parameters.ROOT / "CONTRIBUTING.md"):
-        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
-            assert (parameters.ROOT / target).exists(), target
+def test_links_lead_somewhere():
+    root = parameters.ROOT
+    for document in [*root.glob("*.md"), *(root / "docs").glob("*.md"), root / "data/README.md"]:
+        text = document.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+        anchors = {
+            re.sub(r"[^\w -]", "", head).strip().lower().replace(" ", "-")
+            for head in re.findall(r"^#+ (.*)", text, flags=re.MULTILINE)
+        }
+        for anchor in re.findall(r"\]\(#([^)]+)\)", text):
+            assert anchor in anchors, f"{document.name}: #{anchor}"
+
+
+def test_both_readmes_give_the_same_commands_and_figures():
+    texts = [
+        (parameters.ROOT / name).read_text(encoding="utf-8")
+        for name in ("README.md", "README.es.md")
+    ]
+    commands = [
+        [
+            line.split("#")[0].split()
+            for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+            for line in block.splitlines()
+        ]
+        for text in texts
+    ]
+    assert commands[0] == commands[1]
+    for e in EXPERIMENTS:
+        assert all(f"{100 * e.accuracy:.2f}" in text.replace(",", ".") for text in texts)
+        assert all(f"`{e.slug}`" in text for text in texts)
+    links = [sorted(re.findall(r"\]\((docs/[^)]+)\)", text)) for text in texts]
+    assert links[0] == links[1]
