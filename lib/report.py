@@ -134,9 +134,12 @@ def _cells(row: Row, verdict, folder: str, comparable: bool) -> dict[str, tuple]
 
 
 def verdict(rows: list[Row]) -> str:
-    """Returns the verdict on the whole ladder in one line, or nothing where there is none."""
-    line = verdicts.in_one_line(rows)
-    return f"<p class='verdict'>{escape(line)}</p>" if line else ""
+    """Returns in one line what came out: against the study, or which rung pays off elsewhere."""
+    if any(row.difference is not None for row in rows):
+        line = escape(verdicts.in_one_line(rows))
+    else:
+        line = _which_pays_off(rows)
+    return f"<p class='verdict'>{line}</p>" if line else ""
 
 
 def method(rows: list[Row]) -> str:
@@ -151,8 +154,8 @@ def method(rows: list[Row]) -> str:
         "<details><summary>How the verdicts are made</summary><p>The published figure is one run. "
         "If ours is the same experiment, it should lie where one more run of ours would, with 95 % "
         "probability: within mean ± t · SD · √(1 + 1/n). SD is the spread of test accuracy over "
-        f"seeds, {100 * pooled.sd:.2f} points ({source}). Inside: <em>reproduced</em>. Below: "
-        "<em>better</em>. Above: <em>not reproduced</em>. If the interval is wider than ± "
+        f"seeds, {100 * pooled.sd:.2f} points ({source}). Inside: <em>reproduced</em>. Ours "
+        "above it: <em>better</em>; below: <em>not reproduced</em>. If the interval is wider than ± "
         f"{100 * verdicts.WIDEST:.0f} points, a figure inside it is <em>undetermined</em>. With "
         "one or two seeds a verdict is only <em>indicative</em>.</p></details>"
     )
@@ -163,18 +166,6 @@ def payoff(all_rows: list[Row]) -> str:
     found = verdicts.payoff(all_rows)
     if found is None:
         return "<p>Nothing has run.</p>"
-    best, enough = found.best, found.enough
-    text = (
-        f"The most accurate is <strong>{_title(best)}</strong>: {_accuracy(best)}, "
-        f"{clock(best.seconds)} of training here. "
-    )
-    if enough is best:
-        text += "No cheaper rung is as good, as far as the test images can tell."
-    else:
-        text += (
-            f"<strong>{_title(enough)}</strong> is as good, as far as the test images can tell: "
-            f"{_accuracy(enough)}, {clock(enough.seconds)}."
-        )
     content, before = [], None
     for row in found.rows:
         gain = "" if before is None else f"{100 * (row.accuracy - before.accuracy):+.2f}"
@@ -189,9 +180,26 @@ def payoff(all_rows: list[Row]) -> str:
         )
         before = row
     return (
-        f"<p>{text}</p>{rows(content)}<p class='facts'>Rungs that are not here cost more than one "
-        "that is at least as accurate. ± is the 95 % interval that comes from the number of test "
-        "images.</p>"
+        f"<p>{_which_pays_off(all_rows)}</p>{rows(content)}<p class='facts'>Rungs that are not "
+        "here cost more than one that is at least as accurate. ± is the 95 % interval that comes "
+        "from the number of test images.</p>"
+    )
+
+
+def _which_pays_off(all_rows: list[Row]) -> str:
+    found = verdicts.payoff(all_rows)
+    if found is None:
+        return ""
+    best, enough = found.best, found.enough
+    text = (
+        f"The most accurate is <strong>{_title(best)}</strong>: {_accuracy(best)}, "
+        f"{clock(best.seconds)} of training here. "
+    )
+    if enough is best:
+        return text + "No cheaper rung is as good, as far as the test images can tell."
+    return (
+        f"{text}<strong>{_title(enough)}</strong> is as good, as far as the test images can tell: "
+        f"{_accuracy(enough)}, {clock(enough.seconds)}."
     )
 
 
