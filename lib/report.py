@@ -155,8 +155,8 @@ def method(rows: list[Row]) -> str:
         "If ours is the same experiment, it should lie where one more run of ours would, with 95 % "
         "probability: within mean ± t · SD · √(1 + 1/n). SD is the spread of test accuracy over "
         f"seeds, {100 * pooled.sd:.2f} points ({source}). Inside: <em>reproduced</em>. Ours "
-        "above it: <em>better</em>; below: <em>not reproduced</em>. If the interval is wider than ± "
-        f"{100 * verdicts.WIDEST:.0f} points, a figure inside it is <em>undetermined</em>. With "
+        "above it: <em>better</em>; below: <em>not reproduced</em>. If the interval is wider than "
+        f"± {100 * verdicts.WIDEST:.0f} points, a figure inside it is <em>undetermined</em>. With "
         "one or two seeds a verdict is only <em>indicative</em>.</p></details>"
     )
 
