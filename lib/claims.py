@@ -77,10 +77,8 @@ class _Ladder:
 
     def gap(self, number: int) -> float:
         """Returns training minus test accuracy, both in inference mode."""
-        return statistics.fmean(
-            r["metrics"]["train"]["accuracy"] - r["metrics"]["test"]["accuracy"]
-            for r in self[number].records
-        )
+        row = self[number]
+        return row.train_accuracy - row.accuracy
 
 
 def _needs_all(judge):

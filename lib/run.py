@@ -178,11 +178,8 @@ def report(out: Path, *, profile: str = "", data: str = "", dataset: str = "auto
 
     def finish(stage: Path) -> None:
         everything = results.read_all(out)
-        summary.write(
-            out,
-            verdicts.same_conditions(everything, profile=profile, data=data),
-            verdicts.same_conditions(everything, profile="study", data=data),
-        )
+        records = verdicts.same_conditions(everything, profile=profile, data=data)
+        summary.write(out, records, verdicts.study_protocol(everything, records))
         export.connect(out / "notebooks")
         _move(stage / "notebooks" / "index.html", out / "index.html")
 

@@ -106,6 +106,13 @@ def same_conditions(records: list[dict], *, profile: str = "", data: str = "") -
     return [r for r in records if (r["profile"], r["dataset"]["sha256"]) == chosen]
 
 
+def study_protocol(everything: list[dict], records: list[dict]) -> list[dict]:
+    """Returns those of the published protocol on the very data of some records."""
+    if not records:
+        return []
+    return same_conditions(everything, profile="study", data=records[0]["dataset"]["sha256"])
+
+
 def table(records: list[dict]) -> list[Row]:
     """Returns one row per experiment of the study, in order.
 

@@ -7,14 +7,7 @@ import pytest
 
 from lib import charts, verdicts
 from lib.study import SLUGS
-
-HISTORY = {
-    "epoch": [1, 2, 3],
-    "loss": [2.0, 1.5, 1.2],
-    "accuracy": [0.2, 0.4, 0.5],
-    "val_loss": [2.1, 1.6, 1.5],
-    "val_accuracy": [0.25, 0.35, 0.45],
-}
+from tests.unit.test_plots import HISTORY
 
 
 def rows(seeds: int = 1, **dataset):

@@ -77,6 +77,15 @@ def test_conditions_can_be_chosen():
     assert verdicts.same_conditions([]) == []
 
 
+def test_claims_never_take_the_protocol_of_other_data():
+    ours = record(profile="budget")
+    others = [record(dataset=OTHER_DATA), record("01_deeper_cnn", dataset=OTHER_DATA)]
+    same = record("01_deeper_cnn")
+    assert verdicts.study_protocol([ours, *others, same], [ours]) == [same]
+    assert verdicts.study_protocol([ours, *others], [ours]) == []
+    assert verdicts.study_protocol(others, []) == []
+
+
 def test_same_seed_twice_is_not_two_runs():
     with pytest.raises(ValueError, match="not all different"):
         verdicts.table([record(), record()])
