@@ -126,7 +126,7 @@ def _cells(row: Row, verdict, folder: str, comparable: bool) -> dict[str, tuple]
     cells["multiply–adds of training"] = cells["training"] = nothing
     if done:
         work = row.operations / 1e12
-        shown = f"{work:,.{0 if work >= 100 else 1}f} × 10¹²"
+        shown = f"{work:,.{0 if work >= 100 else 1 if work >= 0.1 else 3}f} × 10¹²"
         cells["multiply–adds of training"] = (row.operations, shown)
         cells["training"] = (row.seconds, clock(row.seconds))
     cells["pages, by seed"] = (len(row.records), pages or "–")
