@@ -6,6 +6,7 @@ record last. What fails or is interrupted leaves nothing but its log.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -225,16 +226,13 @@ def _execute(
     import nbformat
     import papermill
 
-    os.environ |= {"CIFAR10_LADDER_BATCH": "1", "CIFAR10_LADDER_ROOT": str(ROOT)}
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     running = out / ".running"
     for folder in (running, out / "logs"):
         folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=running, prefix=f"{name}-") as folder:
+    with tempfile.TemporaryDirectory(dir=running, prefix=f"{name}-") as folder, _for_kernels(folder):
         stage = Path(folder)
         (stage / "notebooks").mkdir()
         executed = stage / "notebooks" / f"{name}.ipynb"
-        os.environ[results.STAGE] = folder
         with (out / "logs" / f"{name}.log").open("w", encoding="utf-8") as log:
             lines = _Lines(prefix=f"{name.split('-')[0]:<24}", log=log)
             watch = _Watch()
@@ -264,6 +262,19 @@ def _execute(
                 raise RunError(f"{name}: {reason}") from error
             finally:
                 watch.over.set()
+
+
+@contextlib.contextmanager
+def _for_kernels(stage: str) -> Iterator[None]:
+    """Sets what a kernel started meanwhile inherits, and takes it back."""
+    before = os.environ.copy()
+    os.environ |= {"CIFAR10_LADDER_BATCH": "1", "CIFAR10_LADDER_ROOT": str(ROOT)}
+    os.environ |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1", results.STAGE: stage}
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _literal(path: Path) -> str:

@@ -1,6 +1,7 @@
 """The runner on small notebooks that misbehave: failures are failures, nothing is half written."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -45,9 +46,6 @@ def toy(tmp_path, monkeypatch):
     (notebooks / "profiles" / "study.yaml").touch()
     monkeypatch.setattr(parameters, "NOTEBOOKS", notebooks)
     monkeypatch.setenv("TOY_NOTEBOOKS", str(notebooks))
-    monkeypatch.setenv("CIFAR10_LADDER_BATCH", "1")  # run() sets these for good
-    monkeypatch.setenv("CIFAR10_LADDER_ROOT", "")
-    monkeypatch.setenv(results.STAGE, "")
     out = tmp_path / "out {of} mine"
 
     def write(code: str) -> Path:
@@ -79,7 +77,9 @@ def products(out: Path) -> list[str]:
 
 def test_good_notebook_leaves_record_predictions_and_page(toy, capsys):
     out = toy(GOOD)
+    before = dict(os.environ)
     record = results.read(start(out))
+    assert dict(os.environ) == before  # a notebook run later by hand writes where it is told to
     name = "toy-study-seed3"
     folders = {"models": ("keras",), "notebooks": ("html", "ipynb"), "results": ("json", "npz")}
     assert products(out) == [
