@@ -75,7 +75,12 @@ class Progress(keras.callbacks.Callback):
         self.began = time.perf_counter()
         self.history: dict[str, list[float]] = {"epoch": []}
         self.step = 0
-        self.measured = self.done = self.shown = 0.0
+        # The pace is what was done since `measured`, less what was `done` before; what makes a
+        # graph moves both on. `last` is when something was done, and how much was by then.
+        self.measured = self.shown = self.began
+        self.done = 0.0
+        self.last = (self.began, 0.0)
+        self.graphs = {"training", "validation"}
 
     def seconds(self) -> float:
         """Returns how long the training has taken, parts before an interruption included."""
@@ -91,12 +96,24 @@ class Progress(keras.callbacks.Callback):
         part = self.costs[epoch] * self.step / self.steps if self.step else 0.0
         return sum(self.costs[:epoch]) + part
 
+    def _made(self, graph: str) -> None:
+        """Keeps what has passed since the last call out of the pace, where it made a graph."""
+        now, spent = time.perf_counter(), self._spent()
+        if graph in self.graphs:
+            self.graphs.remove(graph)
+            self.shown = now
+            self.measured += now - self.last[0]
+            self.done += spent - self.last[1]
+        self.last = (now, spent)
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self.graphs = {"training", "validation"}
+
     def on_train_batch_end(self, batch: int, logs: dict) -> None:
         self.step += 1
-        now = time.perf_counter()
-        if not self.measured:  # the first step makes the graph and says nothing of the pace
-            self.measured, self.shown, self.done = now, now, self._spent()
-        elif now - self.shown >= (LINE_SECONDS if self.lines else 1) and self.step < self.steps:
+        self._made("training")
+        waited = self.last[0] - self.shown
+        if waited >= (LINE_SECONDS if self.lines else 1) and self.step < self.steps:
             self._show(len(self.history["epoch"]) + 1, f", step {self.step}/{self.steps}", logs)
 
     def _show(self, epoch: int, where: str, logs: dict) -> None:
@@ -117,6 +134,7 @@ class Progress(keras.callbacks.Callback):
         for name, value in (logs | rate).items():
             self.history.setdefault(name, []).append(float(value))
         self.history["epoch"].append(epoch + 1)
+        self._made("validation")
         self._show(epoch + 1, "", logs)
         if not all(math.isfinite(value) for value in logs.values()):
             raise TrainingError(

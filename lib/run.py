@@ -229,7 +229,8 @@ def _execute(
     running = out / ".running"
     for folder in (running, out / "logs"):
         folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=running, prefix=f"{name}-") as folder, _for_kernels(folder):
+    own = tempfile.TemporaryDirectory(dir=running, prefix=f"{name}-")
+    with own as folder, _for_kernels(folder):
         stage = Path(folder)
         (stage / "notebooks").mkdir()
         executed = stage / "notebooks" / f"{name}.ipynb"

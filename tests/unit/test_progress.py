@@ -64,6 +64,20 @@ def test_the_graphs_seconds_do_not_count(clock):
     assert progress.left() == pytest.approx(8)
 
 
+def test_nor_do_those_of_later_graphs(clock):
+    """Each stage makes one for training, and one for its first validation."""
+    progress = callbacks.Progress([10.0, 10.0, 10.0], 10, lines=True)
+    progress.set_model(Model())
+    for epoch in range(2):
+        progress.on_train_begin()
+        for step in range(10):
+            clock.now += 1 if step else 60
+            progress.on_train_batch_end(step, LOGS)
+        clock.now += 30
+        progress.on_epoch_end(epoch, LOGS)
+        assert progress.left() == pytest.approx(10 * (2 - epoch))
+
+
 def test_a_log_gets_few_lines_and_a_person_one_that_changes(clock, capsys):
     steps = {"epochs": 1, "steps": 700, "second_per_step": lambda epoch: 1.0}
     train(callbacks.Progress([1.0], 700, lines=True), clock, **steps)

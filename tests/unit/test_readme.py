@@ -1,0 +1,38 @@
+"""The READMEs' figures are those of the committed run of record."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from lib import results, verdicts
+from tests.report import made_up
+from tools import readme
+
+AGAIN = "run: python tools/readme.py"
+
+
+@pytest.mark.parametrize("path", readme.READMES, ids=lambda path: path.name)
+def test_tables_are_those_of_the_records(path):
+    text = path.read_text("utf-8")
+    assert len(readme.RUNG.findall(text)) == 11
+    assert readme.with_figures(text, readme.rows(), comma=".es" in path.suffixes) == text, AGAIN
+
+
+def test_the_chart_is_that_of_the_records():
+    with Image.open(readme.ROOT / "docs" / "ladder.png") as image:
+        assert image.info["Source"] == readme.digest(readme.rows()), AGAIN
+
+
+def test_figures_follow_the_records(tmp_path):
+    made_up.write(tmp_path)
+    records = verdicts.same_conditions(results.read_all(tmp_path), profile="budget")
+    rows = verdicts.table(records)
+    text = "| 0 | `00_base_cnn` | one convolution | 1 |\n\nAt the end.\n"
+    base = rows[0]
+    ours = f"{100 * base.accuracy:.2f} ± {100 * base.accuracy_sd:.2f} %"
+    row = f"| 0 | `00_base_cnn` | one convolution | 62.56 % | {ours} |\n\nAt the end.\n"
+    assert readme.with_figures(text, rows, comma=False) == row
+    assert "| 62,56 % | " + ours.replace(".", ",") in readme.with_figures(text, rows, comma=True)
+    with Image.open(io.BytesIO(readme.chart(rows))) as image:
+        assert image.info["Source"] == readme.digest(rows) != readme.digest(readme.rows())
