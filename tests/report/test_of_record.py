@@ -1,0 +1,62 @@
+"""The committed run of record: sound, of the code as it is, without pictures of the data."""
+
+import shutil
+
+import pytest
+
+from lib import parameters, results, run
+from lib.study import EXPERIMENTS
+
+pytestmark = pytest.mark.skipif(
+    not results.paths(run.OF_RECORD), reason="no run of record is committed yet"
+)
+MEGABYTES = 25
+
+
+@pytest.fixture(scope="module")
+def records() -> list[dict]:
+    """Read one by one, so that an unsound one fails instead of being left out."""
+    return [results.read(path) for path in results.paths(run.OF_RECORD)]
+
+
+def test_records_are_of_the_committed_code(records):
+    for record in records:
+        weights = record["weights"] and record["weights"]["sha256"]
+        data = record["dataset"]["sha256"]
+        slug, values = record["experiment"], record["parameters"]
+        now = parameters.fingerprint(slug, values, data=data, weights=weights)
+        assert record["fingerprint"] == now, f"{slug} seed {record['seed']}: run it again"
+
+
+def test_records_are_of_one_copy_of_cifar10(records):
+    (data,) = {record["dataset"]["sha256"] for record in records}
+    for record in records:
+        assert record["dataset"]["name"] == "cifar10"
+        assert record["dataset"]["test"] == 10_000 or "tables" in record
+
+
+def test_no_run_is_at_chance(records):
+    for record in records:
+        if "training" in record:
+            assert not record["training"]["at_chance"]
+
+
+def test_the_report_is_made_of_the_records_byte_for_byte(records, tmp_path, monkeypatch):
+    out = tmp_path / "of-record"
+    for folder in ("results", "notebooks"):
+        shutil.copytree(run.OF_RECORD / folder, out / folder)
+    monkeypatch.setattr(run, "OF_RECORD", out)
+    run.report(out, profile="budget", data=records[0]["dataset"]["sha256"])
+    for name in ("index.html", "summary.md", "summary.csv"):
+        assert (out / name).read_bytes() == (run.OF_RECORD / name).read_bytes(), name
+
+
+def test_what_is_committed_is_small_and_shows_no_data():
+    pages = list((run.OF_RECORD / "notebooks").glob("*.html"))
+    assert {page.stem for page in pages} == {path.stem for path in results.paths(run.OF_RECORD)}
+    for page in pages:
+        if page.stem[:2] in {e.slug[:2] for e in EXPERIMENTS}:
+            assert "Pictures of the data are left out here" in page.read_text("utf-8")
+    kinds = {"*.html", "*.json", "*.npz", "*.md", "*.csv"}
+    sizes = [path.stat().st_size for kind in kinds for path in run.OF_RECORD.rglob(kind)]
+    assert sum(sizes) <= MEGABYTES * 2**20
