@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from lib import data, inputs, models, parameters
+from lib import cifar10, data, inputs, models, parameters
 from lib.engine import keras, tf
 
 ROUNDS = 7
@@ -85,7 +85,7 @@ def dataset(train: int, val: int, test: int) -> data.Dataset:
     parts = {}
     for part, count in (("train", train), ("val", val), ("test", test)):
         parts[f"x_{part}"], parts[f"y_{part}"] = noise(count)
-    return data.Dataset("noise", "noise", "", data.CIFAR10_CLASSES, **parts)
+    return data.Dataset("noise", "noise", "", cifar10.CLASSES, **parts)
 
 
 def build(slug: str) -> tuple[keras.Model, dict]:

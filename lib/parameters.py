@@ -27,6 +27,7 @@ TRAINING_MODULES = (
     "data",
     "engine",
     "feeds",
+    "image_files",
     "inputs",
     "kernels",
     "metrics",

@@ -72,7 +72,7 @@ RECORD = {
 # loads TensorFlow, and OpenCV only after lib, as notebooks do.
 READER = """
 import contextlib, json, os, resource, signal, sys
-from lib import data, pretrained
+from lib import data, image_files, pretrained
 
 def peak():
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -80,7 +80,7 @@ def peak():
 
 doors = {
     "data": data.open_source,
-    "pictures": data.read_pictures,
+    "pictures": image_files.read,
     "weights": pretrained.load,
 }
 with contextlib.suppress(ValueError, OSError):  # not to be had on macOS

@@ -98,7 +98,7 @@ MISTAKES = (
     ),
     Mistake(
         "images decoded as BGR",
-        "lib/data.py",
+        "lib/image_files.py",
         "return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)",
         "return image",
         "test_data.py::test_parquet_reads_back_exactly",

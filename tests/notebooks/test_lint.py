@@ -148,14 +148,6 @@ def test_budget_of_companions_is_small(slug):
         assert values.get("EPOCHS", 0) <= 3
 
 
-def test_readme_gives_the_published_figures():
-    readme = (parameters.ROOT / "README.md").read_text(encoding="utf-8")
-    for e in EXPERIMENTS:
-        row = next(line for line in readme.splitlines() if f"`{e.slug}`" in line)
-        assert row.startswith(f"| {e.number} |")
-        assert row.endswith(f"| {100 * e.accuracy:.2f} % |")
-
-
 def test_links_lead_somewhere():
     root = parameters.ROOT
     for document in [*root.glob("*.md"), *(root / "docs").glob("*.md"), root / "data/README.md"]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import data, metrics, results
+from lib import cifar10, metrics, results
 from lib.study import EXPERIMENTS
 
 VARIANT = "made-up figures"
@@ -20,7 +20,7 @@ def write(
     *,
     profiles: dict[str, dict[int, int]] | None = None,
     name: str = "cifar10",
-    classes: tuple[str, ...] = data.CIFAR10_CLASSES,
+    classes: tuple[str, ...] = cifar10.CLASSES,
     test: int = 10_000,
 ) -> None:
     """Writes sound records with predictions beside them.

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib import ROOT, cache, data
+from lib import ROOT, cache, cifar10, data, image_files
 
 REAL_DATA = os.environ.get("CIFAR10_DIR")
 NOWHERE = "http://127.0.0.1:9/"  # the discard port: refuses at once
@@ -37,9 +37,9 @@ def isolated(tmp_path, monkeypatch):
     monkeypatch.delenv("CIFAR10_DIR", raising=False)
     monkeypatch.delenv("VGG16_WEIGHTS", raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(data, "ROOT", tmp_path / "checkout")
-    monkeypatch.setattr(data, "PARQUET_URL", NOWHERE)
-    monkeypatch.setattr(data, "ARCHIVE_URL", NOWHERE)
+    monkeypatch.setattr(cifar10, "ROOT", tmp_path / "checkout")
+    monkeypatch.setattr(cifar10, "PARQUET_URL", NOWHERE)
+    monkeypatch.setattr(cifar10, "ARCHIVE_URL", NOWHERE)
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def server(monkeypatch, no_pauses):
         server.files, server.requests, server.page, server.cut_short = {}, [], None, set()
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         base = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setattr(data, "PARQUET_URL", f"{base}/parquet/")
-        monkeypatch.setattr(data, "ARCHIVE_URL", f"{base}/archive/")
+        monkeypatch.setattr(cifar10, "PARQUET_URL", f"{base}/parquet/")
+        monkeypatch.setattr(cifar10, "ARCHIVE_URL", f"{base}/archive/")
         yield server
         server.shutdown()
 
@@ -336,7 +336,7 @@ def test_parquet_reads_back_exactly(tmp_path, monkeypatch):
     monkeypatch.setenv("CIFAR10_DIR", str(write_parquet(tmp_path / "own", arrays)))
     source = data.open_source("cifar10")
     assert_holds(source, arrays)
-    assert source.classes == data.CIFAR10_CLASSES
+    assert source.classes == cifar10.CLASSES
     assert source.name == "cifar10"
 
 
@@ -354,14 +354,14 @@ def test_only_canonical_pixels_are_called_cifar10(tmp_path, monkeypatch):
     """The whole number of images is not enough: the channels' statistics must agree."""
     x = tiny()["x_train"]
     mean, std = (tuple(f(x.reshape(-1, 3) / 255.0, axis=0).tolist()) for f in (np.mean, np.std))
-    monkeypatch.setattr(data, "CIFAR10_MEAN", mean)
-    monkeypatch.setattr(data, "CIFAR10_STD", std)
+    monkeypatch.setattr(cifar10, "MEAN", mean)
+    monkeypatch.setattr(cifar10, "STD", std)
     whole = (50_000, 10_000)
-    assert data._variant(tmp_path, whole, x) == "CIFAR-10"
-    assert data._variant(tmp_path, whole, x // 2 + 64) == "CIFAR-10 [not the canonical pixels]"
-    assert data._variant(tmp_path, whole, x[..., ::-1]) == "CIFAR-10 [not the canonical pixels]"
+    assert cifar10._variant(tmp_path, whole, x) == "CIFAR-10"
+    assert cifar10._variant(tmp_path, whole, x // 2 + 64) == "CIFAR-10 [not the canonical pixels]"
+    assert cifar10._variant(tmp_path, whole, x[..., ::-1]) == "CIFAR-10 [not the canonical pixels]"
     (tmp_path / "VARIANT.txt").write_text("blurred")
-    assert data._variant(tmp_path, whole, x // 2 + 64) == "blurred"
+    assert cifar10._variant(tmp_path, whole, x // 2 + 64) == "blurred"
 
 
 BATCHES = {
@@ -679,14 +679,14 @@ def serve_parquet(server, arrays, folder: Path) -> None:
 
 def serve_archive(server, arrays, monkeypatch, *, good: bool = True) -> None:
     raw = archive(batches(arrays))
-    server.files[f"/archive/{data.ARCHIVE_FILE}"] = raw
+    server.files[f"/archive/{cifar10.ARCHIVE_FILE}"] = raw
     if good:
-        monkeypatch.setattr(data, "ARCHIVE_SHA256", hashlib.sha256(raw).hexdigest())
+        monkeypatch.setattr(cifar10, "ARCHIVE_SHA256", hashlib.sha256(raw).hexdigest())
 
 
 @pytest.fixture
 def tiny_is_canonical(monkeypatch):
-    monkeypatch.setattr(data, "_variant", lambda path, count, x_train: "CIFAR-10")
+    monkeypatch.setattr(cifar10, "_variant", lambda path, count, x_train: "CIFAR-10")
 
 
 def test_parquet_edition_is_downloaded_first_and_once(
@@ -695,7 +695,7 @@ def test_parquet_edition_is_downloaded_first_and_once(
     serve_parquet(server, tiny(1), tmp_path / "served")
     serve_archive(server, tiny(2), monkeypatch)
     assert_holds(data.open_source("auto"), tiny(1))
-    assert server.requests == [f"/parquet/{name}" for name in data.PARQUET_FILES]
+    assert server.requests == [f"/parquet/{name}" for name in cifar10.PARQUET_FILES]
     assert_holds(data.open_source("cifar10"), tiny(1))
     assert len(server.requests) == 2
 
@@ -704,7 +704,7 @@ def test_archive_is_downloaded_second_and_once(server, monkeypatch):
     serve_archive(server, tiny(2), monkeypatch)
     assert_holds(data.open_source("cifar10"), tiny(2))
     assert server.requests[0].startswith("/parquet/")
-    assert server.requests[-1] == f"/archive/{data.ARCHIVE_FILE}"
+    assert server.requests[-1] == f"/archive/{cifar10.ARCHIVE_FILE}"
     count = len(server.requests)
     assert_holds(data.open_source("auto"), tiny(2))
     assert len(server.requests) == count
@@ -715,7 +715,7 @@ def test_another_parquet_edition_is_not_kept(server, tmp_path, monkeypatch):
     serve_parquet(server, tiny(1), tmp_path / "served")
     serve_archive(server, tiny(2), monkeypatch)
     assert_holds(data.open_source("cifar10"), tiny(2))
-    assert [file.name for file in downloaded_files()] == [data.ARCHIVE_FILE]
+    assert [file.name for file in downloaded_files()] == [cifar10.ARCHIVE_FILE]
 
 
 def test_parquet_of_another_layout_is_not_kept(server, tmp_path, monkeypatch):
@@ -724,15 +724,15 @@ def test_parquet_of_another_layout_is_not_kept(server, tmp_path, monkeypatch):
         server.files[f"/parquet/{file.name}"] = file.read_bytes()
     serve_archive(server, tiny(2), monkeypatch)
     assert_holds(data.open_source("cifar10"), tiny(2))
-    assert [file.name for file in downloaded_files()] == [data.ARCHIVE_FILE]
+    assert [file.name for file in downloaded_files()] == [cifar10.ARCHIVE_FILE]
 
 
 def test_archive_with_wrong_digest_is_refused_and_not_kept(server, monkeypatch):
     serve_archive(server, tiny(), monkeypatch, good=False)
     assert "CIFAR10_DIR" in refusal()
-    assert f"/archive/{data.ARCHIVE_FILE}" in server.requests
+    assert f"/archive/{cifar10.ARCHIVE_FILE}" in server.requests
     assert downloaded_files() == []
-    assert data.find_cifar10() is None
+    assert cifar10.find() is None
     assert "CIFAR10_DIR" in refusal()
 
 
@@ -740,7 +740,7 @@ def test_login_page_in_place_of_data_is_refused_and_not_kept(server):
     server.page = b"<html>Please log in to the network of this hotel</html>"
     assert "CIFAR10_DIR" in refusal()
     assert downloaded_files() == []
-    assert data.find_cifar10() is None
+    assert cifar10.find() is None
 
 
 def test_download_cut_short_is_refused_and_not_kept(
@@ -776,13 +776,13 @@ def test_auto_falls_back_to_digits_with_one_line(capsys, no_pauses):
 @pytest.fixture
 def decodings(monkeypatch) -> list[Path]:
     """Grows with each decoding of CIFAR-10."""
-    calls, read = [], data._read_cifar10
+    calls, read = [], cifar10.read
 
     def counted(path):
         calls.append(path)
         return read(path)
 
-    monkeypatch.setattr(data, "_read_cifar10", counted)
+    monkeypatch.setattr(cifar10, "read", counted)
     return calls
 
 
@@ -899,9 +899,9 @@ def test_interrupted_decoding_leaves_nothing(own, monkeypatch):
 TWO_AT_ONCE = """
 import sys, time
 from pathlib import Path
-from lib import data
+from lib import cifar10, data
 
-meeting, read = Path(sys.argv[1]), data._read_cifar10
+meeting, read = Path(sys.argv[1]), cifar10.read
 
 def read_when_both_are_here(path):
     (meeting / sys.argv[2]).touch()
@@ -909,7 +909,7 @@ def read_when_both_are_here(path):
         time.sleep(0.01)
     return read(path)
 
-data._read_cifar10 = read_when_both_are_here
+cifar10.read = read_when_both_are_here
 print(data.load("cifar10").sha256)
 """
 
@@ -1148,7 +1148,7 @@ def test_real_cifar10(monkeypatch):
         note = Path(REAL_DATA, "VARIANT.txt")
         assert first.variant == (note.read_text().strip() if note.is_file() else "CIFAR-10")
         pixels = np.concatenate([first.x_train, first.x_val]).reshape(-1, 3)
-        assert pixels.mean(axis=0) / 255 == pytest.approx(data.CIFAR10_MEAN, abs=1e-3)
+        assert pixels.mean(axis=0) / 255 == pytest.approx(cifar10.MEAN, abs=1e-3)
     finally:
         shutil.rmtree(cache.folder("data"))  # 184 MB
 
@@ -1181,18 +1181,18 @@ def test_pictures_of_a_folder_or_one(tmp_path):
     image[..., 2] = 200  # red, in OpenCV's order
     for name in ("b.png", "a.png"):
         cv2.imwrite(str(tmp_path / name), image)
-    read = data.read_pictures(str(tmp_path))
+    read = image_files.read(str(tmp_path))
     assert list(read) == ["a.png", "b.png"]
     assert read["a.png"].shape == (5, 7, 3)
     assert read["a.png"][0, 0].tolist() == [200, 0, 0]
-    assert list(data.read_pictures(str(tmp_path / "b.png"))) == ["b.png"]
+    assert list(image_files.read(str(tmp_path / "b.png"))) == ["b.png"]
 
 
 def test_picture_that_is_none_is_one_sentence(tmp_path):
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "empty", tmp_path / "missing.png"):
         with pytest.raises(data.DataError, match=r"PICTURE = .*: expected the path of an image"):
-            data.read_pictures(str(path))
+            image_files.read(str(path))
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(data.DataError, match=r"text.png is not an image OpenCV can read"):
-        data.read_pictures(str(tmp_path / "text.png"))
+        image_files.read(str(tmp_path / "text.png"))
