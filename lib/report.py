@@ -54,12 +54,12 @@ def facts(records: list[dict], *, left_out: int = 0, unusable: int = 0) -> str:
                 "epochs. It shows the order of things, not the published figures."
             )
         )
-    missing = [e.title for e in EXPERIMENTS if not _of(records, e.slug)]
+    missing = [f"{e.number} {e.title}" for e in EXPERIMENTS if not _of(records, e.slug)]
     if missing:
-        lines.append(_notice(f"Not run: {escape(', '.join(missing))}."))
-    stuck = [e.title for e in EXPERIMENTS for r in _of(records, e.slug) if _at_chance(r)]
+        lines.append(_notice(f"Not run: {escape('; '.join(missing))}."))
+    stuck = [f"{e.number} {e.title}" for e in EXPERIMENTS for r in _of(records, e.slug) if _at_chance(r)]
     if stuck:
-        lines.append(_notice(f"At chance level, nothing learnt: {escape(', '.join(stuck))}."))
+        lines.append(_notice(f"At chance level, nothing learnt: {escape('; '.join(stuck))}."))
     if left_out:
         lines.append(
             _notice(f"{left_out} records of another profile or data set are not in the table.")

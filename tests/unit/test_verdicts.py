@@ -124,8 +124,8 @@ def test_table_shows_figures_and_gaps():
 def test_chance_level_and_gaps_are_named_first():
     stuck = record("06_vgg16_scratch", training={"at_chance": True, "operations": 1})
     html = report.facts([record(), stuck], left_out=2)
-    assert "At chance level, nothing learnt: VGG16 from scratch" in html
-    assert "Not run: Deeper CNN" in html
+    assert "At chance level, nothing learnt: 6 VGG16 from scratch" in html
+    assert "Not run: 1 Deeper CNN; 2 " in html
     assert "2 records of another profile" in html
     assert "at chance" in report.table(verdicts.table([record(), stuck]), folder="")
 
