@@ -12,7 +12,7 @@ import numpy as np
 
 from lib import ROOT, clock, results, verdicts
 from lib.claims import Judgement
-from lib.study import COMPANIONS, EXPERIMENTS
+from lib.study import COMPANIONS, EXPERIMENTS, Experiment
 from lib.verdicts import Row
 
 MOST_CLASSES = 25
@@ -54,12 +54,12 @@ def facts(records: list[dict], *, left_out: int = 0, unusable: int = 0) -> str:
                 "epochs. It shows the order of things, not the published figures."
             )
         )
-    missing = [f"{e.number} {e.title}" for e in EXPERIMENTS if not _of(records, e.slug)]
+    missing = [e for e in EXPERIMENTS if not _of(records, e.slug)]
     if missing:
-        lines.append(_notice(f"Not run: {escape('; '.join(missing))}."))
-    stuck = [f"{e.number} {e.title}" for e in EXPERIMENTS for r in _of(records, e.slug) if _at_chance(r)]
+        lines.append(_notice(f"Not run: {_named(missing)}."))
+    stuck = [e for e in EXPERIMENTS for r in _of(records, e.slug) if _at_chance(r)]
     if stuck:
-        lines.append(_notice(f"At chance level, nothing learnt: {escape('; '.join(stuck))}."))
+        lines.append(_notice(f"At chance level, nothing learnt: {_named(stuck)}."))
     if left_out:
         lines.append(
             _notice(f"{left_out} records of another profile or data set are not in the table.")
@@ -67,6 +67,10 @@ def facts(records: list[dict], *, left_out: int = 0, unusable: int = 0) -> str:
     if unusable:
         lines.append(_notice(spoilt))
     return "\n".join(lines)
+
+
+def _named(experiments: list[Experiment]) -> str:
+    return escape("; ".join(f"{e.number} {e.title}" for e in experiments))
 
 
 def table(rows: list[Row], *, folder: str) -> str:
