@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from lib import ROOT, cache, charts, results, summary, verdicts
+from lib import ROOT, cache, charts, results, run, summary, verdicts
 from lib.verdicts import Row
 
 RUNG = re.compile(r"^(\| \d+ \| `(\d\d_\w+)` \| [^|]+ \|).*$", re.MULTILINE)
@@ -20,7 +20,7 @@ READMES = (ROOT / "README.md", ROOT / "README.es.md")
 
 def rows() -> list[Row]:
     """Returns the table of the run of record; without one, a table of published figures."""
-    records = results.read_all(ROOT / "reports" / "of-record")
+    records = results.read_all(run.OF_RECORD)
     return verdicts.table(verdicts.same_conditions(records, profile="budget"))
 
 
@@ -36,12 +36,12 @@ def with_figures(text: str, rows: list[Row], *, comma: bool) -> str:
 
     def line(match: re.Match) -> str:
         row = found[match[2]]
-        published, ours = f"{100 * row.experiment.accuracy:.2f} %", "–"
+        figures = f" {100 * row.experiment.accuracy:.2f} % | "
         if row.records:
-            ours = f"{100 * row.accuracy:.2f} %"
-            if row.accuracy_sd is not None:
-                ours = f"{ours[:-2]} ± {100 * row.accuracy_sd:.2f} %"
-        figures = f" {published} | {ours} |"
+            spread = "" if row.accuracy_sd is None else f" ± {100 * row.accuracy_sd:.2f}"
+            figures += f"{100 * row.accuracy:.2f}{spread} % |"
+        else:
+            figures += "– |"
         return match[1] + (figures.replace(".", ",") if comma else figures)
 
     return RUNG.sub(line, text)

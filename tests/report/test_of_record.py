@@ -2,10 +2,10 @@
 
 import shutil
 
+import nbformat
 import pytest
 
-from lib import parameters, results, run
-from lib.study import EXPERIMENTS
+from lib import export, parameters, results, run
 
 pytestmark = pytest.mark.skipif(
     not results.paths(run.OF_RECORD), reason="no run of record is committed yet"
@@ -55,8 +55,9 @@ def test_what_is_committed_is_small_and_shows_no_data():
     pages = list((run.OF_RECORD / "notebooks").glob("*.html"))
     assert {page.stem for page in pages} == {path.stem for path in results.paths(run.OF_RECORD)}
     for page in pages:
-        if page.stem[:2] in {e.slug[:2] for e in EXPERIMENTS}:
-            assert "Pictures of the data are left out here" in page.read_text("utf-8")
+        notebook = nbformat.read(parameters.notebook_path(page.stem.split("-")[0]), as_version=4)
+        showing = [c for c in notebook.cells if "shows-data" in c.metadata.get("tags", [])]
+        assert page.read_text("utf-8").count(export.HIDDEN) == len(showing), page.name
     kinds = {"*.html", "*.json", "*.npz", "*.md", "*.csv"}
     sizes = [path.stat().st_size for kind in kinds for path in run.OF_RECORD.rglob(kind)]
     assert sum(sizes) <= MEGABYTES * 2**20
