@@ -42,13 +42,13 @@ def test_no_run_is_at_chance(records):
 
 
 def test_the_report_is_made_of_the_records_byte_for_byte(records, tmp_path, monkeypatch):
-    out = tmp_path / "of-record"
+    committed, out = run.OF_RECORD, tmp_path / "of-record"
     for folder in ("results", "notebooks"):
-        shutil.copytree(run.OF_RECORD / folder, out / folder)
+        shutil.copytree(committed / folder, out / folder)
     monkeypatch.setattr(run, "OF_RECORD", out)
     run.report(out, profile="budget", data=records[0]["dataset"]["sha256"])
     for name in ("index.html", "summary.md", "summary.csv"):
-        assert (out / name).read_bytes() == (run.OF_RECORD / name).read_bytes(), name
+        assert (out / name).read_bytes() == (committed / name).read_bytes(), name
 
 
 def test_what_is_committed_is_small_and_shows_no_data():
