@@ -59,7 +59,9 @@ def facts(records: list[dict], *, left_out: int = 0, unusable: int = 0) -> str:
         lines.append(_notice(f"Not run: {_named(missing)}."))
     stuck = [e for e in EXPERIMENTS for r in _of(records, e.slug) if _at_chance(r)]
     if stuck:
-        lines.append(_notice(f"At chance level, nothing learnt: {_named(stuck)}."))
+        own = dataset["name"].startswith("own/")
+        advice = " With few images they need more EPOCHS than this profile's." if own else ""
+        lines.append(_notice(f"At chance level, nothing learnt: {_named(stuck)}.{advice}"))
     if left_out:
         lines.append(
             _notice(f"{left_out} records of another profile or data set are not in the table.")
@@ -169,7 +171,7 @@ def payoff(all_rows: list[Row]) -> str:
     """Returns which rung pays off for these images, and at what cost, as HTML."""
     found = verdicts.payoff(all_rows)
     if found is None:
-        return "<p>Nothing has run.</p>"
+        return "<p>No rung that has run is above chance level.</p>"
     content, before = [], None
     for row in found.rows:
         gain = "" if before is None else f"{100 * (row.accuracy - before.accuracy):+.2f}"

@@ -207,7 +207,7 @@ def rank_correlation(rows: list[Row]) -> float:
 
 @dataclass(frozen=True)
 class Payoff:
-    """Which rungs pay off: of no two of them the cheaper one is as accurate.
+    """Which rungs pay off: all have learnt, and of no two of them the cheaper is as accurate.
 
     Attributes:
         rows: such rungs, the cheapest first, by multiply–adds of training.
@@ -221,8 +221,9 @@ class Payoff:
 
 
 def payoff(rows: list[Row]) -> Payoff | None:
-    """Returns which rungs pay off, or None where nothing has run."""
-    done = sorted((row for row in rows if row.records), key=lambda row: row.operations)
+    """Returns which rungs pay off, or None where nothing has run, or nothing has learnt."""
+    learnt = (row for row in rows if row.records and not row.at_chance)
+    done = sorted(learnt, key=lambda row: row.operations)
     if not done:
         return None
     best = max(done, key=lambda row: row.accuracy)

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-CLASSES = {"circle": 160, "square": 100, "triangle": 60}
+CLASSES = {"circle": 960, "square": 640, "triangle": 400}
 TEST_SHARE = 4  # one test image for so many training images
 FORMATS = (".png", ".jpg", ".webp", ".bmp")
 

@@ -31,8 +31,8 @@ def test_it_is_read_whole(shapes):
     assert images.classes == ("circle", "square", "triangle")
     assert images.name == "own/shapes"
     counts = np.bincount(images.y_train) + np.bincount(images.y_val)
-    assert list(counts) == [160, 100, 60]
-    assert list(np.bincount(images.y_test)) == [40, 25, 15]
+    assert list(counts) == [960, 640, 400]
+    assert list(np.bincount(images.y_test)) == [240, 160, 100]
     assert images.x_train.shape[1:] == (32, 32, 3)
 
 

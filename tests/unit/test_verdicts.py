@@ -1,6 +1,7 @@
 """The table: published against ours, never mixing what differs."""
 
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -125,6 +126,9 @@ def test_chance_level_and_gaps_are_named_first():
     stuck = record("06_vgg16_scratch", training={"at_chance": True, "operations": 1})
     html = report.facts([record(), stuck], left_out=2)
     assert "At chance level, nothing learnt: 6 VGG16 from scratch" in html
+    assert "EPOCHS" not in html
+    own = {"dataset": record()["dataset"] | {"name": "own/pets"}}
+    assert "need more EPOCHS" in report.facts([stuck | own])
     assert "Not run: 1 Deeper CNN; 2 " in html
     assert "2 records of another profile" in html
     assert "at chance" in report.table(verdicts.table([record(), stuck]), folder="")
@@ -279,4 +283,12 @@ def test_a_clear_winner_has_no_equal():
 def test_an_equal_is_named():
     html = report.payoff(costing((0.80, 1), (0.805, 5)))
     assert "<strong>0 Base CNN</strong> is as good" in html
-    assert report.payoff(verdicts.table([])) == "<p>Nothing has run.</p>"
+    assert report.payoff(verdicts.table([])) == "<p>No rung that has run is above chance level.</p>"
+
+
+def test_a_rung_at_chance_does_not_pay_off():
+    rows = costing((0.80, 1), (0.805, 5))
+    rows[0] = replace(rows[0], at_chance=True)
+    found = verdicts.payoff(rows)
+    assert [row.experiment.number for row in found.rows] == [1]
+    assert found.enough is found.best is rows[1]
