@@ -19,16 +19,17 @@ FORMATS = (".png", ".jpg", ".webp", ".bmp")
 def draw(rng: np.random.Generator, shape: str) -> np.ndarray:
     """Draws one picture, uint8 BGR (h, w, 3)."""
     height, width = rng.integers(24, 161, 2)
-    image = rng.normal(rng.integers(60, 200, 3), 25, (height, width, 3))
+    ground = rng.integers(60, 200, 3)
+    image = rng.normal(ground, 12, (height, width, 3))
     image = np.clip(image, 0, 255).astype(np.uint8)
-    size = int(min(height, width) * rng.uniform(0.2, 0.4))
+    size = int(min(height, width) * rng.uniform(0.3, 0.48))
     x, y = (int(rng.integers(size, length - size + 1)) for length in (width, height))
-    color = tuple(int(value) for value in rng.integers(0, 256, 3))
+    color = tuple(int(value + (120 if value < 128 else -120)) for value in ground)
     if shape == "circle":
         cv2.circle(image, (x, y), size, color, -1)
         return image
     corners = 4 if shape == "square" else 3
-    angles = rng.uniform(0, 2 * np.pi) + 2 * np.pi * np.arange(corners) / corners
+    angles = np.pi * (rng.uniform(-0.1, 0.1) + 2 * np.arange(corners) / corners)
     points = np.stack([x + size * np.cos(angles), y + size * np.sin(angles)], axis=1)
     cv2.fillPoly(image, [points.round().astype(np.int32)], color)
     return image
