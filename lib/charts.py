@@ -77,8 +77,7 @@ def ladder(rows: list[Row], *, comparable: bool = True) -> Figure:
             color=GRAY,
             marker="o",
             markerfacecolor="none",
-            linestyle=":",
-            linewidth=1,
+            linestyle="none",
             label="published",
         )
     if done:
@@ -97,7 +96,7 @@ def ladder(rows: list[Row], *, comparable: bool = True) -> Figure:
             seen = [100 * row.accuracy] if row.records else []
             seen += [100 * row.experiment.accuracy] if comparable else []
             axis.annotate(
-                f"{seen[0]:.1f}",
+                f"{seen[0]:.2f}",
                 (max(seen) + 100 * (row.accuracy_sd or 0), row.experiment.number),
                 xytext=(8, 0),
                 textcoords="offset points",
@@ -111,8 +110,13 @@ def ladder(rows: list[Row], *, comparable: bool = True) -> Figure:
     )
     axis.margins(x=0.08, y=0.05)
     axis.set_xlabel("test top-1 accuracy (%)")
-    axis.legend(loc="best")
+    _legend_above(axis)
     return figure
+
+
+def _legend_above(axis) -> None:
+    """Places the legend where it is not taken for a point."""
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
 
 
 @themed
@@ -185,7 +189,7 @@ def gaps(rows: list[Row]) -> Figure:
     axis.set_yticks(places, [f"{r.experiment.title}  {r.experiment.number}" for r in done])
     axis.margins(x=0.08, y=0.05)
     axis.set_xlabel("top-1 accuracy (%), measured without dropout or augmentation")
-    axis.legend(loc="best")
+    _legend_above(axis)
     return figure
 
 

@@ -88,7 +88,7 @@ def _needs_all(judge):
         try:
             return judge(ladder, study)
         except _MissingError as missing:
-            return "not tested", f"Rung {missing} was not run on all images."
+            return "not tested", f"Rung {missing} was not run, or not on all images."
 
     return wrapper
 

@@ -136,7 +136,9 @@ def _title(notebook: NotebookNode) -> str:
 def _summaries(notebook: NotebookNode) -> dict[str, str]:
     """Names each folded piece of code by its first comment."""
     return {
-        cell.id: cell.source.splitlines()[0].lstrip("# ")
+        cell.id: "Parameters of this run"
+        if "injected-parameters" in cell.metadata.get("tags", [])
+        else cell.source.splitlines()[0].lstrip("# ")
         for cell in notebook.cells
         if cell.cell_type == "code" and cell.source.startswith("#")
     }

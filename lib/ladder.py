@@ -249,7 +249,9 @@ def print_results(jobs: list[Job], out: Path) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the ladder; returns 0 if all is done, 1 if something is not, 2 on wrong usage."""
     parser = argparse.ArgumentParser(
-        prog="./run_all.sh", description="Runs the notebooks and writes the report."
+        allow_abbrev=False,
+        prog="./run_all.sh",
+        description="Runs the notebooks and writes the report.",
     )
     parser.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (quick)")
     parser.add_argument("--dataset", default="auto", help="auto, cifar10, digits or a folder")

@@ -88,7 +88,8 @@ def defaults(slug: str) -> Values:
 def of_profile(profile: str, slug: str) -> Values:
     """Returns all parameters of a notebook under a profile.
 
-    A profile's ``every`` is for the eleven, its ``companions`` for the companions.
+    A profile's ``every`` is for the eleven, its ``companions`` for the companions. What it does
+    not name is as in ``study``, so that a parameters cell that was edited changes no profile.
 
     Raises:
         ParameterError: if the profile or the notebook is unknown, or the profile sets
@@ -96,9 +97,11 @@ def of_profile(profile: str, slug: str) -> Values:
     """
     if profile not in PROFILES:
         raise ParameterError(f"unknown profile {profile!r}: expected one of {', '.join(PROFILES)}")
-    content = yaml.safe_load((NOTEBOOKS / "profiles" / f"{profile}.yaml").read_text()) or {}
     shared = "companions" if slug in COMPANIONS else "every"
-    values = {**content.get(shared, {}), **content.get(slug, {})}
+    values: Values = {}
+    for name in ("study", profile):
+        content = yaml.safe_load((NOTEBOOKS / "profiles" / f"{name}.yaml").read_text()) or {}
+        values |= content.get(shared, {}) | content.get(slug, {})
     return check(slug, values)
 
 

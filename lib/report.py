@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import ROOT, clock, results, verdicts
+from lib import ROOT, clock, parameters, results, verdicts
 from lib.claims import Judgement
 from lib.study import COMPANIONS, EXPERIMENTS, Experiment
 from lib.verdicts import Row
@@ -43,17 +43,7 @@ def facts(records: list[dict], *, left_out: int = 0, unusable: int = 0) -> str:
         f"{escape(str(environment['tensorflow']))}, Keras {escape(str(environment['keras']))}, "
         f"OpenCV {escape(str(environment['opencv']))}</p>"
     ]
-    if dataset["name"] != "cifar10":
-        lines.append(
-            _notice("These are not CIFAR-10 images: the published figures do not apply to them.")
-        )
-    elif first["profile"] not in ("study", "budget"):
-        lines.append(
-            _notice(
-                f"The profile {escape(first['profile'])} trains on a part of the images for a few "
-                "epochs. It shows the order of things, not the published figures."
-            )
-        )
+    lines += map(_notice, filter(None, [_worth(first)]))
     missing = [e for e in EXPERIMENTS if not _of(records, e.slug)]
     if missing:
         lines.append(_notice(f"Not run: {_named(missing)}."))
@@ -139,6 +129,35 @@ def _cells(row: Row, verdict, folder: str, comparable: bool) -> dict[str, tuple]
     return cells
 
 
+def _worth(record: dict) -> str:
+    """Returns what its data and its profile mean for a record's figures, as HTML."""
+    dataset, profile = record["dataset"], record["profile"]
+    said = []
+    if dataset["name"] != "cifar10":
+        said.append("These are not CIFAR-10 images: the published figures do not apply to them.")
+    elif dataset["variant"] != "CIFAR-10":
+        said.append(
+            "The images are a copy that is not quite CIFAR-10's own (its name stands above); lossy "
+            "compression costs a network some accuracy."
+        )
+    if profile == "smoke":
+        said.append(
+            "The profile smoke trains for one epoch on a hundred images: it shows that everything "
+            "runs, and no figure below means anything."
+        )
+    elif profile == "budget" and dataset["name"] == "cifar10":
+        said.append(
+            "The schedule is shorter than the study's, which stands beside it under <em>What was "
+            "different</em>; networks and loss are the same."
+        )
+    elif profile != "study" and dataset["name"] == "cifar10":
+        said.append(
+            f"The profile {escape(profile)} trains on a part of the images for a few epochs. It "
+            "shows the order of things, not the published figures."
+        )
+    return " ".join(said)
+
+
 def verdict(rows: list[Row]) -> str:
     """Returns in one line what came out: against the study, or which rung pays off elsewhere."""
     if any(row.difference is not None for row in rows):
@@ -201,6 +220,8 @@ def _which_pays_off(all_rows: list[Row]) -> str:
         f"The most accurate is <strong>{_title(best)}</strong>: {_accuracy(best)}, "
         f"{clock(best.seconds)} of training here. "
     )
+    if enough is best and len(found.rows) == 1:
+        return text + "No other rung that was run is cheaper and above chance level."
     if enough is best:
         return text + "No cheaper rung is as good, as far as the test images can tell."
     return (
@@ -319,7 +340,8 @@ def hard_table(runs: list[Predicted], numbers: np.ndarray, classes: list[str]) -
                 "taken for": ", ".join(f"{name} ({n})" for name, n in named.most_common()),
             }
         )
-    return rows(content)
+    more = "" if len(numbers) <= SHOWN else f"<p class='facts'>The first {SHOWN} of them.</p>"
+    return rows(content) + more
 
 
 def show_hard_images(runs: list[Predicted], dataset: str, records: list[dict]) -> None:
@@ -436,7 +458,28 @@ def conditions(records: list[dict]) -> str:
         "<li>The study does not say how many images it validated on; here at most a fifth of the "
         "training images is held out, stratified, by seed. Each published figure is one run.</li>"
     )
-    return "<ul class='facts'>" + "\n".join(lines) + "</ul>"
+    schedules = rows([_schedule(r) for e in EXPERIMENTS for r in _of(records, e.slug)])
+    return (
+        "<ul class='facts'>" + "\n".join(lines) + "</ul>"
+        f"<details><summary>Schedules, ours and published</summary>{schedules}</details>"
+    )
+
+
+def _schedule(record: dict) -> dict[str, str]:
+    """Returns how a run trained, and the published figure where it is another."""
+    ours, study = record["parameters"], parameters.of_profile("study", record["experiment"])
+    shown = {"run": page_name(record).removesuffix(".html")}
+    for label, name in (
+        ("epochs of the head alone", "HEAD_EPOCHS"),
+        ("epochs, at most", "EPOCHS"),
+        ("batch size", "BATCH_SIZE"),
+        ("learning rate", "LEARNING_RATE"),
+        ("schedule", "SCHEDULE"),
+        ("patience, epochs", "PATIENCE"),
+    ):
+        one, other = ours.get(name, "–"), study.get(name, "–")
+        shown[label] = f"{one}" if one == other else f"{one} (published: {other})"
+    return shown
 
 
 def _environments(records: list[dict]) -> list[dict]:

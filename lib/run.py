@@ -207,7 +207,7 @@ def report_digest(out: Path, *, profile: str, data: str) -> str:
     modules += ("plots", "charts", "report", "summary", "export")
     code = [ROOT / "lib" / f"{module}.py" for module in modules]
     code += sorted((ROOT / "lib" / "templates").rglob("*.*"))
-    code += [ROOT / "notebooks" / "report.ipynb"]
+    code += [ROOT / "notebooks" / "report.ipynb", ROOT / "notebooks" / "profiles" / "study.yaml"]
     for path in code + sorted((out / "results").glob("[!.]*.[jn]*")):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()

@@ -190,7 +190,7 @@ def in_one_line(rows: list[Row]) -> str:
     parts = [f"Of {len(judged)} rungs: {words}"]
     if indicative:
         parts[0] += f" ({'all' if indicative == len(judged) else indicative} indicative)"
-    parts.append(f"mean shortfall {100 * shortfall:.2f} points")
+    parts.append(f"mean shortfall {100 * shortfall:.2f} points (0 where ours is higher)")
     if len(judged) > 2:
         correlation = rank_correlation([row for row, _ in judged])
         parts.append(f"rank correlation with the published order {correlation:.2f}")
@@ -281,5 +281,5 @@ def comparison(experiment: Experiment, accuracy: float, loss: float, *, dataset:
     published = f"published {experiment.accuracy:.2%} (cross-entropy {experiment.loss:.3f})"
     ours = f"ours {accuracy:.2%} ({loss:.3f})"
     if dataset != "cifar10":
-        return f"{ours}; {published} on CIFAR-10, not on this data set"
+        return f"{ours}; the published figures are CIFAR-10's"
     return f"{published}, {ours}, difference {100 * (accuracy - experiment.accuracy):+.2f} points"

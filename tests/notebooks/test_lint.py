@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+import yaml
 
 from lib import parameters
 from lib.study import COMPANIONS, EXPERIMENTS, SLUGS, experiment
@@ -122,6 +123,16 @@ def test_defaults_are_the_published_protocol(e):
     assert values.get("IMAGE_SIZE", 32) == e.image_size
     assert ("WEIGHTS" in values) == e.uses_imagenet
     assert values.get("HEAD_EPOCHS", 0) == 0
+
+
+@pytest.mark.parametrize("slug", [*SLUGS, *COMPANIONS])
+def test_the_study_profile_names_what_the_cells_say(slug):
+    """Of all parameters, so that an edited cell is not taken for the published protocol."""
+    cell = parameters.defaults(slug)
+    assert parameters.of_profile("study", slug) == cell
+    named = yaml.safe_load((parameters.NOTEBOOKS / "profiles" / "study.yaml").read_text())
+    shared = named["every"] if slug in SLUGS else {}
+    assert {*shared, *named[slug]} == {*cell} - {*parameters.LABELS}
 
 
 ARCHITECTURE = {"IMAGE_SIZE", "HEAD", "POOL1_DROPOUT", "SIZES", "SCALING", "DEPTHS", "BACKBONE"}

@@ -26,6 +26,7 @@ def notebooks(tmp_path, monkeypatch):
         parameters._code_cells.cache_clear()
 
     (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "study.yaml").write_text("every: {EPOCHS: 3, RATE: 0.001}\n")
     write()
     yield write
     parameters._code_cells.cache_clear()
@@ -68,6 +69,15 @@ def test_profile_is_checked_like_a_reader(notebooks, tmp_path):
     (tmp_path / "profiles" / "quick.yaml").write_text("every: {RATE: 1e-3}\n")  # YAML: a string
     with pytest.raises(ParameterError, match="RATE = '1e-3' is str"):
         parameters.of_profile("quick", "toy")
+
+
+def test_a_cell_that_was_edited_changes_no_profile(notebooks, tmp_path):
+    (tmp_path / "profiles" / "quick.yaml").write_text("every: {RATE: 0.5}\n")
+    before = [parameters.of_profile(profile, "toy") for profile in ("study", "quick")]
+    notebooks(cell="EPOCHS = 1\nRATE = 1.0\nAUGMENT = True\nUNREAD = 1\nOUT = 'x'")
+    assert parameters.defaults("toy")["EPOCHS"] == 1
+    assert [parameters.of_profile(profile, "toy") for profile in ("study", "quick")] == before
+    assert (before[0]["EPOCHS"], before[1]["RATE"]) == (3, 0.5)
 
 
 def mark(**changes) -> str:

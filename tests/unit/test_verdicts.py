@@ -134,6 +134,26 @@ def test_chance_level_and_gaps_are_named_first():
     assert "at chance" in report.table(verdicts.table([record(), stuck]), folder="")
 
 
+def test_what_a_figure_is_worth_is_said_at_once():
+    def said(profile, variant="CIFAR-10"):
+        data = record()["dataset"] | {"variant": variant}
+        return report.facts([record(profile=profile, dataset=data)])
+
+    assert "shorter than the study" in said("budget")
+    assert "no figure below means anything" in said("smoke")
+    assert "on a part of the images" in said("quick")
+    assert "not quite CIFAR-10's own" in said("study", "CIFAR-10 (JPEG q75 copy)")
+    assert "not quite" not in said("study")
+
+
+def test_schedules_stand_beside_the_published():
+    ours = {"EPOCHS": 10, "BATCH_SIZE": 512, "LEARNING_RATE": 0.002, "PATIENCE": 5}
+    html = report.rows([report._schedule(record(profile="budget", parameters=ours))])
+    assert "10 (published: 100)" in html
+    assert "0.002 (published: 0.001)" in html
+    assert "<td>512</td>" in html
+
+
 def test_other_data_is_said_at_once():
     html = report.facts([record(dataset=OTHER_DATA)])
     assert "not CIFAR-10 images" in html
@@ -248,7 +268,7 @@ def test_the_whole_in_one_line():
     rows = rows_of((0.622, 0.625, 0.628), (0.75,), (0.70,))
     assert verdicts.in_one_line(rows) == (
         "Of 3 rungs: 1 reproduced, 1 better, 1 not reproduced (2 indicative); mean shortfall 2.45 "
-        "points; rank correlation with the published order 0.50."
+        "points (0 where ours is higher); rank correlation with the published order 0.50."
     )
 
 
@@ -284,6 +304,10 @@ def test_an_equal_is_named():
     html = report.payoff(costing((0.80, 1), (0.805, 5)))
     assert "<strong>0 Base CNN</strong> is as good" in html
     assert report.payoff(verdicts.table([])) == "<p>No rung that has run is above chance level.</p>"
+
+
+def test_one_rung_alone_has_no_rival():
+    assert "No other rung that was run is cheaper" in report.payoff(costing((0.6, 1)))
 
 
 def test_a_rung_at_chance_does_not_pay_off():
