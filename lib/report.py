@@ -238,14 +238,19 @@ def _accuracy(row: Row) -> str:
     return f"{row.accuracy:.1%} ± {196 * verdicts.error(row):.1f}"
 
 
-def claims(judged: list[Judgement]) -> str:
+def claims(judged: list[Judgement], all_rows: list[Row]) -> str:
     """Returns the study's claims, each with its verdict and its numbers."""
+    epochs = {record["parameters"].get("EPOCHS") for row in all_rows for record in row.records}
+    note = (
+        "<p class='facts'>The rungs were given different numbers of epochs, each enough for itself "
+        "(<em>What was different</em>): a part of a difference can come from there.</p>"
+    )
     items = "\n".join(
         f"<li><p><strong>{escape(j.claim.text)}</strong> "
         f"<span class='word {j.word.replace(' ', '-')}'>{j.word}</span><br>{escape(j.why)}</p></li>"
         for j in judged
     )
-    return f"<ol class='claims'>\n{items}\n</ol>"
+    return (note if len(epochs) > 1 else "") + f"<ol class='claims'>\n{items}\n</ol>"
 
 
 @dataclass(frozen=True)

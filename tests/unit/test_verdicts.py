@@ -154,6 +154,17 @@ def test_schedules_stand_beside_the_published():
     assert "<td>512</td>" in html
 
 
+@pytest.mark.parametrize(("epochs", "said"), [((10, 6), True), ((100, 100), False)])
+def test_different_numbers_of_epochs_stand_above_the_claims(epochs, said):
+    rows = verdicts.table(
+        [
+            record(slug, parameters={"EPOCHS": count})
+            for slug, count in zip(SLUGS, epochs, strict=False)
+        ]
+    )
+    assert ("different numbers of epochs" in report.claims([], rows)) == said
+
+
 def test_other_data_is_said_at_once():
     html = report.facts([record(dataset=OTHER_DATA)])
     assert "not CIFAR-10 images" in html
