@@ -47,6 +47,8 @@ def test_code_is_folded_under_its_first_comment(notebook, tmp_path):
     html = page(notebook, tmp_path)
     assert "<summary>What it does</summary>" in html
     assert html.count("<details>") == 3
+    notebook.cells[1].metadata["tags"] = ["injected-parameters"]
+    assert "<summary>Parameters of this run</summary>" in page(notebook, tmp_path)
     assert "<details>" not in page(notebook, tmp_path, show_code=False)
 
 

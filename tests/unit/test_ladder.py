@@ -68,9 +68,10 @@ def test_wrong_usage_is_one_sentence_and_exit_2(arguments, message, tmp_path, ca
     assert not out.exists()
 
 
-def test_unknown_option_is_exit_2(capsys):
+@pytest.mark.parametrize("option", ["--epochs", "--profil"])  # not taken for --profile
+def test_unknown_option_is_exit_2(option, capsys):
     with pytest.raises(SystemExit) as stopped:
-        ladder.main(["--epochs", "3"])
+        ladder.main([option, "smoke", "--dry-run", "--dataset", "digits", "--only", "00"])
     assert stopped.value.code == 2
 
 

@@ -92,6 +92,8 @@ def test_hard_images(digits):
     assert len(every) > report.SHOWN > 0
     html = report.hard_table(runs, every, list("abcdefghij"))
     assert html.count("<tr>") == report.SHOWN + 1
+    assert f"The first {report.SHOWN} of them" in html
+    assert "of them" not in report.hard_table(runs, every[:3], list("abcdefghij"))
     assert f"<td>{every[0]}</td><td>{'abcdefghij'[runs[0].labels[every[0]]]}</td>" in html
     assert report.hard_images(runs[:1]) == {}
 
