@@ -1,7 +1,11 @@
-"""The report's charts: SVG that stands in the page and takes its colors, light or dark."""
+"""The report's charts: SVG that stands in the page and takes its colors, light or dark.
+
+Each can be drawn for a wide page or, ``narrow``, for a phone; `html` returns both.
+"""
 
 import io
 import re
+from collections.abc import Callable
 from html import escape
 
 import matplotlib as mpl
@@ -14,6 +18,8 @@ from lib.verdicts import Row
 INK = "#1b1b1b"
 _PAGE = {INK: "ink", GRAY: "soft", BLUE: "blue", ORANGE: "orange"}
 """Our colors and the page's variables that replace them."""
+_WIDE, _NARROW = 6.6, 3.6
+"""Widths of a chart in inches."""
 _RC = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK) | {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
@@ -34,11 +40,26 @@ def themed(draw):
     return wrapper
 
 
+def html(draw: Callable[..., Figure], *what, alt: str, **options) -> str:
+    """Returns a chart for wide and for narrow pages, of which the style sheet shows one.
+
+    Args:
+        draw: one of this module's functions, called with ``what`` and ``options``.
+        alt: the text alternative.
+    """
+    wide, narrow = (draw(*what, narrow=narrow, **options) for narrow in (False, True))
+    return svg(wide, alt, kind="wide") + svg(narrow, alt, kind="narrow")
+
+
 @styled
-def svg(figure: Figure, alt: str) -> str:
-    """Returns a chart as an SVG element with a text alternative, the same text each time."""
+def svg(figure: Figure, alt: str, *, kind: str) -> str:
+    """Returns a chart as an SVG element with a text alternative, the same text each time.
+
+    Args:
+        kind: ``"wide"`` or ``"narrow"``, the pages it is for.
+    """
     buffer = io.StringIO()
-    with mpl.rc_context(_RC | {"svg.hashsalt": alt}):  # no id twice on a page
+    with mpl.rc_context(_RC | {"svg.hashsalt": kind + alt}):  # no id twice on a page
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
@@ -47,7 +68,9 @@ def svg(figure: Figure, alt: str) -> str:
     text = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", text)
     for color, variable in _PAGE.items():
         text = re.sub(color, f"var(--{variable}, {color})", text, flags=re.IGNORECASE)
-    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px; font-family: inherit", text)
+    text = re.sub(r"font-family: [^;]*; ", "", text)  # the page's
+    text = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", text)
+    text = re.sub(r"(\.\d\d)\d+", r"\1", text)  # hundredths of a pixel are enough
     width = float(re.search(r'width="([\d.]+)pt"', text)[1]) / 0.75  # pixels
     style = f"width: {width:.0f}px; min-width: {width / 2:.0f}px"
     text = re.sub(r'<svg ([^>]*?)height="[\d.]+pt"', r"<svg \1", text, count=1)
@@ -57,18 +80,18 @@ def svg(figure: Figure, alt: str) -> str:
         text,
         count=1,
     )
-    return f"<div class='chart' tabindex='0' role='group' aria-label='Chart'>{text}</div>"
+    return f"<div class='chart {kind}' tabindex='0' role='group' aria-label='Chart'>{text}</div>"
 
 
 @themed
-def ladder(rows: list[Row], *, comparable: bool = True) -> Figure:
+def ladder(rows: list[Row], *, comparable: bool = True, narrow: bool = False) -> Figure:
     """Shows test accuracy of the eleven experiments: published against ours.
 
     Args:
         rows: of `lib.verdicts.table`.
         comparable: whether the data are CIFAR-10, to which the published figures apply.
     """
-    figure, (axis,) = new_figure(6.6, 0.34 * len(rows) + 0.9)
+    figure, (axis,) = _of_rungs(rows, narrow)
     done = [row for row in rows if row.records]
     if comparable:
         axis.plot(
@@ -104,23 +127,22 @@ def ladder(rows: list[Row], *, comparable: bool = True) -> Figure:
                 fontsize=9,
                 color=BLUE if row.records else GRAY,
             )
-    axis.set_yticks(
-        [row.experiment.number for row in rows],
-        [f"{row.experiment.title}  {row.experiment.number}" for row in rows],
-    )
-    axis.margins(x=0.08, y=0.05)
     axis.set_xlabel("test top-1 accuracy (%)")
-    _legend_above(axis)
+    figure.legend(loc="outside upper left", ncols=2)  # where it is not taken for a point
     return figure
 
 
-def _legend_above(axis) -> None:
-    """Places the legend where it is not taken for a point."""
-    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
+def _of_rungs(rows: list[Row], narrow: bool):
+    """Returns a figure with a line for each rung, and its axes."""
+    figure, axes = new_figure(_NARROW if narrow else _WIDE, 0.34 * len(rows) + 0.9)
+    names = [f"{row.experiment.title}  {row.experiment.number}" for row in rows]
+    axes[0].set_yticks(range(len(rows)), names, fontsize=8 if narrow else 10)
+    axes[0].margins(x=0.2 if narrow else 0.08, y=0.05)
+    return figure, axes
 
 
 @themed
-def all_curves(rows: list[Row], name: str = "accuracy") -> Figure:
+def all_curves(rows: list[Row], name: str = "accuracy", *, narrow: bool = False) -> Figure:
     """Shows all learning curves as small multiples on common axes.
 
     Args:
@@ -128,17 +150,19 @@ def all_curves(rows: list[Row], name: str = "accuracy") -> Figure:
         name: ``"accuracy"`` or ``"loss"``.
     """
     factor, label = (100, "accuracy (%)") if name == "accuracy" else (1, "cross-entropy (nats)")
-    figure, axes = new_figure(10, 7, nrows=3, ncols=4, sharex=False, sharey=True)
+    columns, size = (2, (_NARROW, 10)) if narrow else (4, (10, 7))
+    figure, axes = new_figure(*size, nrows=12 // columns, ncols=columns, sharey=True)
     for axis in axes.flat[len(rows) :]:
         axis.set_axis_off()
     for axis, row in zip(axes.flat, rows, strict=False):
-        axis.set_title(f"{row.experiment.number} {row.experiment.title}", fontsize=8.5)
+        title = f"{row.experiment.number} {row.experiment.title}"
+        axis.set_title(title, fontsize=7.5 if narrow else 8.5)
         if not row.records:
             axis.text(0.5, 0.5, "not run", transform=axis.transAxes, ha="center", color=GRAY)
             axis.set_xticks([])
             continue
         history = row.records[0]["history"]
-        epoch_axis(axis, history)
+        epoch_axis(axis, history, intervals=5 if narrow else "auto")
         for key, color, word in (
             (name, BLUE, "training"),
             (f"val_{name}", ORANGE, "validation"),
@@ -154,23 +178,23 @@ def all_curves(rows: list[Row], name: str = "accuracy") -> Figure:
         )
         axes.flat[0].set_ylim(0, min(highest, 5) * 1.05)
     for axis in axes[:, 0]:
-        axis.set_ylabel(label)
-    for axis in axes.flat[max(len(rows) - 4, 0) : len(rows)]:
+        axis.set_ylabel(label, fontsize=8 if narrow else 10)
+    for axis in axes.flat[max(len(rows) - columns, 0) : len(rows)]:
         axis.set_xlabel("epoch")
     handles = next((a.get_legend_handles_labels() for a in axes.flat if a.lines), ([], []))
-    figure.legend(*handles, loc="lower right", bbox_to_anchor=(0.98, 0.1))
+    axes.flat[-1].legend(*handles, loc="center")
     return figure
 
 
 @themed
-def gaps(rows: list[Row]) -> Figure:
+def gaps(rows: list[Row], *, narrow: bool = False) -> Figure:
     """Shows training and test accuracy of each rung; the line between them is the gap.
 
     Args:
         rows: of `lib.verdicts.table`; those without records are left out.
     """
     done = [row for row in rows if row.records]
-    figure, (axis,) = new_figure(6.6, 0.34 * len(done) + 0.9)
+    figure, (axis,) = _of_rungs(done, narrow)
     places = range(len(done))
     test = [100 * row.accuracy for row in done]
     train = [100 * row.train_accuracy for row in done]
@@ -186,22 +210,21 @@ def gaps(rows: list[Row]) -> Figure:
             va="center",
             fontsize=9,
         )
-    axis.set_yticks(places, [f"{r.experiment.title}  {r.experiment.number}" for r in done])
-    axis.margins(x=0.08, y=0.05)
-    axis.set_xlabel("top-1 accuracy (%), measured without dropout or augmentation")
-    _legend_above(axis)
+    note = "" if narrow else ", measured without dropout or augmentation"
+    axis.set_xlabel(f"top-1 accuracy (%){note}")
+    figure.legend(loc="outside upper left", ncols=2)  # where it is not taken for a point
     return figure
 
 
 @themed
-def accuracy_and_work(rows: list[Row]) -> Figure:
+def accuracy_and_work(rows: list[Row], *, narrow: bool = False) -> Figure:
     """Shows accuracy against the work of training, one numbered point per rung.
 
     Args:
         rows: of `lib.verdicts.table`; those without records are left out.
     """
     done = [row for row in rows if row.records]
-    figure, (axis,) = new_figure(6.6, 3.6)
+    figure, (axis,) = new_figure(_NARROW if narrow else _WIDE, 3.6)
     axis.set_xscale("log")
     for row in done:
         at = (row.operations / 1e12, 100 * row.accuracy)

@@ -15,13 +15,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lib import ROOT, data, parameters, pretrained, results, run
 from lib.parameters import PROFILES, ParameterError
 from lib.study import COMPANIONS, SLUGS, experiment
+
+FEW = 1_000
+"""Training images below which `quick` takes too few steps to learn."""
 
 
 class UsageError(ValueError):
@@ -169,7 +172,7 @@ def sole_use(out: Path) -> Iterator[None]:
 
 
 def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
-    """Runs jobs one after the other with Snakemake, past failures."""
+    """Runs jobs one after the other with Snakemake, past failures, and counts what is done."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(out), "--cores", "1", "--keep-going", "--nolock"]
     command += ["--rerun-incomplete", "--rerun-triggers", "mtime", "--quiet", "all"]
@@ -187,8 +190,15 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
         log.open("w") as file,
         subprocess.Popen(command, env=environment, stderr=file, start_new_session=True) as process,
     ):
+        waiting = list(jobs)
         try:
-            process.wait()
+            while process.poll() is None:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=1)
+                for job in [job for job in waiting if job.up_to_date(out)]:
+                    waiting.remove(job)
+                    done = len(jobs) - len(waiting)
+                    print(f"{job.slug:<24}done: {done} of {len(jobs)}", flush=True)
         except KeyboardInterrupt:
             os.killpg(process.pid, signal.SIGINT)
             try:
@@ -284,6 +294,8 @@ def _plan_and_climb(options: argparse.Namespace) -> int:
     source = data.open_source(options.dataset)
     own = source.name.startswith("own/")
     dataset = str(Path(options.dataset).resolve()) if own else source.name
+    if options.profile == "quick" and len(source.y_train) < FEW:
+        print(f"Only {len(source.y_train)} training images: --profile few is made for so few.")
     out = options.out.resolve()
     jobs = plan(slugs, profile=options.profile, seeds=seeds, source=source, dataset=dataset)
     if options.dry_run:

@@ -13,7 +13,8 @@ from lib import ROOT
 from lib.study import COMPANIONS
 
 NOTEBOOKS = ROOT / "notebooks"
-PROFILES = ("smoke", "quick", "budget", "study")
+PROFILES = ("smoke", "few", "quick", "budget", "study")
+BASES = {"few": ("quick",)}  # profiles that it begins from, after `study`
 
 # Where things lie and what they are called, not what is computed.
 PATHS = ("WEIGHTS", "CLASSIFIER_WEIGHTS", "PICTURE", "RECORDS")
@@ -89,7 +90,8 @@ def of_profile(profile: str, slug: str) -> Values:
     """Returns all parameters of a notebook under a profile.
 
     A profile's ``every`` is for the eleven, its ``companions`` for the companions. What it does
-    not name is as in ``study``, so that a parameters cell that was edited changes no profile.
+    not name is as in `BASES`, then as in ``study``, so that a parameters cell that was edited
+    changes no profile.
 
     Raises:
         ParameterError: if the profile or the notebook is unknown, or the profile sets
@@ -99,7 +101,7 @@ def of_profile(profile: str, slug: str) -> Values:
         raise ParameterError(f"unknown profile {profile!r}: expected one of {', '.join(PROFILES)}")
     shared = "companions" if slug in COMPANIONS else "every"
     values: Values = {}
-    for name in ("study", profile):
+    for name in ("study", *BASES.get(profile, ()), profile):
         content = yaml.safe_load((NOTEBOOKS / "profiles" / f"{name}.yaml").read_text()) or {}
         values |= content.get(shared, {}) | content.get(slug, {})
     return check(slug, values)

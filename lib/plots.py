@@ -414,9 +414,9 @@ def scatter(points: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) ->
     return figure
 
 
-def epoch_axis(axis, history: dict[str, list[float]]) -> None:
+def epoch_axis(axis, history: dict[str, list[float]], *, intervals: int | str = "auto") -> None:
     axis.set_xlim(0.5, history["epoch"][-1] + 0.5)
-    axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True, min_n_ticks=1))
+    axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(intervals, integer=True, min_n_ticks=1))
 
 
 def _short(name: str) -> str:

@@ -50,7 +50,7 @@ def facts(records: list[dict], *, left_out: int = 0, unusable: int = 0) -> str:
     stuck = [e for e in EXPERIMENTS for r in _of(records, e.slug) if _at_chance(r)]
     if stuck:
         own = dataset["name"].startswith("own/")
-        advice = " With few images they need more EPOCHS than this profile's." if own else ""
+        advice = " Few images need more epochs: --profile few." if own else ""
         lines.append(_notice(f"At chance level, nothing learnt: {_named(stuck)}.{advice}"))
     if left_out:
         lines.append(

@@ -331,7 +331,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one notebook from the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m lib.run", description=__doc__.splitlines()[0])
     parser.add_argument("notebook", help="e.g. 00_base_cnn, or report")
-    parser.add_argument("--profile", default="", help="smoke, quick, budget or study")
+    parser.add_argument("--profile", default="", help=", ".join(parameters.PROFILES))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dataset", default="auto")
     parser.add_argument("--data-digest", default="", help="report: digest of the data set")

@@ -41,6 +41,8 @@ def test_epochs_reach_the_terminal_in_order(climbed):
     _, printed = climbed
     ran = re.findall(r"^(\w+) +epoch 1/1 ", printed, flags=re.MULTILINE)
     assert ran == list(SLUGS)
+    done = re.findall(r"^(\w+) +done: (\d+) of 11$", printed, flags=re.MULTILINE)
+    assert done == [(slug, str(number)) for number, slug in enumerate(SLUGS, start=1)]
 
 
 def test_pages_make_no_request_and_describe_their_pictures(climbed):

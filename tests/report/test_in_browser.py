@@ -36,6 +36,20 @@ def test_first_screen_says_what_came_out(open_page, of_record):
     assert html.index("<script") > html.index("</svg>")
 
 
+@pytest.mark.parametrize(
+    ("width", "kind", "other"), [(360, "narrow", "wide"), (1440, "wide", "narrow")]
+)
+def test_charts_are_drawn_for_the_page_s_width(open_page, of_record, width, kind, other):
+    """Each once, whole, its text as large as drawn."""
+    page = open_page(of_record, width=width)
+    shown, hidden = page.locator(f".chart.{kind} svg"), page.locator(f".chart.{other} svg")
+    assert shown.count() == hidden.count() == 5
+    for number in range(5):
+        assert not hidden.nth(number).is_visible()
+        drawn = float(shown.nth(number).evaluate("svg => parseFloat(svg.style.width)"))
+        assert 0.85 * drawn < shown.nth(number).bounding_box()["width"] <= width
+
+
 def column(page, label: str) -> list[str]:
     return page.locator(f"td[data-label='{label}']").evaluate_all(
         "cells => cells.map(cell => cell.dataset.value)"

@@ -31,51 +31,64 @@ def rows(seeds: int = 1, **dataset):
     return verdicts.table(records)
 
 
-CHARTS = {
-    "ladder": lambda: charts.ladder(rows(seeds=2)),
-    "ladder of other data": lambda: charts.ladder(rows(name="own/a"), comparable=False),
-    "published only": lambda: charts.ladder(verdicts.table([])),
-    "accuracy": lambda: charts.all_curves(rows()),
-    "loss": lambda: charts.all_curves(rows(), "loss"),
-    "gaps": lambda: charts.gaps(rows()),
-    "work": lambda: charts.accuracy_and_work(rows()),
+DRAWN = {
+    "ladder": lambda **how: charts.ladder(rows(seeds=2), **how),
+    "ladder of other data": lambda **how: charts.ladder(
+        rows(name="own/a"), comparable=False, **how
+    ),
+    "published only": lambda **how: charts.ladder(verdicts.table([]), **how),
+    "accuracy": lambda **how: charts.all_curves(rows(), **how),
+    "loss": lambda **how: charts.all_curves(rows(), "loss", **how),
+    "gaps": lambda **how: charts.gaps(rows(), **how),
+    "work": lambda **how: charts.accuracy_and_work(rows(), **how),
 }
 
 
-@pytest.mark.parametrize("name", CHARTS)
+def html(name: str, alt: str = "A chart.") -> str:
+    return charts.html(DRAWN[name], alt=alt)
+
+
+@pytest.mark.parametrize("name", DRAWN)
 def test_charts_are_themed_svg(name):
-    html = charts.svg(CHARTS[name](), 'A chart of <b> & "c".')
-    assert html == charts.svg(CHARTS[name](), 'A chart of <b> & "c".')
-    svg = ElementTree.fromstring(html).find("{http://www.w3.org/2000/svg}svg")
-    assert svg.get("role") == "img"
-    assert svg.get("aria-label") == 'A chart of <b> & "c".'
-    assert "var(--ink, #1b1b1b)" in html
+    page = html(name, 'A chart of <b> & "c".')
+    assert page == html(name, 'A chart of <b> & "c".')
+    boxes = ElementTree.fromstring(f"<body>{page}</body>")
+    assert [box.get("class") for box in boxes] == ["chart wide", "chart narrow"]
+    for svg in (box.find("{http://www.w3.org/2000/svg}svg") for box in boxes):
+        assert svg.get("role") == "img"
+        assert svg.get("aria-label") == 'A chart of <b> & "c".'
+    assert "var(--ink, #1b1b1b)" in page
     # No color that a dark page would swallow, nothing that differs by machine or time.
-    assert not re.search(r"(?<!, )#(?:1b1b1b|0072b2|d55e00|000000)", html, flags=re.IGNORECASE)
-    assert not re.search(r"fill: ?#fff", html)
-    assert "dc:date" not in html
+    assert not re.search(r"(?<!, )#(?:1b1b1b|0072b2|d55e00|000000)", page, flags=re.IGNORECASE)
+    assert not re.search(r"fill: ?#fff", page)
+    assert "dc:date" not in page
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_narrow_charts_fit_a_phone(name):
+    """360 pixels with a margin; the text is not shrunk more than by a tenth."""
+    wide, narrow = (float(width) for width in re.findall(r"style=\"width: (\d+)px", html(name)))
+    assert narrow <= 360 < wide
 
 
 def test_charts_of_one_page_have_no_id_in_common():
-    ids = [set(re.findall(r' id="([^"]+)"', charts.svg(CHARTS[n](), n))) for n in CHARTS]
-    for number, one in enumerate(ids):
-        for other in ids[:number]:
-            assert not one & other
+    found = [name for drawn in DRAWN for name in re.findall(r' id="([^"]+)"', html(drawn, drawn))]
+    assert len(found) == len(set(found)) > 0
 
 
 def test_axes_are_labelled_with_units():
-    assert CHARTS["ladder"]().axes[0].get_xlabel() == "test top-1 accuracy (%)"
-    assert CHARTS["work"]().axes[0].get_xlabel() == "multiply–adds of training (10¹²)"
-    assert CHARTS["loss"]().axes[0].get_ylabel() == "cross-entropy (nats)"
+    assert DRAWN["ladder"]().axes[0].get_xlabel() == "test top-1 accuracy (%)"
+    assert DRAWN["work"]().axes[0].get_xlabel() == "multiply–adds of training (10¹²)"
+    assert DRAWN["loss"]().axes[0].get_ylabel() == "cross-entropy (nats)"
 
 
 def test_error_bars_where_there_are_several_seeds():
     several, one = charts.ladder(rows(seeds=2)), charts.ladder(rows())
-    legends = [f.axes[0].get_legend().get_texts()[-1].get_text() for f in (several, one)]
+    legends = [f.legends[0].get_texts()[-1].get_text() for f in (several, one)]
     assert legends == ["ours (± SD over seeds)", "ours"]
 
 
 def test_published_figures_are_absent_where_they_do_not_apply():
-    html = charts.svg(CHARTS["ladder of other data"](), "x")
-    assert "published" not in html
-    assert "91.7" not in html
+    page = html("ladder of other data")
+    assert "published" not in page
+    assert ">91.66<" not in page

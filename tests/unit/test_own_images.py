@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lib import ROOT, data
+from lib import ROOT, data, ladder
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,21 @@ def test_turned_pictures_are_turned_back(shapes):
     stored = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     shown = cv2.imread(str(path), cv2.IMREAD_COLOR)
     assert shown.shape[:2] == stored.shape[1::-1]
+
+
+@pytest.mark.parametrize(
+    ("profile", "largest", "advice"),
+    [("quick", 30, True), ("few", 30, False), ("quick", 999, False)],
+)
+def test_a_few_images_are_told_of_their_profile(shapes, tmp_path, capsys, profile, largest, advice):
+    for kind in ("circle", "square", "triangle"):
+        for part in ("train", "test"):
+            (tmp_path / "own" / part / kind).mkdir(parents=True)
+            for path in sorted((shapes / part / kind).iterdir())[:largest]:
+                (tmp_path / "own" / part / kind / path.name).symlink_to(path)
+    options = ["--profile", profile, "--dataset", str(tmp_path / "own"), "--only", "00"]
+    assert ladder.main([*options, "--dry-run", "--out", str(tmp_path / "out")]) == 0
+    assert ("Only 90 training images: --profile few" in capsys.readouterr().out) == advice
 
 
 def test_without_a_folder_it_says_how_to_use_it():

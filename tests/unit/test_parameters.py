@@ -61,7 +61,7 @@ def test_unknown_notebook_lists_the_known():
 
 
 def test_unknown_profile_lists_the_known():
-    with pytest.raises(ParameterError, match=r"'fast'.*smoke, quick, budget, study"):
+    with pytest.raises(ParameterError, match=r"'fast'.*smoke, few, quick, budget, study"):
         parameters.of_profile("fast", "00_base_cnn")
 
 
@@ -78,6 +78,12 @@ def test_a_cell_that_was_edited_changes_no_profile(notebooks, tmp_path):
     assert parameters.defaults("toy")["EPOCHS"] == 1
     assert [parameters.of_profile(profile, "toy") for profile in ("study", "quick")] == before
     assert (before[0]["EPOCHS"], before[1]["RATE"]) == (3, 0.5)
+
+
+def test_few_begins_from_quick():
+    quick, few = (parameters.of_profile(name, "08_vgg16_finetuned") for name in ("quick", "few"))
+    assert few["LEARNING_RATE"] == quick["LEARNING_RATE"] != 1e-4  # the study's
+    assert few["EPOCHS"] > quick["EPOCHS"]
 
 
 def mark(**changes) -> str:

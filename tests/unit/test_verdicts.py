@@ -128,7 +128,7 @@ def test_chance_level_and_gaps_are_named_first():
     assert "At chance level, nothing learnt: 6 VGG16 from scratch" in html
     assert "EPOCHS" not in html
     own = {"dataset": record()["dataset"] | {"name": "own/pets"}}
-    assert "need more EPOCHS" in report.facts([stuck | own])
+    assert "--profile few" in report.facts([stuck | own])
     assert "Not run: 1 Deeper CNN; 2 " in html
     assert "2 records of another profile" in html
     assert "at chance" in report.table(verdicts.table([record(), stuck]), folder="")
