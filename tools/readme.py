@@ -1,13 +1,19 @@
 """Writes the figures of the run of record into the READMEs: `python tools/readme.py`.
 
-They are the last two columns of the table of notebooks, and the chart docs/ladder.png.
+They are the last two columns of the table of notebooks, the chart docs/ladder.png, and, with
+Chromium, the screenshots of its report.
 """
 
 import hashlib
 import io
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+from PIL import Image, PngImagePlugin
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -16,6 +22,9 @@ from lib.verdicts import Row
 
 RUNG = re.compile(r"^(\| \d+ \| `(\d\d_\w+)` \| [^|]+ \|).*$", re.MULTILINE)
 READMES = (ROOT / "README.md", ROOT / "README.es.md")
+REPORT = run.OF_RECORD / "index.html"
+SCREENS = {"report.png": (1280, 1310), "report-phone.png": (390, 1310)}  # pixels
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def rows() -> list[Row]:
@@ -62,8 +71,29 @@ def chart(rows: list[Row]) -> bytes:
     return buffer.getvalue()
 
 
+def mark() -> str:
+    """Returns the digest that the report carries; its screenshots carry it as ``Source``."""
+    return re.search(r'<meta content="(\w+)" name="ladder-digest"', REPORT.read_text("utf-8"))[1]
+
+
+def screenshot(browser: str, width: int, height: int) -> bytes:
+    """Returns the top of the report as Chromium shows it, PNG with a palette."""
+    with tempfile.TemporaryDirectory() as folder:
+        shot = Path(folder) / "shot.png"
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+        options += [f"--window-size={width},{height}", f"--screenshot={shot}"]
+        subprocess.run([browser, *options, REPORT.as_uri()], check=True, capture_output=True)
+        source = PngImagePlugin.PngInfo()
+        source.add_text("Source", mark())
+        buffer = io.BytesIO()
+        Image.open(shot).convert("RGB").quantize(256).save(
+            buffer, "PNG", pnginfo=source, optimize=True
+        )
+        return buffer.getvalue()
+
+
 def main() -> None:
-    """Writes tables and chart."""
+    """Writes tables, chart and screenshots."""
     table = rows()
     for path in READMES:
         text = path.read_text(encoding="utf-8")
@@ -72,6 +102,12 @@ def main() -> None:
             part.write_text(text, encoding="utf-8")
     with cache.atomic_file(ROOT / "docs" / "ladder.png") as part:
         part.write_bytes(chart(table))
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        sys.exit("The screenshots of the report are not renewed: no Chromium was found.")
+    for name, size in SCREENS.items():
+        with cache.atomic_file(ROOT / "docs" / name) as part:
+            part.write_bytes(screenshot(browser, *size))
 
 
 if __name__ == "__main__":

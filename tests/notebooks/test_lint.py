@@ -163,7 +163,8 @@ def test_links_lead_somewhere():
     root = parameters.ROOT
     for document in [*root.glob("*.md"), *(root / "docs").glob("*.md"), root / "data/README.md"]:
         text = document.read_text(encoding="utf-8")
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+        for target in targets + re.findall(r'src="([^"]+)"', text):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
         anchors = {
             re.sub(r"[^\w -]", "", head).strip().lower().replace(" ", "-")

@@ -27,6 +27,13 @@ def test_the_chart_is_that_of_the_records():
         assert image.info["Source"] == readme.digest(readme.rows()), AGAIN
 
 
+@pytest.mark.parametrize("name", readme.SCREENS)
+def test_the_screenshots_are_those_of_the_report(name):
+    with Image.open(readme.ROOT / "docs" / name) as image:
+        assert image.size == readme.SCREENS[name]
+        assert image.info["Source"] == readme.mark(), AGAIN
+
+
 def test_figures_follow_the_records(tmp_path):
     made_up.write(tmp_path)
     records = verdicts.same_conditions(results.read_all(tmp_path), profile="budget")
