@@ -2,18 +2,19 @@
 
 import importlib
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import _measure, augmentation, convolutions, time_to_accuracy
-from lib import kernels, models
+from benchmarks import _measure, augmentation, convolutions, recipes, time_to_accuracy
+from lib import data, kernels, models, parameters, training
 from lib.engine import tf
 
 WANTED = {
     *("augmentation", "throughput", "against_torch", "memory", "overhead", "time_to_accuracy"),
-    *("checkpoint", "settings", "estimate", "convolutions", "frozen_features"),
+    *("checkpoint", "settings", "estimate", "convolutions", "frozen_features", "recipes"),
 }
 
 
@@ -88,3 +89,25 @@ def test_a_budget_is_counted_in_epochs_of_its_own_network():
     }
     epochs = time_to_accuracy._epochs(record)
     assert epochs == pytest.approx(2 + 1 / 3, abs=0.01)
+
+
+def test_recipes_are_told_apart_by_what_they_change(monkeypatch):
+    rung, given = "05_data_augmentation", []
+
+    def fit(model, images, **options):
+        given.append(options)
+        return SimpleNamespace(history={"val_accuracy": [0.0, options["learning_rate"]]})
+
+    few = data.load("digits", train_size=64, val_size=50, test_size=20)
+    monkeypatch.setattr(data, "load", lambda *_, **__: few)
+    monkeypatch.setattr(training, "fit", fit)
+    monkeypatch.setattr(recipes, "TRIED", {rung: ({}, {"LEARNING_RATE": 0.25})})
+    rows = recipes.measure()
+    assert [row["case"] for row in rows] == [f"{rung}: as in budget", f"{rung}: LEARNING_RATE 0.25"]
+    assert rows[1]["figure"] == 25  # the last epoch's
+    usual, other = given
+    budget = parameters.of_profile("budget", rung)
+    assert usual["learning_rate"] == budget["LEARNING_RATE"]
+    assert usual | {"learning_rate": 0.25} == other
+    assert (usual["schedule"], usual["augmented"]) == ("linear", True)
+    assert rows[0]["unit"] == f"% of validation, after {usual['epochs']} epochs"
