@@ -4,6 +4,7 @@ Each can be drawn for a wide page or, ``narrow``, for a phone; `html` returns bo
 """
 
 import io
+import math
 import re
 from collections.abc import Callable
 from html import escape
@@ -150,8 +151,9 @@ def all_curves(rows: list[Row], name: str = "accuracy", *, narrow: bool = False)
         name: ``"accuracy"`` or ``"loss"``.
     """
     factor, label = (100, "accuracy (%)") if name == "accuracy" else (1, "cross-entropy (nats)")
-    columns, size = (2, (_NARROW, 10)) if narrow else (4, (10, 7))
-    figure, axes = new_figure(*size, nrows=12 // columns, ncols=columns, sharey=True)
+    columns, width, height, small = (2, _NARROW, 1.6, 8) if narrow else (4, 10, 2.3, 10)
+    lines = math.ceil(len(rows) / columns)
+    figure, axes = new_figure(width, height * lines, nrows=lines, ncols=columns, sharey=True)
     for axis in axes.flat[len(rows) :]:
         axis.set_axis_off()
     for axis, row in zip(axes.flat, rows, strict=False):
@@ -178,11 +180,11 @@ def all_curves(rows: list[Row], name: str = "accuracy", *, narrow: bool = False)
         )
         axes.flat[0].set_ylim(0, min(highest, 5) * 1.05)
     for axis in axes[:, 0]:
-        axis.set_ylabel(label, fontsize=8 if narrow else 10)
+        axis.set_ylabel(label, fontsize=small)
     for axis in axes.flat[max(len(rows) - columns, 0) : len(rows)]:
         axis.set_xlabel("epoch")
     handles = next((a.get_legend_handles_labels() for a in axes.flat if a.lines), ([], []))
-    axes.flat[-1].legend(*handles, loc="center")
+    figure.legend(*handles, loc="outside upper left", ncols=3, fontsize=small)
     return figure
 
 

@@ -190,11 +190,12 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
         log.open("w") as file,
         subprocess.Popen(command, env=environment, stderr=file, start_new_session=True) as process,
     ):
-        waiting = list(jobs)
+        waiting, running = list(jobs), True
         try:
-            while process.poll() is None:
+            while running:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=1)
+                running = process.poll() is None
                 for job in [job for job in waiting if job.up_to_date(out)]:
                     waiting.remove(job)
                     done = len(jobs) - len(waiting)
