@@ -49,7 +49,7 @@ def facts(records: list[dict], *, left_out: int = 0, unusable: int = 0) -> str:
         lines.append(_notice(f"Not run: {_named(missing)}."))
     stuck = [e for e in EXPERIMENTS for r in _of(records, e.slug) if _at_chance(r)]
     if stuck:
-        own = dataset["name"].startswith("own/")
+        own = dataset["name"].startswith("own/") and first["profile"] == "quick"
         advice = " Few images need more epochs: --profile few." if own else ""
         lines.append(_notice(f"At chance level, nothing learnt: {_named(stuck)}.{advice}"))
     if left_out:

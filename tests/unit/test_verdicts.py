@@ -126,9 +126,10 @@ def test_chance_level_and_gaps_are_named_first():
     stuck = record("06_vgg16_scratch", training={"at_chance": True, "operations": 1})
     html = report.facts([record(), stuck], left_out=2)
     assert "At chance level, nothing learnt: 6 VGG16 from scratch" in html
-    assert "EPOCHS" not in html
-    own = {"dataset": record()["dataset"] | {"name": "own/pets"}}
-    assert "--profile few" in report.facts([stuck | own])
+    assert "--profile few" not in html
+    own = stuck | {"dataset": record()["dataset"] | {"name": "own/pets"}}
+    assert "--profile few" in report.facts([own | {"profile": "quick"}])
+    assert "--profile few" not in report.facts([own | {"profile": "few"}])
     assert "Not run: 1 Deeper CNN; 2 " in html
     assert "2 records of another profile" in html
     assert "at chance" in report.table(verdicts.table([record(), stuck]), folder="")
