@@ -73,15 +73,14 @@ def svg(figure: Figure, alt: str, *, kind: str) -> str:
     text = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", text)
     text = re.sub(r"(\.\d\d)\d+", r"\1", text)  # hundredths of a pixel are enough
     width = float(re.search(r'width="([\d.]+)pt"', text)[1]) / 0.75  # pixels
-    style = f"width: {width:.0f}px; min-width: {width / 2:.0f}px"
     text = re.sub(r'<svg ([^>]*?)height="[\d.]+pt"', r"<svg \1", text, count=1)
     text = re.sub(
         r'<svg ([^>]*?)width="[\d.]+pt"',
-        rf'<svg role="img" aria-label="{escape(alt)}" \1style="{style}"',
+        rf'<svg role="img" aria-label="{escape(alt)}" \1style="width: {width:.0f}px"',
         text,
         count=1,
     )
-    return f"<div class='chart {kind}' tabindex='0' role='group' aria-label='Chart'>{text}</div>"
+    return f"<div class='chart {kind}'>{text}</div>"
 
 
 @themed
