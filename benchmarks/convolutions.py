@@ -3,7 +3,9 @@
 `TensorFlow` is `tf.nn.conv2d`. `matrix` (2×2 maps only) and `patches`, which copies the nine
 neighbors of each pixel and multiplies once, are those of `lib.kernels`. `Winograd` is F(4×4, 3×3),
 or F(2×2, 3×3) on 2×2 maps, as in arXiv 1509.09308: a quarter (two fifths) of the products, but
-transforms of maps and kernels. Batches of 64 images, the channels of VGG16.
+transforms of maps and kernels. `slices` changes the kernel's gradient only: nine matrix products of
+the padded maps, each shifted by a slice that copies nothing. Batches of 64 images, the channels of
+VGG16.
 """
 
 import time
@@ -52,6 +54,26 @@ def tensorflow(maps, kernel):
     return tf.nn.conv2d(maps, kernel, strides=1, padding="SAME")
 
 
+@tf.custom_gradient
+def slices(maps, kernel):
+    size, (channels, filters) = maps.shape[1], kernel.shape[2:]
+    wide = size + 2
+    padded = tf.reshape(tf.pad(maps, ((0, 0), (1, 1), (1, 1), (0, 0))), (-1, channels))
+    count = padded.shape[0] - 2 * wide - 2  # the rest meets zeros only
+
+    def gradient(upstream):
+        wanted = tf.pad(upstream, ((0, 0), (0, 2), (0, 2), (0, 0)))
+        wanted = tf.reshape(wanted, (-1, filters))[:count]
+        shifts = [i * wide + j for i in range(3) for j in range(3)]
+        taps = [tf.matmul(padded[s : s + count], wanted, transpose_a=True) for s in shifts]
+        return (
+            tf.nn.conv2d_transpose(upstream, kernel, tf.shape(maps), 1, "SAME"),
+            tf.reshape(tf.stack(taps), kernel.shape),
+        )
+
+    return tensorflow(maps, kernel), gradient
+
+
 def winograd(maps, kernel):
     size, (channels, filters) = maps.shape[1], kernel.shape[2:]
     tile = min(size, 4)
@@ -80,6 +102,7 @@ def measure() -> list[dict]:
         ways = {
             "TensorFlow": tensorflow,
             "patches": kernels._convolve_patches,
+            "slices": slices,
             "Winograd": winograd,
         }
         if size == 2:

@@ -54,7 +54,10 @@ def test_turns_are_taken_by_all_cases_in_each_round():
     assert row["unit"] == "calls (4 to 8, n = 3)"
 
 
-@pytest.mark.parametrize("way", [kernels._convolve_patches, convolutions.winograd])
+WAYS = [kernels._convolve_patches, convolutions.slices, convolutions.winograd]
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("size", [2, 8])
 def test_every_way_to_convolve_is_a_convolution(way, size):
     rng = np.random.default_rng(0)
