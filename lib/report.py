@@ -2,6 +2,7 @@
 
 import json
 import re
+import statistics
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ MOST_CLASSES = 25
 """Classes of a confusion matrix that can still be read."""
 SHOWN = 10
 """Images listed."""
+
+
+class _Html(str):
+    """Text that is HTML already, not to be escaped."""
+
+    __slots__ = ()
 
 
 def facts(records: list[dict], *, left_out: int = 0, unusable: int = 0) -> str:
@@ -96,11 +103,7 @@ def _cells(row: Row, verdict, folder: str, comparable: bool) -> dict[str, tuple]
     """Returns a row's cells by name: the value to sort by and what is shown."""
     e, nothing = row.experiment, ("", "–")
     done = bool(row.records)
-    pages = " ".join(
-        f"<a href='{escape(folder + page_name(r))}' aria-label='{escape(e.title)}, seed "
-        f"{r['seed']}'>{r['seed']}</a>"
-        for r in row.records
-    )
+    pages = _pages(row, folder)
     ours = f"{100 * row.accuracy:.2f}" if done else ""
     if row.accuracy_sd is not None:
         ours += f"&nbsp;±&nbsp;{100 * row.accuracy_sd:.2f}"
@@ -127,6 +130,15 @@ def _cells(row: Row, verdict, folder: str, comparable: bool) -> dict[str, tuple]
         cells["training"] = (row.seconds, clock(row.seconds))
     cells["pages, by seed"] = (len(row.records), pages or "–")
     return cells
+
+
+def _pages(row: Row, folder: str) -> str:
+    """Returns the links to the pages of a row's runs, one for each seed."""
+    return " ".join(
+        f"<a href='{escape(folder + page_name(r))}' aria-label='{escape(row.experiment.title)}, "
+        f"seed {r['seed']}'>{r['seed']}</a>"
+        for r in row.records
+    )
 
 
 def _worth(record: dict) -> str:
@@ -251,6 +263,63 @@ def claims(judged: list[Judgement], all_rows: list[Row]) -> str:
         for j in judged
     )
     return (note if len(epochs) > 1 else "") + f"<ol class='claims'>\n{items}\n</ol>"
+
+
+def otherwise(all_rows: list[Row], everything: list[dict], *, folder: str) -> str:
+    """Returns what rungs came to that were also trained otherwise; first those that miss.
+
+    Args:
+        all_rows: of `lib.verdicts.table`.
+        everything: records of any kind, those of other profiles on the same images among them.
+        folder: where the pages of the notebooks lie, relative to the report.
+    """
+    pooled = verdicts.spread(all_rows)
+    missed, content = [], []
+    for row in all_rows:
+        found = verdicts.others(row, everything)
+        judged = verdicts.verdict(row, pooled)
+        if judged and judged.word == "not reproduced":
+            missed.append(f"<li>{_title(row)}: {_missed(row, found)}</li>")
+        if found:
+            profile = row.records[0]["profile"]
+            content.append(_trained(row, profile, f"profile {profile}", folder))
+            content += [_trained(o.row, o.profile, _changed(o), folder) for o in found]
+    parts = [f"<ul>{''.join(missed)}</ul>"] * bool(missed) + [rows(content)] * bool(content)
+    return "".join(parts) or "<p>No rung was trained otherwise on these images.</p>"
+
+
+def _missed(row: Row, found: list[verdicts.Other]) -> str:
+    """Returns by how much a rung misses the published accuracy, and what else was tried."""
+    tried = "; ".join(
+        f"{_changed(other)}: {100 * other.row.accuracy:.2f} % "
+        f"({100 * (other.row.accuracy - row.accuracy):+.2f} points)"
+        for other in found
+    )
+    nothing = "It was not trained otherwise, so the cause is not known"
+    return f"{-100 * row.difference:.2f} points below. {escape(tried or nothing)}."
+
+
+def _changed(other: verdicts.Other) -> str:
+    changes = ", ".join(
+        f"{name} {value} instead of {before}" for name, (before, value) in other.changes.items()
+    )
+    return f"profile {other.profile}: {changes}"
+
+
+def _trained(row: Row, profile: str, how: str, folder: str) -> dict:
+    """Returns a row for `otherwise`."""
+    epochs = [len(record["history"]["epoch"]) for record in row.records]
+    return {
+        "rung": f"{row.experiment.number} {row.experiment.title}",
+        "trained": how,
+        "test accuracy": row.accuracy,
+        "test cross-entropy": row.loss,
+        "training minus test, points": f"{100 * (row.train_accuracy - row.accuracy):+.1f}",
+        "epochs run": statistics.fmean(epochs),
+        "training": clock(row.seconds),
+        # A notebook that was run by hand has no page.
+        "pages, by seed": _Html("–" if profile == "custom" else _pages(row, folder)),
+    }
 
 
 @dataclass(frozen=True)
@@ -412,7 +481,8 @@ def rows(content: list[dict]) -> str:
     """Returns a table of a companion's record as HTML.
 
     Args:
-        content: one dictionary per row, all with the same keys; accuracies from 0 to 1.
+        content: one dictionary per row, all with the same keys; accuracies from 0 to 1, HTML
+            as `_Html`.
     """
     if not content:
         return "<p>No rows.</p>"
@@ -428,6 +498,8 @@ def rows(content: list[dict]) -> str:
 
 
 def _figure(key: str, value) -> str:
+    if isinstance(value, _Html):
+        return value
     if value is None or isinstance(value, bool):
         return {None: "–", True: "yes", False: "no"}[value]
     if not isinstance(value, int | float):

@@ -203,7 +203,7 @@ def report_digest(out: Path, *, profile: str, data: str) -> str:
     import hashlib
 
     digest = hashlib.sha256(f"{profile} {data}".encode())
-    modules = ("study", "verdicts", "claims", "metrics", "results")
+    modules = ("study", "parameters", "verdicts", "claims", "metrics", "results")
     modules += ("plots", "charts", "report", "summary", "export")
     code = [ROOT / "lib" / f"{module}.py" for module in modules]
     code += sorted((ROOT / "lib" / "templates").rglob("*.*"))

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
 
+from lib.data import PARTS
+from lib.parameters import LABELS
 from lib.study import EXPERIMENTS, Experiment
 
 LITERATURE_SD = 0.0056
@@ -111,6 +113,49 @@ def study_protocol(everything: list[dict], records: list[dict]) -> list[dict]:
     if not records:
         return []
     return same_conditions(everything, profile="study", data=records[0]["dataset"]["sha256"])
+
+
+@dataclass(frozen=True)
+class Other:
+    """A rung that was trained otherwise, on the same images.
+
+    Attributes:
+        profile: of its records.
+        changes: parameters that differ, by name: the value here and the value there.
+        row: its figures.
+    """
+
+    profile: str
+    changes: dict[str, tuple]
+    row: Row
+
+
+def others(row: Row, everything: list[dict]) -> list[Other]:
+    """Returns the runs of a rung under other profiles, on the same images, split alike.
+
+    Args:
+        row: of `table`; without records there is nothing to compare with.
+        everything: records of any kind.
+    """
+    if not row.records:
+        return []
+    ours, groups = row.records[0], {}
+    for record in everything:
+        if (
+            record["experiment"] == ours["experiment"]
+            and record["profile"] != ours["profile"]
+            and all(record["dataset"][k] == ours["dataset"][k] for k in ("sha256", *PARTS))
+        ):
+            changes = {
+                name: (ours["parameters"].get(name), value)
+                for name, value in record["parameters"].items()
+                if name not in (*LABELS, "SEED") and value != ours["parameters"].get(name)
+            }
+            groups.setdefault((record["profile"], str(changes)), (changes, []))[1].append(record)
+    return [
+        Other(profile, changes, _row(row.experiment, records))
+        for (profile, _), (changes, records) in groups.items()
+    ]
 
 
 def table(records: list[dict]) -> list[Row]:

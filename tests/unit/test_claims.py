@@ -60,7 +60,17 @@ def test_a_schedule_that_decays_says_nothing_about_overfitting():
     found = claims.judge(rows(), NOTHING)
     assert found[1].word == "not tested"
     assert "--profile study" in found[1].why
-    assert "fluctuate is not tested" in found[6].why
+
+
+def test_curves_that_fluctuate_are_measured_in_the_best_protocol_there_is():
+    by_budget = claims.judge(rows(), rows("study", r6=None))[6].why
+    assert "Under this schedule validation accuracy falls, from one epoch to the next" in by_budget
+    assert "by 1.0 points on average, that of 5 by 1.0 (a rise counts as 0)." in by_budget
+    assert "Under the study's protocol" in claims.judge(rows(), rows("study"))[6].why
+    one_epoch = rows()
+    for record in one_epoch[6].records:
+        record["history"]["val_accuracy"] = [0.5]
+    assert "by 0.0 points on average, that of 5 by 1.0" in claims.judge(one_epoch, NOTHING)[6].why
 
 
 @pytest.mark.parametrize(

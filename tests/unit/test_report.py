@@ -123,3 +123,59 @@ def test_decisions_are_those_of_the_study_page():
     text = report.decisions()
     assert re.findall(r"\*\*(D\d+)\.", text) == [f"D{number}" for number in range(1, 14)]
     assert "destroys the picture" in text  # a paragraph of several lines
+
+
+@pytest.fixture(scope="module")
+def trained_otherwise(tmp_path_factory):
+    """Records of two profiles; one run by hand, on all images, and one on fewer."""
+    out = tmp_path_factory.mktemp("otherwise")
+    made_up.write(out, profiles={"budget": {0: 2, 10: 1}, "study": {0: 1}})
+    records = results.read_all(out)
+    below = records[-1]
+    assert below["experiment"] == "10_vgg16_64x64"
+    below["metrics"]["test"]["accuracy"] = 0.85
+    below["parameters"] |= {"EPOCHS": 4, "SCHEDULE": "<b>"}
+    longer = below | {"profile": "custom", "parameters": below["parameters"] | {"EPOCHS": 8}}
+    longer |= {"metrics": below["metrics"] | {"test": {"accuracy": 0.9, "loss": 0.3}}}
+    fewer = longer | {"seed": 7, "dataset": longer["dataset"] | {"train": 100}}
+    return [*records, longer, fewer]
+
+
+def test_what_was_trained_otherwise_stands_beside_ours(trained_otherwise):
+    rows = verdicts.table(verdicts.same_conditions(trained_otherwise, profile="budget"))
+    html = report.otherwise(rows, trained_otherwise, folder="notebooks/")
+    assert html.startswith(
+        "<ul><li>10 VGG16 at 64×64, fine-tuned: 6.66 points below. profile custom: EPOCHS 8 "
+        "instead of 4: 90.00 % (+5.00 points).</li></ul>"
+    )
+    cells = [re.findall("<td>(.*?)</td>", line) for line in html.split("<tr>")[2:]]
+    assert [line[0] for line in cells] == ["0 Base CNN"] * 2 + ["10 VGG16 at 64×64, fine-tuned"] * 2
+    assert [line[1].partition(":")[0] for line in cells] == [
+        "profile budget",
+        "profile study",
+        "profile budget",
+        "profile custom",
+    ]
+    assert [line[2] for line in cells[2:]] == ["85.00%", "90.00%"]
+    assert "href='notebooks/00_base_cnn-study-seed0.html'" in cells[1][-1]
+    assert cells[0][-1].count("<a ") == 2
+    assert cells[3][-1] == "–"  # a notebook run by hand has no page
+
+
+def test_a_miss_without_another_run_has_no_known_cause(trained_otherwise):
+    records = [r for r in trained_otherwise if r["profile"] == "budget"]
+    html = report.otherwise(verdicts.table(records), records, folder="")
+    assert "10 VGG16 at 64×64, fine-tuned: 6.66 points below. It was not trained otherwise" in html
+    assert "<table" not in html
+    records = [r for r in records if r["experiment"] == "00_base_cnn"]
+    html = report.otherwise(verdicts.table(records), records, folder="")
+    assert html == "<p>No rung was trained otherwise on these images.</p>"
+    assert report.otherwise(verdicts.table([]), records, folder="") == html
+
+
+def test_parameters_from_outside_are_escaped(trained_otherwise):
+    *_, ours, other, _ = trained_otherwise
+    other = other | {"parameters": other["parameters"] | {"SCHEDULE": "<script>"}}
+    html = report.otherwise(verdicts.table([ours]), [ours, other], folder="")
+    assert "SCHEDULE &lt;script&gt; instead of &lt;b&gt;" in html
+    assert "<script>" not in html
