@@ -169,7 +169,8 @@ def all_curves(rows: list[Row], name: str = "accuracy", *, narrow: bool = False)
             (f"val_{name}", ORANGE, "validation"),
         ):
             values = factor * np.array(history[key])
-            axis.plot(history["epoch"], values, color=color, label=word, marker=".")
+            marker = "." if len(values) < 30 else ""  # many would hide the line
+            axis.plot(history["epoch"], values, color=color, label=word, marker=marker)
         best = row.records[0]["training"]["best_epoch"]
         axis.axvline(best, color=GRAY, linestyle="--", linewidth=1, label="chosen epoch")
     if name == "loss":

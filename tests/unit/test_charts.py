@@ -92,3 +92,12 @@ def test_published_figures_are_absent_where_they_do_not_apply():
     page = html("ladder of other data")
     assert "published" not in page
     assert ">91.66<" not in page
+
+
+def test_long_curves_have_no_markers_that_hide_the_line():
+    long = rows()
+    history = long[10].records[0]["history"]
+    history |= {name: values * 20 for name, values in history.items()}
+    axes = charts.all_curves(long).axes
+    markers = [{line.get_marker() for line in axes[number].lines[:2]} for number in (0, 10)]
+    assert markers == [{"."}, {""}]
