@@ -12,7 +12,7 @@ class Conv2D(keras.layers.Conv2D):
 
     Of a 3×3 kernel with padding only 16 of the 36 products per pair of channels fall inside a
     map of 2×2 pixels. On maps of 4×4 it is the product of each pixel's nine neighbors that is
-    faster than TensorFlow's convolution (`benchmarks.convolutions`).
+    faster than TensorFlow's convolution on some processors (`benchmarks.convolutions`).
     """
 
     def convolution_op(self, inputs, kernel):
