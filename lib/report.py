@@ -300,10 +300,12 @@ def _missed(row: Row, found: list[verdicts.Other]) -> str:
 
 
 def _changed(other: verdicts.Other) -> str:
-    changes = ", ".join(
+    """Names a profile, or what a run by hand changed in the profile at hand."""
+    if other.profile != "custom":
+        return f"profile {other.profile}"
+    return ", ".join(
         f"{name} {value} instead of {before}" for name, (before, value) in other.changes.items()
     )
-    return f"profile {other.profile}: {changes}"
 
 
 def _trained(row: Row, profile: str, how: str, folder: str) -> dict:
