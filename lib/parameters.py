@@ -147,6 +147,12 @@ def in_notebook(slug: str, names: Values) -> Values:
     return check(slug, {name: names[name] for name in defaults(slug)})
 
 
+def asked(values: Values) -> Values:
+    """Returns the parameters that say what is computed, the seed apart."""
+    left_out = {*LABELS, "SEED"} - {"PICTURE"}  # another picture, another result
+    return {key: value for key, value in values.items() if key not in left_out}
+
+
 def integers(name: str, text: str, *, least: int, most: int) -> list[int]:
     """Reads a parameter that lists numbers, like ``"32,48,64"``.
 

@@ -281,11 +281,12 @@ def otherwise(all_rows: list[Row], everything: list[dict], *, folder: str) -> st
         if judged and judged.word == "not reproduced":
             missed.append(f"<li>{_title(row)}: {_missed(row, found)}</li>")
         if found:
-            profile = row.records[0]["profile"]
-            content.append(_trained(row, profile, f"profile {profile}", folder))
-            content += [_trained(o.row, o.profile, _changed(o), folder) for o in found]
-    parts = [f"<ul>{''.join(missed)}</ul>"] * bool(missed) + [rows(content)] * bool(content)
-    return "".join(parts) or "<p>No rung was trained otherwise on these images.</p>"
+            content.append(_trained(row, f"profile {_profile(row)}", folder))
+            content += [_trained(other.row, _changed(other), folder) for other in found]
+    html = f"<ul>{''.join(missed)}</ul>" if missed else ""
+    if content:
+        html += rows(content)
+    return html or "<p>No rung was trained otherwise on these images.</p>"
 
 
 def _missed(row: Row, found: list[verdicts.Other]) -> str:
@@ -296,19 +297,23 @@ def _missed(row: Row, found: list[verdicts.Other]) -> str:
         for other in found
     )
     nothing = "It was not trained otherwise, so the cause is not known"
-    return f"{-100 * row.difference:.2f} points below. {escape(tried or nothing)}."
+    points = f"{-100 * row.difference:.2f} points"
+    return f"{points} below the published accuracy. {escape(tried or nothing)}."
 
 
 def _changed(other: verdicts.Other) -> str:
     """Names a profile, or what a run by hand changed in the profile at hand."""
-    if other.profile != "custom":
-        return f"profile {other.profile}"
-    return ", ".join(
-        f"{name} {value} instead of {before}" for name, (before, value) in other.changes.items()
-    )
+    if _profile(other.row) != "custom":
+        return f"profile {_profile(other.row)}"
+    changes = [f"{name} {new} instead of {old}" for name, (old, new) in other.changes.items()]
+    return ", ".join(changes) or "by hand, with the same values"
 
 
-def _trained(row: Row, profile: str, how: str, folder: str) -> dict:
+def _profile(row: Row) -> str:
+    return row.records[0]["profile"]
+
+
+def _trained(row: Row, how: str, folder: str) -> dict:
     """Returns a row for `otherwise`."""
     epochs = [len(record["history"]["epoch"]) for record in row.records]
     return {
@@ -320,7 +325,7 @@ def _trained(row: Row, profile: str, how: str, folder: str) -> dict:
         "epochs run": statistics.fmean(epochs),
         "training": clock(row.seconds),
         # A notebook that was run by hand has no page.
-        "pages, by seed": _Html("–" if profile == "custom" else _pages(row, folder)),
+        "pages, by seed": _Html("–" if _profile(row) == "custom" else _pages(row, folder)),
     }
 
 

@@ -158,7 +158,7 @@ def write_companion(
 def _begin(slug: str, values: parameters.Values, *, images, weights) -> tuple[dict, Path]:
     """Returns the fields that all records have, and the folder to write to."""
     profile = values["PROFILE"]
-    if _asked(values) != _asked(parameters.of_profile(profile, slug)):
+    if parameters.asked(values) != parameters.asked(parameters.of_profile(profile, slug)):
         profile = "custom"
     used = weights.describe() if weights else None
     record = {
@@ -238,11 +238,6 @@ def _without_paths(values: parameters.Values, *, dataset: str) -> parameters.Val
     """Returns all parameters but OUT; of a path only the last part."""
     shown = {key: value for key, value in values.items() if key != "OUT"} | {"DATASET": dataset}
     return shown | {key: Path(values[key]).name for key in parameters.PATHS if key in values}
-
-
-def _asked(values: parameters.Values) -> parameters.Values:
-    left_out = {*parameters.LABELS, "SEED"} - {"PICTURE"}  # another picture, another result
-    return {key: value for key, value in values.items() if key not in left_out}
 
 
 def read(path: Path) -> dict:

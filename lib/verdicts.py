@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
 
+from lib import parameters
 from lib.data import PARTS
-from lib.parameters import LABELS
 from lib.study import EXPERIMENTS, Experiment
 
 LITERATURE_SD = 0.0056
@@ -120,12 +120,10 @@ class Other:
     """A rung that was trained otherwise, on the same images.
 
     Attributes:
-        profile: of its records.
         changes: parameters that differ, by name: the value here and the value there.
         row: its figures.
     """
 
-    profile: str
     changes: dict[str, tuple]
     row: Row
 
@@ -146,16 +144,14 @@ def others(row: Row, everything: list[dict]) -> list[Other]:
             and record["profile"] != ours["profile"]
             and all(record["dataset"][k] == ours["dataset"][k] for k in ("sha256", *PARTS))
         ):
+            before = ours["parameters"]
             changes = {
-                name: (ours["parameters"].get(name), value)
-                for name, value in record["parameters"].items()
-                if name not in (*LABELS, "SEED") and value != ours["parameters"].get(name)
+                name: (before.get(name), value)
+                for name, value in parameters.asked(record["parameters"]).items()
+                if value != before.get(name)
             }
             groups.setdefault((record["profile"], str(changes)), (changes, []))[1].append(record)
-    return [
-        Other(profile, changes, _row(row.experiment, records))
-        for (profile, _), (changes, records) in groups.items()
-    ]
+    return [Other(changes, _row(row.experiment, records)) for changes, records in groups.values()]
 
 
 def table(records: list[dict]) -> list[Row]:

@@ -145,8 +145,8 @@ def test_what_was_trained_otherwise_stands_beside_ours(trained_otherwise):
     rows = verdicts.table(verdicts.same_conditions(trained_otherwise, profile="budget"))
     html = report.otherwise(rows, trained_otherwise, folder="notebooks/")
     assert html.startswith(
-        "<ul><li>10 VGG16 at 64×64, fine-tuned: 6.66 points below. EPOCHS 8 "
-        "instead of 4: 90.00 % (+5.00 points).</li></ul>"
+        "<ul><li>10 VGG16 at 64×64, fine-tuned: 6.66 points below the published "
+        "accuracy. EPOCHS 8 instead of 4: 90.00 % (+5.00 points).</li></ul>"
     )
     cells = [re.findall("<td>(.*?)</td>", line) for line in html.split("<tr>")[2:]]
     assert [line[0] for line in cells] == ["0 Base CNN"] * 2 + ["10 VGG16 at 64×64, fine-tuned"] * 2
@@ -165,12 +165,19 @@ def test_what_was_trained_otherwise_stands_beside_ours(trained_otherwise):
 def test_a_miss_without_another_run_has_no_known_cause(trained_otherwise):
     records = [r for r in trained_otherwise if r["profile"] == "budget"]
     html = report.otherwise(verdicts.table(records), records, folder="")
-    assert "10 VGG16 at 64×64, fine-tuned: 6.66 points below. It was not trained otherwise" in html
+    assert "6.66 points below the published accuracy. It was not trained otherwise" in html
     assert "<table" not in html
     records = [r for r in records if r["experiment"] == "00_base_cnn"]
     html = report.otherwise(verdicts.table(records), records, folder="")
     assert html == "<p>No rung was trained otherwise on these images.</p>"
     assert report.otherwise(verdicts.table([]), records, folder="") == html
+
+
+def test_the_same_values_by_hand_are_named(trained_otherwise):
+    *_, ours, other, _ = trained_otherwise
+    other = other | {"parameters": ours["parameters"] | {"SEED": 3, "OUT": "elsewhere"}}
+    html = report.otherwise(verdicts.table([ours]), [ours, other], folder="")
+    assert "accuracy. by hand, with the same values: 90.00 %" in html
 
 
 def test_parameters_from_outside_are_escaped(trained_otherwise):
