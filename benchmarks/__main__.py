@@ -1,6 +1,7 @@
 """Runs benchmarks: writes ``benchmarks/results/NAME.json``, prints the same as a table.
 
-``page`` writes docs/benchmarks.md anew from those files, which each benchmark does as well.
+``page`` writes docs/benchmarks.md anew from those files, which each benchmark does as well. To keep
+what another machine measured, copy its file to ``NAME@MACHINE.json``.
 """
 
 import argparse
@@ -37,12 +38,9 @@ def main() -> int:
 def page() -> str:
     """Returns docs/benchmarks.md: every file of results as a table."""
     parts = [HEADER]
-    for name in NAMES:
-        path = FOLDER / "results" / f"{name}.json"
-        if not path.is_file():
-            continue
+    for path in sorted((FOLDER / "results").glob("*.json")):
         content = json.loads(path.read_text())
-        machine = content["machine"]
+        name, machine = content["name"], content["machine"]
         lines = ["| case | figure | | target |", "| --- | ---: | --- | --- |"]
         for row in content["rows"]:
             figure = (
@@ -51,8 +49,8 @@ def page() -> str:
             mark = "" if row["target"] is None else f"{_target(row)} {_verdict(row)}"
             lines.append(f"| {row['case']} | {figure} | {row['unit']} | {mark} |")
         parts.append(
-            f"## {name}\n\n{_about(name)}\n\n`python -m benchmarks {name}` · {machine['cpu']}, "
-            f"{machine['cores']} cores · TensorFlow {machine['tensorflow']}, "
+            f"## {path.stem}\n\n{_about(name)}\n\n`python -m benchmarks {name}` · "
+            f"{machine['cpu']}, {machine['cores']} cores · TensorFlow {machine['tensorflow']}, "
             f"Keras {machine['keras']}\n\n" + "\n".join(lines)
         )
     return "\n\n".join(parts) + "\n"

@@ -5,7 +5,7 @@ neighbors of each pixel and multiplies once, are those of `lib.kernels`. `Winogr
 or F(2×2, 3×3) on 2×2 maps, as in arXiv 1509.09308: a quarter (two fifths) of the products, but
 transforms of maps and kernels. `slices` changes the kernel's gradient only: nine matrix products of
 the padded maps, each shifted by a slice that copies nothing. Batches of 64 images, the channels of
-VGG16. At 4×4 it depends on the processor: `patches` were the faster way on an Intel Xeon.
+VGG16. At 4×4 it depends on the processor which way is the fastest: two were tried.
 """
 
 import time
