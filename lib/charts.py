@@ -156,7 +156,7 @@ def all_curves(rows: list[Row], name: str = "accuracy", *, narrow: bool = False)
     for axis in axes.flat[len(rows) :]:
         axis.set_axis_off()
     for axis, row in zip(axes.flat, rows, strict=False):
-        title = f"{row.experiment.number} {row.experiment.title}"
+        title = row.experiment.heading
         axis.set_title(title, fontsize=7.5 if narrow else 8.5)
         if not row.records:
             axis.text(0.5, 0.5, "not run", transform=axis.transAxes, ha="center", color=GRAY)

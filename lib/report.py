@@ -1,25 +1,13 @@
 """The HTML pieces of the report, from records alone. All text from outside is escaped."""
 
-import json
 import re
 import statistics
-from collections import Counter
-from contextlib import suppress
-from dataclasses import dataclass
 from html import escape
-from pathlib import Path
-
-import numpy as np
 
 from lib import ROOT, clock, parameters, results, verdicts
 from lib.claims import Judgement
 from lib.study import COMPANIONS, EXPERIMENTS, Experiment
 from lib.verdicts import Row
-
-MOST_CLASSES = 25
-"""Classes of a confusion matrix that can still be read."""
-SHOWN = 10
-"""Images listed."""
 
 
 class _Html(str):
@@ -69,7 +57,7 @@ def facts(records: list[dict], *, left_out: int = 0, unusable: int = 0) -> str:
 
 
 def _named(experiments: list[Experiment]) -> str:
-    return escape("; ".join(f"{e.number} {e.title}" for e in experiments))
+    return escape("; ".join(e.heading for e in experiments))
 
 
 def table(rows: list[Row], *, folder: str) -> str:
@@ -108,7 +96,7 @@ def _cells(row: Row, verdict, folder: str, comparable: bool) -> dict[str, tuple]
     if row.accuracy_sd is not None:
         ours += f"&nbsp;±&nbsp;{100 * row.accuracy_sd:.2f}"
     params = row.records[0]["model"]["total_params"] if done else e.total_params
-    cells = {"experiment": (e.number, f"{e.number} {escape(e.title)}")}
+    cells = {"experiment": (e.number, escape(e.heading))}
     if comparable:
         cells["published accuracy (%)"] = (e.accuracy, f"{100 * e.accuracy:.2f}")
     cells["our accuracy (%)"] = nothing
@@ -208,7 +196,7 @@ def payoff(all_rows: list[Row]) -> str:
         gain = "" if before is None else f"{100 * (row.accuracy - before.accuracy):+.2f}"
         content.append(
             {
-                "rung": f"{row.experiment.number} {row.experiment.title}",
+                "rung": row.experiment.heading,
                 "test accuracy": row.accuracy,
                 "gain, points": gain,
                 "training": clock(row.seconds),
@@ -229,21 +217,17 @@ def _which_pays_off(all_rows: list[Row]) -> str:
         return ""
     best, enough = found.best, found.enough
     text = (
-        f"The most accurate is <strong>{_title(best)}</strong>: {_accuracy(best)}, "
-        f"{clock(best.seconds)} of training here. "
+        f"The most accurate is <strong>{escape(best.experiment.heading)}</strong>: "
+        f"{_accuracy(best)}, {clock(best.seconds)} of training here. "
     )
     if enough is best and len(found.rows) == 1:
         return text + "No other rung that was run is cheaper and above chance level."
     if enough is best:
         return text + "No cheaper rung is as good, as far as the test images can tell."
     return (
-        f"{text}<strong>{_title(enough)}</strong> is as good, as far as the test images can tell: "
-        f"{_accuracy(enough)}, {clock(enough.seconds)}."
+        f"{text}<strong>{escape(enough.experiment.heading)}</strong> is as good, as far as the "
+        f"test images can tell: {_accuracy(enough)}, {clock(enough.seconds)}."
     )
-
-
-def _title(row: Row) -> str:
-    return f"{row.experiment.number} {escape(row.experiment.title)}"
 
 
 def _accuracy(row: Row) -> str:
@@ -279,7 +263,7 @@ def otherwise(all_rows: list[Row], everything: list[dict], *, folder: str) -> st
         found = verdicts.others(row, everything)
         judged = verdicts.verdict(row, pooled)
         if judged and judged.word == "not reproduced":
-            missed.append(f"<li>{_title(row)}: {_missed(row, found)}</li>")
+            missed.append(f"<li>{escape(row.experiment.heading)}: {_missed(row, found)}</li>")
         if found:
             content.append(_trained(row, f"profile {_profile(row)}", folder))
             content += [_trained(other.row, _changed(other), folder) for other in found]
@@ -317,7 +301,7 @@ def _trained(row: Row, how: str, folder: str) -> dict:
     """Returns a row for `otherwise`."""
     epochs = [len(record["history"]["epoch"]) for record in row.records]
     return {
-        "rung": f"{row.experiment.number} {row.experiment.title}",
+        "rung": row.experiment.heading,
         "trained": how,
         "test accuracy": row.accuracy,
         "test cross-entropy": row.loss,
@@ -327,132 +311,6 @@ def _trained(row: Row, how: str, folder: str) -> dict:
         # A notebook that was run by hand has no page.
         "pages, by seed": _Html("–" if _profile(row) == "custom" else _pages(row, folder)),
     }
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """The stored predictions of one run: the first seed of a rung.
-
-    Attributes:
-        row: the rung.
-        named: predicted classes of the test images, int (n,).
-        labels: true classes, int (n,).
-    """
-
-    row: Row
-    named: np.ndarray
-    labels: np.ndarray
-
-    @property
-    def title(self) -> str:
-        """Number and title of the rung."""
-        return f"{self.row.experiment.number} {self.row.experiment.title}"
-
-    def confusion(self, classes: int) -> np.ndarray:
-        """Returns counts, int (true class, predicted class)."""
-        counts = np.zeros((classes, classes), int)
-        np.add.at(counts, (self.labels, self.named), 1)
-        return counts
-
-
-def predicted(rows: list[Row], out: Path) -> list[Predicted]:
-    """Reads the predictions beside the records; leaves out rungs that have none."""
-    found = []
-    for row in rows:
-        stored = results.predictions(out, row.records[0]) if row.records else None
-        if stored is not None:
-            found.append(Predicted(row, stored[0].argmax(axis=1), stored[1]))
-    return found
-
-
-def confusions(runs: list[Predicted], classes: list[str]) -> str:
-    """Returns the confusion matrices of two rungs that the reader picks, side by side.
-
-    Args:
-        runs: of `predicted`.
-        classes: names by label.
-    """
-    if not runs:
-        return "<p>No predictions are stored.</p>"
-    if len(classes) > MOST_CLASSES:
-        return f"<p>A matrix of {len(classes)} classes cannot be read; see each page.</p>"
-    content = {
-        "classes": classes,
-        "rungs": [
-            {"name": run.title, "counts": run.confusion(len(classes)).tolist()} for run in runs
-        ],
-    }
-    text = json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")
-    return (
-        "<div id='confusions'><p>Rows are true classes, columns predicted ones, figures percent of "
-        "the true class: the stronger a cell's color, the larger its share.</p>"
-        f"<script type='application/json'>{text}</script>"
-        "<noscript>Without JavaScript: each page has its own matrix.</noscript></div>"
-    )
-
-
-def hard_images(runs: list[Predicted]) -> dict[str, np.ndarray]:
-    """Returns the test images (their numbers) that tell rungs apart, by what is special."""
-    if len(runs) < 2:
-        return {}
-    wrong = np.array([run.named != run.labels for run in runs])
-    last = runs[-1].title
-    return {
-        f"wrong in all {len(runs)} rungs": np.flatnonzero(wrong.all(axis=0)),
-        f"right only in {last}": np.flatnonzero(wrong[:-1].all(axis=0) & ~wrong[-1]),
-    }
-
-
-def hard_table(runs: list[Predicted], numbers: np.ndarray, classes: list[str]) -> str:
-    """Returns images by number, with their class and what the rungs took them for.
-
-    Args:
-        runs: of `predicted`.
-        numbers: of `hard_images`; the first `SHOWN` are listed.
-        classes: names by label.
-    """
-    content = []
-    for number in numbers[:SHOWN]:
-        named = Counter(classes[run.named[number]] for run in runs)
-        content.append(
-            {
-                "test image": int(number),
-                "class": classes[runs[0].labels[number]],
-                "taken for": ", ".join(f"{name} ({n})" for name, n in named.most_common()),
-            }
-        )
-    more = "" if len(numbers) <= SHOWN else f"<p class='facts'>The first {SHOWN} of them.</p>"
-    return rows(content) + more
-
-
-def show_hard_images(runs: list[Predicted], dataset: str, records: list[dict]) -> None:
-    """Shows the pictures of `hard_images`, if the data set can be had without a download.
-
-    Args:
-        runs: of `predicted`.
-        dataset: name or path of the data set, as for `lib.data.load`.
-        records: those whose images they are.
-    """
-    from lib import cifar10, data, plots
-
-    found = hard_images(runs)
-    if not any(map(len, found.values())):
-        return
-    wanted = records[0]["dataset"]
-    name = wanted["name"] if wanted["name"] in ("cifar10", "digits") else dataset
-    images = None
-    if name != "cifar10" or cifar10.find():
-        with suppress(data.DataError):
-            images = data.load(name, test_size=wanted["test"])
-    if images is None or not np.array_equal(images.y_test, runs[0].labels):
-        print(f"No pictures: these images ({wanted['variant']}) are not at hand.")
-        return
-    for what, numbers in found.items():
-        numbers = numbers[:SHOWN]
-        titles = [f"{number}\n{images.classes[images.y_test[number]]}" for number in numbers]
-        if titles:
-            figure = plots.pictures([images.x_test[number] for number in numbers], titles)
-            plots.show(figure, f"Test images {what}, with number and class.")
 
 
 def decisions() -> str:

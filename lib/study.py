@@ -38,6 +38,11 @@ class Experiment:
     trainable_params: int
 
     @property
+    def heading(self) -> str:
+        """Number and title, as the report names it."""
+        return f"{self.number} {self.title}"
+
+    @property
     def uses_imagenet(self) -> bool:
         """Whether the experiment starts from ImageNet weights."""
         return self.number >= 7

@@ -67,7 +67,7 @@ class TestEveryNotebook:
 
     def test_cells_with_pictures_of_the_data_are_tagged(self, path):
         drawn = [f"plots.{name}(" for name in ("samples", "confident_errors", "pictures")]
-        drawn += ["plots.predictions(", "report.show_hard_images("]
+        drawn += ["plots.predictions(", "mistakes.show_hard_images("]
         for cell in cells(path):
             shows = any(call in text(cell) for call in drawn)
             if shows or "plots.maps(" not in text(cell):  # maps may give a picture away

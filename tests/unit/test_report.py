@@ -1,12 +1,10 @@
 """The HTML pieces: what stands in the report comes from records, escaped."""
 
-import json
 import re
 
-import numpy as np
 import pytest
 
-from lib import data, plots, report, results, verdicts
+from lib import report, results, verdicts
 from tests.report import made_up
 
 RECORD = {
@@ -49,74 +47,6 @@ def test_rows_write_figures_as_what_they_are():
 
 def test_no_rows():
     assert report.rows([]) == "<p>No rows.</p>"
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    """Records of three rungs on the real digits, and their rows."""
-    out = tmp_path_factory.mktemp("digits")
-    test = len(data.load("digits").y_test)
-    classes = tuple("0123456789")
-    made_up.write(
-        out, profiles={"quick": {0: 1, 1: 1, 9: 1}}, name="digits", classes=classes, test=test
-    )
-    records = results.read_all(out)
-    return out, records, verdicts.table(records)
-
-
-def test_confusions_are_those_of_the_predictions(digits):
-    out, records, rows = digits
-    runs = report.predicted(rows, out)
-    assert [run.title for run in runs] == ["0 Base CNN", "1 Deeper CNN", "9 Mini-VGG16, fine-tuned"]
-    html = report.confusions(runs, ["<b>", *"123456789"])
-    content = json.loads(re.search(r"<script[^>]*>(.*?)</script>", html)[1])
-    counts = np.array(content["rungs"][0]["counts"])
-    assert counts.sum() == len(runs[0].labels)
-    assert counts.trace() / counts.sum() == records[0]["metrics"]["test"]["accuracy"]
-    assert (counts.sum(axis=1) == np.bincount(runs[0].labels)).all()
-    assert content["classes"][0] == "<b>"
-    assert "<b>" not in html
-    assert "cannot be read" in report.confusions(runs, ["x"] * 26)
-    assert report.confusions([], []) == "<p>No predictions are stored.</p>"
-
-
-def test_hard_images(digits):
-    out, _, rows = digits
-    runs = report.predicted(rows, out)
-    wrong = [run.named != run.labels for run in runs]
-    every, only = report.hard_images(runs).values()
-    assert list(every) == [i for i in range(len(wrong[0])) if all(w[i] for w in wrong)]
-    assert list(only) == [
-        i for i in range(len(wrong[0])) if wrong[0][i] and wrong[1][i] and not wrong[2][i]
-    ]
-    assert len(every) > report.SHOWN > 0
-    html = report.hard_table(runs, every, list("abcdefghij"))
-    assert html.count("<tr>") == report.SHOWN + 1
-    assert f"The first {report.SHOWN} of them" in html
-    assert "of them" not in report.hard_table(runs, every[:3], list("abcdefghij"))
-    assert f"<td>{every[0]}</td><td>{'abcdefghij'[runs[0].labels[every[0]]]}</td>" in html
-    assert report.hard_images(runs[:1]) == {}
-
-
-def test_pictures_only_of_the_very_images(digits, monkeypatch, capsys):
-    out, records, rows = digits
-    runs, shown = report.predicted(rows, out), []
-    monkeypatch.setattr(plots, "show", lambda figure, alt: shown.append(alt))
-    report.show_hard_images(runs, "auto", records)
-    assert capsys.readouterr().out.startswith("No pictures: these images")  # labels differ
-    labels = data.load("digits").y_test
-    right = [report.Predicted(run.row, run.named, labels) for run in runs]
-    report.show_hard_images(right, "auto", records)
-    assert shown[0].startswith("Test images wrong in all 3 rungs")
-    report.show_hard_images(runs[:1], "auto", records)
-    assert len(shown) == 2
-
-
-def test_own_images_that_are_gone_are_no_error(digits, capsys, tmp_path):
-    out, records, rows = digits
-    own = [records[0] | {"dataset": records[0]["dataset"] | {"name": "own/x"}}]
-    report.show_hard_images(report.predicted(rows, out), str(tmp_path / "gone"), own)
-    assert "are not at hand" in capsys.readouterr().out
 
 
 def test_decisions_are_those_of_the_study_page():
