@@ -36,24 +36,30 @@ def main() -> int:
 
 
 def page() -> str:
-    """Returns docs/benchmarks.md: every file of results as a table."""
-    parts = [HEADER]
+    """Returns docs/benchmarks.md: the targets that are missed, and a table for every file."""
+    sections, missed, targets = [], [], 0
     for path in sorted((FOLDER / "results").glob("*.json")):
         content = json.loads(path.read_text())
         name, machine = content["name"], content["machine"]
         lines = ["| case | figure | | target |", "| --- | ---: | --- | --- |"]
         for row in content["rows"]:
-            figure = (
-                f"{row['figure']:.3g}" if abs(row["figure"]) < 1000 else f"{row['figure']:,.0f}"
-            )
-            mark = "" if row["target"] is None else f"{_target(row)} {_verdict(row)}"
-            lines.append(f"| {row['case']} | {figure} | {row['unit']} | {mark} |")
-        parts.append(
+            case, figure, unit = row["case"], _figure(row), row["unit"]
+            mark = f"{_target(row)} {_verdict(row)}".strip()
+            lines.append(f"| {case} | {figure} | {unit} | {mark} |")
+            targets += bool(mark)
+            if _verdict(row) == "✗":
+                goal = _target(row) + ", required" * row["required"]
+                unit = unit.partition(" (")[0]
+                missed.append(f"| {path.stem} | {case} | {figure} {unit} | {goal} |")
+        sections.append(
             f"## {path.stem}\n\n{_about(name)}\n\n`python -m benchmarks {name}` · "
             f"{machine['cpu']}, {machine['cores']} cores · TensorFlow {machine['tensorflow']}, "
             f"Keras {machine['keras']}\n\n" + "\n".join(lines)
         )
-    return "\n\n".join(parts) + "\n"
+    met = f"{targets - len(missed)} of {targets} targets are met. Missed are:"
+    head = "| benchmark | case | figure | target |\n| --- | --- | ---: | --- |"
+    first = "\n".join([f"## Targets\n\n{met}\n", head, *missed])
+    return "\n\n".join([HEADER, first, *sections]) + "\n"
 
 
 HEADER = """# Benchmarks
@@ -69,6 +75,10 @@ def _about(name: str) -> str:
     return ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8")))
 
 
+def _figure(row: dict) -> str:
+    return f"{row['figure']:.3g}" if abs(row["figure"]) < 1000 else f"{row['figure']:,.0f}"
+
+
 def _target(row: dict) -> str:
     if row["target"] is None:
         return ""
@@ -76,6 +86,8 @@ def _target(row: dict) -> str:
 
 
 def _verdict(row: dict) -> str:
+    if row["target"] is None:
+        return ""
     over, under = row["figure"] >= row["target"], row["figure"] <= row["target"]
     return "✓" if (over if row["better"] == "higher" else under) else "✗"
 

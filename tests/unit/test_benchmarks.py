@@ -2,19 +2,21 @@
 
 import importlib
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import _measure, augmentation, convolutions, recipes, time_to_accuracy
+from benchmarks import _measure, augmentation, ceiling, convolutions, recipes, time_to_accuracy
 from lib import data, kernels, models, parameters, training
 from lib.engine import tf
 
 WANTED = {
     *("augmentation", "throughput", "against_torch", "memory", "overhead", "time_to_accuracy"),
     *("checkpoint", "settings", "estimate", "convolutions", "frozen_features", "recipes"),
+    "ceiling",
 }
 
 
@@ -39,6 +41,44 @@ def test_results_are_as_agreed(path):
 
 def test_the_page_is_that_of_the_results():
     assert command.PAGE.read_text(encoding="utf-8") == command.page(), "python -m benchmarks page"
+
+
+def test_missed_targets_stand_first(monkeypatch, tmp_path):
+    machine = {"cpu": "a processor", "cores": 2, "tensorflow": "2", "keras": "3"}
+    rows = [
+        _measure.row("fast enough", 2.0, "×", target=1),
+        _measure.row("too slow", [0.25, 0.5, 0.75], "×", target=1, required=True),
+        _measure.row("too large", 3.0, "MB", target=2, better="lower"),
+        _measure.row("without a target", 4.0, "s"),
+    ]
+    (tmp_path / "results").mkdir()
+    content = {"name": "memory", "machine": machine, "rows": rows}
+    (tmp_path / "results" / "memory.json").write_text(json.dumps(content))
+    shutil.copy(command.FOLDER / "memory.py", tmp_path)
+    monkeypatch.setattr(command, "FOLDER", tmp_path)
+    first, _, section = command.page().partition("## memory")
+    assert "1 of 3 targets are met. Missed are:" in first
+    assert first.strip().splitlines()[-2:] == [
+        "| memory | too slow | 0.5 × | ≥ 1, required |",
+        "| memory | too large | 3 MB | ≤ 2 |",
+    ]
+    assert "| fast enough | 2 | × | ≥ 1 ✓ |" in section
+    assert "| too slow | 0.5 | × (0.25 to 0.75, n = 3) | ≥ 1 ✗ |" in section
+    assert "| without a target | 4 | s |  |" in section
+
+
+def test_the_ceiling_is_of_what_a_training_multiplies():
+    model, _ = _measure.build("01_deeper_cnn")
+    layers, macs, steps = ceiling._layers(model), ceiling._macs(model), ceiling._steps(model, 2)
+    assert [layer.name.split("_")[0] for layer in layers] == ["conv2d"] * 3 + ["dense"] * 3
+    assert sum(macs[part] for part in steps) == macs["all three"]
+
+    def shapes(part):
+        return [tuple(tensor.shape) for tensor in steps[part]()]
+
+    assert shapes("forward") == [(2, *layer.output.shape[1:]) for layer in layers]
+    assert shapes("gradients of maps") == [(2, *layer.input.shape[1:]) for layer in layers[1:]]
+    assert shapes("gradients of kernels") == [tuple(layer.kernel.shape) for layer in layers]
 
 
 def test_turns_are_taken_by_all_cases_in_each_round():
