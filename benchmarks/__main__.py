@@ -67,7 +67,8 @@ HEADER = """# Benchmarks
 <!-- Written by `python -m benchmarks page` from benchmarks/results: change those instead. -->
 
 Side by side, interleaved, in one run; a figure is the median, its spread in parentheses.
-✓ and ✗ say whether a target is met. Figures of other machines differ; most ratios do not."""
+✓ and ✗ say whether a target is met; *required* ones are bounds, the others aims. On another
+processor ratios differ too: compare *convolutions* and *convolutions@intel*."""
 
 
 def _about(name: str) -> str:

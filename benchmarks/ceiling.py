@@ -1,7 +1,10 @@
 """What `throughput` can reach: the speed of a rung's convolutions and dense layers alone.
 
-Their share of the machine's matrix product, at the batch size of ``budget``, each layer on maps of
-its own; without activations, pooling, Dropout, loss and optimizer. Rungs that miss their share.
+For the rungs that miss their share there: the same share, of these products only, at the batch size
+of ``budget``. 1 is the speed of a float32 matrix product (sgemm, 2048 × 2048); more is possible, as
+what a kernel would multiply beyond the border counts too. oneDNN's gradients of kernels are the
+slowest part. Where "all three" is near the target of `throughput`, almost no time is left for the
+rest of a step: activations, pooling, Dropout, BatchNormalization, optimizer, input.
 """
 
 import time
@@ -11,7 +14,7 @@ from benchmarks._measure import build, by_turns, matrix_product, ratios, row
 from lib import models
 from lib.engine import keras, tf
 
-RUNGS = ("01_deeper_cnn", "03_double_conv", "10_vgg16_64x64")
+RUNGS = ("01_deeper_cnn", "02_dropout", "03_double_conv", "10_vgg16_64x64")
 ROUNDS = 15
 
 

@@ -2,7 +2,7 @@
 
 `TensorFlow` is `tf.nn.conv2d`. `matrix` (2×2 maps only) and `patches`, which copies the nine
 neighbors of each pixel and multiplies once, are those of `lib.kernels`. `Winograd` is F(4×4, 3×3),
-or F(2×2, 3×3) on 2×2 maps, as in arXiv 1509.09308: a quarter (two fifths) of the products, but
+or F(2×2, 3×3) on 2×2 maps, as in arXiv 1509.09308: a quarter (four ninths) of the products, but
 transforms of maps and kernels. `slices` changes the kernel's gradient only: nine matrix products of
 the padded maps, each shifted by a slice that copies nothing. Batches of 64 images, the channels of
 VGG16. At 4×4 it depends on the processor which way is the fastest: two were tried.

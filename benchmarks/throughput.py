@@ -4,9 +4,7 @@ All at the batch size of ``budget``, through the project's own input pipeline. "
 is the same network of Keras' own layers and optimizer, `model.fit` on arrays of floats, neither
 resized nor augmented. The share counts multiply–adds of convolutions and dense layers, forward and
 backward, against float32 matrix products of the same seconds; what a 3×3 kernel would multiply
-beyond the border counts too, as is usual. What a rung's convolutions and dense layers reach alone
-stands in `ceiling`: oneDNN's gradients of kernels are slow for few channels. Activations, pooling,
-BatchNormalization, the optimizer and the input share what is left.
+beyond the border counts too, as is usual. What these products reach alone stands in `ceiling`.
 """
 
 from benchmarks._measure import (

@@ -82,7 +82,7 @@ def _rows(experiment: study.Experiment, profile: str, records: list[dict]) -> li
         row(
             f"{case}: training",
             [r["timing"]["train_seconds"] / 60 for r in records],
-            "minutes",
+            f"minutes on {' and '.join(sorted({r['environment']['cpu'] for r in records}))}",
             better="lower",
         ),
     ]

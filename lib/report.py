@@ -30,11 +30,14 @@ def facts(records: list[dict], *, left_out: int = 0, unusable: int = 0) -> str:
         return _notice(spoilt if unusable else nothing)
     first = records[0]
     dataset, environment = first["dataset"], first["environment"]
-    seeds = sorted({record["seed"] for record in records})
+    rungs = [record for record in records if "tables" not in record] or records
+    seeds = sorted({record["seed"] for record in rungs})
+    every = len(seeds) * len({record["experiment"] for record in rungs})
+    partly = ", not of every rung" * (len(rungs) < every)
     lines = [
         f"<p class='facts'>Data: <strong>{escape(dataset['variant'])}</strong> · profile "
         f"<strong>{escape(first['profile'])}</strong> · seed{'s' * (len(seeds) > 1)} "
-        f"{', '.join(map(str, seeds))} · TensorFlow "
+        f"{', '.join(map(str, seeds))}{partly} · TensorFlow "
         f"{escape(str(environment['tensorflow']))}, Keras {escape(str(environment['keras']))}, "
         f"OpenCV {escape(str(environment['opencv']))}</p>"
     ]
@@ -396,6 +399,11 @@ def conditions(records: list[dict]) -> str:
         distinct = list(dict.fromkeys(values))
         if distinct:
             lines.append(f"<li>{label}: {escape('; '.join(distinct))}</li>")
+    if len({e["cpu"] for e in _environments(records)}) > 1:
+        lines.append(
+            "<li>Training times are of several machines, see the schedules; multiply–adds are "
+            "comparable.</li>"
+        )
     lines.append(
         "<li>The study does not say how many images it validated on; here at most a fifth of the "
         "training images is held out, stratified, by seed. Each published figure is one run.</li>"
@@ -421,7 +429,10 @@ def _schedule(record: dict) -> dict[str, str]:
     ):
         one, other = ours.get(name, "–"), study.get(name, "–")
         shown[label] = f"{one}" if one == other else f"{one} (published: {other})"
-    return shown
+    return shown | {
+        "training": clock(record["timing"]["train_seconds"]),
+        "on": record["environment"]["cpu"],
+    }
 
 
 def _environments(records: list[dict]) -> list[dict]:

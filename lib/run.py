@@ -30,9 +30,13 @@ IDLE_SECONDS = 900.0
 PARENT = "CIFAR10_LADDER_PARENT"
 """Environment variable: process of the main job, without which a run is not to go on."""
 
-
 OF_RECORD = ROOT / "reports" / "of-record"
 """The report that is committed: its pages show no images of the data set."""
+REPORT_MODULES = (
+    *("study", "parameters", "verdicts", "claims", "metrics", "results"),
+    *("plots", "charts", "report", "mistakes", "summary", "export"),
+)
+"""The modules that say what stands in a report."""
 
 
 class RunError(RuntimeError):
@@ -203,11 +207,10 @@ def report_digest(out: Path, *, profile: str, data: str) -> str:
     import hashlib
 
     digest = hashlib.sha256(f"{profile} {data}".encode())
-    modules = ("study", "parameters", "verdicts", "claims", "metrics", "results")
-    modules += ("plots", "charts", "report", "summary", "export")
-    code = [ROOT / "lib" / f"{module}.py" for module in modules]
+    code = [ROOT / "lib" / f"{module}.py" for module in REPORT_MODULES]
     code += sorted((ROOT / "lib" / "templates").rglob("*.*"))
     code += [ROOT / "notebooks" / "report.ipynb", ROOT / "notebooks" / "profiles" / "study.yaml"]
+    code += [ROOT / "docs" / "study.md"]
     for path in code + sorted((out / "results").glob("[!.]*.[jn]*")):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()

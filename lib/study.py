@@ -133,7 +133,8 @@ CLAIMS = (
     Claim(
         7,
         "VGG16 from scratch is not better than the simpler CNN, 6 < 5, and its curves fluctuate.",
-        "6 also has another learning rate and clips gradients (D8)",
+        "6 also has another learning rate, clips gradients, and has neither BatchNormalization nor "
+        "Dropout among its convolutions (D8)",
     ),
     Claim(8, "VGG16 frozen at 32×32 is unsuitable: 7 is the worst of all."),
     Claim(9, "The fine-tuned VGG16 is the best so far: 8 > 0 to 7, close to 5."),

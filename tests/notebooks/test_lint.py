@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 
-from lib import parameters
+from lib import parameters, run
 from lib.study import COMPANIONS, EXPERIMENTS, SLUGS, experiment
 
 PATHS = sorted(
@@ -193,3 +193,13 @@ def test_both_readmes_give_the_same_commands_and_figures():
         assert all(f"`{e.slug}`" in text for text in texts)
     links = [sorted(re.findall(r"\]\((docs/[^)]+)\)", text)) for text in texts]
     assert links[0] == links[1]
+
+
+def test_a_report_is_renewed_when_what_it_imports_changes():
+    cell = next(c for c in cells(parameters.NOTEBOOKS / "report.ipynb") if c["id"] == "records")
+    (names,) = [
+        statement.names
+        for statement in ast.parse(text(cell)).body
+        if getattr(statement, "module", "") == "lib"
+    ]
+    assert {name.name for name in names} <= set(run.REPORT_MODULES)

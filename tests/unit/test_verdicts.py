@@ -32,14 +32,19 @@ def record(slug="00_base_cnn", accuracy=0.63, seed=0, **changes) -> dict:
         "timing": {"train_seconds": 60.0},
         "training": {"at_chance": False, "operations": 10**12},
         "model": {"total_params": 263_402},
-        "environment": {"tensorflow": "2.21.0", "keras": "3.15.1", "opencv": "5.0.0"},
+        "environment": {
+            "tensorflow": "2.21.0",
+            "keras": "3.15.1",
+            "opencv": "5.0.0",
+            "cpu": "a processor",
+        },
         **changes,
     }
 
 
 def test_row_has_mean_spread_and_difference():
     rows = verdicts.table([record(accuracy=a, seed=s) for s, a in enumerate((0.62, 0.63, 0.64))])
-    assert len(rows) == 11
+    assert len(rows) == len(EXPERIMENTS)
     assert rows[0].accuracy == pytest.approx(0.63)
     assert rows[0].accuracy_sd == pytest.approx(0.01)
     assert rows[0].difference == pytest.approx(0.63 - 0.6256)
@@ -153,6 +158,7 @@ def test_schedules_stand_beside_the_published():
     assert "10 (published: 100)" in html
     assert "0.002 (published: 0.001)" in html
     assert "<td>512</td>" in html
+    assert "<td>60 s</td><td>a processor</td>" in html
 
 
 @pytest.mark.parametrize(("epochs", "said"), [((10, 6), True), ((100, 100), False)])
@@ -164,6 +170,14 @@ def test_different_numbers_of_epochs_stand_above_the_claims(epochs, said):
         ]
     )
     assert ("different numbers of epochs" in report.claims([], rows)) == said
+
+
+def test_seeds_that_some_rungs_lack_are_said_at_once():
+    both = [record(seed=seed) for seed in (0, 1)]
+    assert "seeds 0, 1 ·" in report.facts(both)
+    companion = record("freezing_depth", tables={})
+    assert "seeds 0, 1 ·" in report.facts([*both, companion])
+    assert "seeds 0, 1, not of every rung ·" in report.facts([*both, record("01_deeper_cnn")])
 
 
 def test_other_data_is_said_at_once():
@@ -186,7 +200,7 @@ def test_unusable_records_are_counted():
 
 def test_no_record_at_all():
     assert "No record was found" in report.facts([])
-    assert len(verdicts.table([])) == 11
+    assert len(verdicts.table([])) == len(EXPERIMENTS)
 
 
 def rows_of(*accuracies: tuple[float, ...]) -> list[verdicts.Row]:
