@@ -30,7 +30,7 @@ def facts(records: list[dict], *, left_out: int = 0, unusable: int = 0) -> str:
         return _notice(spoilt if unusable else nothing)
     first = records[0]
     dataset, environment = first["dataset"], first["environment"]
-    rungs = [record for record in records if "tables" not in record] or records
+    rungs = _rungs(records)
     seeds = sorted({record["seed"] for record in rungs})
     every = len(seeds) * len({record["experiment"] for record in rungs})
     partly = ", not of every rung" * (len(rungs) < every)
@@ -383,7 +383,7 @@ def conditions(records: list[dict]) -> str:
     """Returns machine, versions, sizes and sources of the runs."""
     if not records:
         return ""
-    records = [record for record in records if "tables" not in record] or records
+    records = _rungs(records)
     lines = []
     for label, values in (
         (
@@ -446,6 +446,11 @@ def _versions(environment: dict) -> str:
 
 def _sizes(record: dict) -> str:
     return " / ".join(f"{record['dataset'][part]:,}" for part in ("train", "val", "test"))
+
+
+def _rungs(records: list[dict]) -> list[dict]:
+    """Leaves out the companions, if there is something else."""
+    return [record for record in records if "tables" not in record] or records
 
 
 def _of(records: list[dict], slug: str) -> list[dict]:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,6 +185,22 @@ def _read(path: Path) -> str:
         return path.read_bytes().decode(errors="replace")
     except OSError:
         return ""
+
+
+@pytest.mark.parametrize("name", ["lib/mistakes.py", "docs/study.md", "notebooks/report.ipynb"])
+def test_report_is_of_its_code_and_texts(name, tmp_path, monkeypatch):
+    for part in ("lib", "notebooks", "docs"):
+        shutil.copytree(run.ROOT / part, tmp_path / part)
+
+    def digest():
+        return run.report_digest(tmp_path / "out", profile="quick", data="")
+
+    before = digest()
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    assert digest() == before
+    with (tmp_path / name).open("a") as file:
+        file.write(" ")
+    assert digest() != before
 
 
 def test_report_of_nothing_says_so(tmp_path, monkeypatch):

@@ -10,8 +10,9 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import _measure, augmentation, ceiling, convolutions, recipes, time_to_accuracy
-from lib import data, kernels, models, parameters, training
+from lib import data, kernels, models, parameters, results, training
 from lib.engine import tf
+from tests.report import made_up
 
 WANTED = {
     *("augmentation", "throughput", "against_torch", "memory", "overhead", "time_to_accuracy"),
@@ -132,6 +133,13 @@ def test_a_budget_is_counted_in_epochs_of_its_own_network():
     }
     epochs = time_to_accuracy._epochs(record)
     assert epochs == pytest.approx(2 + 1 / 3, abs=0.01)
+
+
+def test_training_times_name_their_machines(tmp_path, monkeypatch):
+    made_up.write(tmp_path / "reports" / "latest", profiles={"budget": {0: 2}})
+    monkeypatch.setattr(time_to_accuracy, "ROOT", tmp_path)
+    (minutes,) = [r for r in time_to_accuracy.measure() if r["case"].endswith(": training")]
+    assert minutes["unit"].startswith(f"minutes on {results.environment()['cpu']} (")
 
 
 def test_recipes_are_told_apart_by_what_they_change(monkeypatch):

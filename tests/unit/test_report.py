@@ -110,6 +110,16 @@ def test_the_same_values_by_hand_are_named(trained_otherwise):
     assert "accuracy. by hand, with the same values: 90.00 %" in html
 
 
+def test_machines_that_timed_the_runs_are_told_apart(trained_otherwise):
+    first, second, *_ = trained_otherwise
+    note = "Training times are of several machines"
+    assert note not in report.conditions([first, second])
+    other = second["environment"] | {"cpu": "another processor"}
+    html = report.conditions([first, second | {"environment": other}])
+    assert note in html
+    assert html.count("<td>another processor</td>") == 1
+
+
 def test_parameters_from_outside_are_escaped(trained_otherwise):
     *_, ours, other, _ = trained_otherwise
     other = other | {"parameters": other["parameters"] | {"SCHEDULE": "<script>"}}
