@@ -2,7 +2,8 @@
 
 Reads the run of record (`reports/of-record`), or else the last run (`reports/latest`). Training
 operations are counted in epochs of the rung's own network, as `study` trains it: an epoch in which
-only the head learns, or features are computed, counts for less.
+only the head learns, or features are computed, counts for less. `study` stops early: where that is
+after few epochs, its accuracy is low too.
 """
 
 import statistics
