@@ -31,11 +31,6 @@ class Predicted:
     named: np.ndarray
     labels: np.ndarray
 
-    @property
-    def title(self) -> str:
-        """Number and title of the rung."""
-        return self.row.experiment.heading
-
     def confusion(self, classes: int) -> np.ndarray:
         """Returns counts, int (true class, predicted class)."""
         counts = np.zeros((classes, classes), int)
@@ -67,7 +62,11 @@ def confusions(runs: list[Predicted], classes: list[str]) -> str:
     content = {
         "classes": classes,
         "rungs": [
-            {"name": run.title, "counts": run.confusion(len(classes)).tolist()} for run in runs
+            {
+                "name": run.row.experiment.heading,
+                "counts": run.confusion(len(classes)).tolist(),
+            }
+            for run in runs
         ],
     }
     text = json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")
@@ -84,7 +83,7 @@ def hard_images(runs: list[Predicted]) -> dict[str, np.ndarray]:
     if len(runs) < 2:
         return {}
     wrong = np.array([run.named != run.labels for run in runs])
-    last = runs[-1].title
+    last = runs[-1].row.experiment.heading
     return {
         f"wrong in all {len(runs)} rungs": np.flatnonzero(wrong.all(axis=0)),
         f"right only in {last}": np.flatnonzero(wrong[:-1].all(axis=0) & ~wrong[-1]),

@@ -26,7 +26,11 @@ def digits(tmp_path_factory):
 def test_confusions_are_those_of_the_predictions(digits):
     out, records, rows = digits
     runs = mistakes.predicted(rows, out)
-    assert [run.title for run in runs] == ["0 Base CNN", "1 Deeper CNN", "9 Mini-VGG16, fine-tuned"]
+    assert [run.row.experiment.heading for run in runs] == [
+        "0 Base CNN",
+        "1 Deeper CNN",
+        "9 Mini-VGG16, fine-tuned",
+    ]
     html = mistakes.confusions(runs, ["<b>", *"123456789"])
     content = json.loads(re.search(r"<script[^>]*>(.*?)</script>", html)[1])
     counts = np.array(content["rungs"][0]["counts"])
@@ -43,7 +47,9 @@ def test_hard_images(digits):
     out, _, rows = digits
     runs = mistakes.predicted(rows, out)
     wrong = [run.named != run.labels for run in runs]
-    every, only = mistakes.hard_images(runs).values()
+    found = mistakes.hard_images(runs)
+    assert list(found) == ["wrong in all 3 rungs", "right only in 9 Mini-VGG16, fine-tuned"]
+    every, only = found.values()
     assert list(every) == [i for i in range(len(wrong[0])) if all(w[i] for w in wrong)]
     assert list(only) == [
         i for i in range(len(wrong[0])) if wrong[0][i] and wrong[1][i] and not wrong[2][i]
