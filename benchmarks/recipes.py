@@ -10,7 +10,7 @@ from lib import checkpoint, data, models, parameters, pretrained, training
 TRAIN, VAL = 8_000, 3_000
 EPOCHS = {"05_data_augmentation": 15, "08_vgg16_finetuned": 4, "09_mini_vgg16": 5}
 TRIED = {
-    "05_data_augmentation": ({}, {"LEARNING_RATE": 3e-3}),
+    "05_data_augmentation": ({}, {"LEARNING_RATE": 1.5e-3}, {"LEARNING_RATE": 8e-3}),
     "08_vgg16_finetuned": ({}, {"LEARNING_RATE": 5e-5}, {"LEARNING_RATE": 2e-4}),
     "09_mini_vgg16": ({}, {"LEARNING_RATE": 1e-4}),
 }
