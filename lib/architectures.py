@@ -448,7 +448,8 @@ SMALL: dict[str, Variant] = {
         {**_FOR_32, "blocks": (3, 6, 6, 4), "growth": 12, "small_stem": True},
     ),
 }
-"""Narrow variants for 32×32 images, about a quarter of the width, stems that keep the size."""
+"""Variants for 32×32 images: narrower (LeNet is not), some shorter, most with stems that keep the
+size."""
 
 
 def build(name: str, *, small: bool = False, **changes: Any) -> keras.Model:
