@@ -370,9 +370,17 @@ def _cpu() -> str:
 
 
 def _git() -> str | None:
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+    """Returns the commit, with ``-dirty`` if anything but reports differs from it."""
     try:
-        result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        commit = _said("describe", "--always", "--exclude=*")
+        changed = _said("status", "--porcelain", "--untracked-files=no", "--", ".", ":!reports")
     except (OSError, subprocess.SubprocessError):
         return None
-    return result.stdout.strip()
+    return commit + "-dirty" * bool(changed)
+
+
+def _said(*arguments: str) -> str:
+    command = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=10
+    ).stdout.strip()

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import types
 
 import numpy as np
@@ -47,6 +48,21 @@ def test_record_says_it_all(finished, values, tmp_path):
     assert set(record["environment"]) >= {"python", "tensorflow", "keras", "opencv", "cores", "git"}
     assert "/home" not in path.read_text()
     assert str(tmp_path) not in path.read_text()
+
+
+def test_commit_is_dirty_by_code_not_by_reports(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    for name in ("lib", "reports"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("as committed")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "Two files."]):
+        subprocess.run([*git, *command], check=True)
+    commit = results._git()
+    (tmp_path / "reports" / "file").write_text("a later run")
+    assert results._git() == commit
+    (tmp_path / "lib" / "file").write_text("other code")
+    assert results._git() == commit + "-dirty"
 
 
 def test_predictions_lie_beside_it_and_agree(finished, values):
