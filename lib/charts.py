@@ -189,11 +189,13 @@ def all_curves(rows: list[Row], name: str = "accuracy", *, narrow: bool = False)
 
 
 @themed
-def gaps(rows: list[Row], *, narrow: bool = False) -> Figure:
+def gaps(rows: list[Row], *, comparable: bool = True, narrow: bool = False) -> Figure:
     """Shows training and test accuracy of each rung; the line between them is the gap.
 
     Args:
         rows: of `lib.verdicts.table`; those without records are left out.
+        comparable: whether the published training accuracy is about these data; the study gives
+            none for some rungs.
     """
     done = [row for row in rows if row.records]
     figure, (axis,) = _of_rungs(done, narrow)
@@ -203,6 +205,17 @@ def gaps(rows: list[Row], *, narrow: bool = False) -> Figure:
     axis.hlines(places, test, train, color=GRAY, linewidth=1.5)
     axis.plot(test, places, color=BLUE, marker="s", linestyle="none", label="test")
     axis.plot(train, places, color=ORANGE, marker="o", linestyle="none", label="training")
+    published = [row.experiment.train_accuracy if comparable else None for row in done]
+    told = [(100 * value, place) for place, value in zip(places, published, strict=True) if value]
+    if told:
+        axis.plot(
+            *zip(*told, strict=True),
+            color=ORANGE,
+            marker="o",
+            markerfacecolor="none",
+            linestyle="none",
+            label="training, published",
+        )
     for place, low, high in zip(places, test, train, strict=True):
         axis.annotate(
             f"{high - low:+.1f}",
@@ -214,7 +227,8 @@ def gaps(rows: list[Row], *, narrow: bool = False) -> Figure:
         )
     note = "" if narrow else ", measured without dropout or augmentation"
     axis.set_xlabel(f"top-1 accuracy (%){note}")
-    figure.legend(loc="outside upper left", ncols=2)  # where it is not taken for a point
+    # Outside, where it is not taken for a point.
+    figure.legend(loc="outside upper left", ncols=2 if narrow else 3)
     return figure
 
 

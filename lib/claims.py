@@ -1,8 +1,8 @@
 """The study's eleven claims, judged by records.
 
 A claim that compares two rungs is judged by the 95 % interval of the difference of their mean
-accuracies, with the spread over seeds of `lib.verdicts`. Overfitting, of which a schedule that
-decays to zero shows little, is judged by records of the published protocol only.
+accuracies, with the spread over seeds of `lib.verdicts`. Overfitting, which a schedule may end
+before, is judged by records of the published protocol only.
 """
 
 import math
@@ -51,6 +51,18 @@ def judge(rows: list[Row], study_rows: list[Row]) -> list[Judgement]:
             why += f" Not the only change: {claim.confounds}."
         judged.append(Judgement(claim, word, why))
     return judged
+
+
+def caution(rows: list[Row]) -> str:
+    """Returns what to bear in mind where the rungs' schedules differ, or ``""``."""
+    records = [record for row in rows for record in row.records]
+    if len({record["parameters"].get("EPOCHS") for record in records}) < 2:
+        return ""
+    return (
+        "The rungs were given different numbers of epochs, and some another batch or learning "
+        "rate, each what suits itself (What was different): a part of a difference can come from "
+        "there."
+    )
 
 
 class _MissingError(Exception):
@@ -116,8 +128,8 @@ def _overfits(ladder: _Ladder, study: _Ladder) -> tuple[str, str]:
         row = study[1]
     except _MissingError:
         return "not tested", (
-            "With a learning rate that decays to zero validation cross-entropy hardly rises again; "
-            "it needs rung 1 in the study's protocol (--profile study)."
+            "Another schedule may end before a network overfits; it needs rung 1 in the study's "
+            "protocol (--profile study)."
         )
     gap = study.gap(1)
     rise = statistics.fmean(
@@ -130,12 +142,21 @@ def _overfits(ladder: _Ladder, study: _Ladder) -> tuple[str, str]:
     )
 
 
+def _in_protocol(figures, ladder: _Ladder, study: _Ladder) -> tuple[str, list[float]]:
+    """Returns figures of the study's protocol, or where it was not run of the rungs at hand."""
+    try:
+        return "the study's protocol", figures(study)
+    except _MissingError:
+        return "this schedule", figures(ladder)
+
+
 @_needs_all
 def _dropout(ladder: _Ladder, study: _Ladder) -> tuple[str, str]:
     word, why = _greater(2, 1)(ladder, study)
+    where, gaps = _in_protocol(lambda rungs: [rungs.gap(1), rungs.gap(2)], ladder, study)
     return word, (
-        f"{why} The gap between training and test accuracy goes from {100 * ladder.gap(1):.1f} to "
-        f"{100 * ladder.gap(2):.1f} points."
+        f"{why} Under {where} the gap between training and test accuracy goes from "
+        f"{100 * gaps[0]:.1f} to {100 * gaps[1]:.1f} points."
     )
 
 
@@ -151,10 +172,7 @@ def _augmentation(ladder: _Ladder, study: _Ladder) -> tuple[str, str]:
 @_needs_all
 def _from_scratch(ladder: _Ladder, study: _Ladder) -> tuple[str, str]:
     word, why = _greater(5, 6)(ladder, study)
-    try:
-        where, falls = "the study's protocol", [_falls(study[number]) for number in (6, 5)]
-    except _MissingError:
-        where, falls = "this schedule", [_falls(ladder[number]) for number in (6, 5)]
+    where, falls = _in_protocol(lambda rungs: [_falls(rungs[6]), _falls(rungs[5])], ladder, study)
     if word == "holds" and falls[0] <= falls[1]:
         word = "does not hold"
     return word, (

@@ -5,8 +5,8 @@ import statistics
 from html import escape
 
 from lib import ROOT, clock, parameters, results, verdicts
-from lib.claims import Judgement
-from lib.study import COMPANIONS, EXPERIMENTS, Experiment
+from lib.claims import Judgement, caution
+from lib.study import COMPANIONS, EXPERIMENTS, Experiment, experiment
 from lib.verdicts import Row
 
 
@@ -150,7 +150,7 @@ def _worth(record: dict) -> str:
         )
     elif profile == "budget" and dataset["name"] == "cifar10":
         said.append(
-            "The schedule is shorter than the study's, which stands beside it under <em>What was "
+            "The schedule is not the study's, which stands beside it under <em>What was "
             "different</em>; networks and loss are the same."
         )
     elif profile != "study" and dataset["name"] == "cifar10":
@@ -161,13 +161,20 @@ def _worth(record: dict) -> str:
     return " ".join(said)
 
 
-def verdict(rows: list[Row]) -> str:
-    """Returns in one line what came out: against the study, or which rung pays off elsewhere."""
+def verdict(rows: list[Row], study_rows: list[Row]) -> str:
+    """Returns what came out: against the study, or which rung pays off elsewhere.
+
+    Args:
+        rows: of one protocol.
+        study_rows: of the published protocol on the same data; may have no records.
+    """
     if any(row.difference is not None for row in rows):
         line = escape(verdicts.in_one_line(rows))
+        beside = escape(verdicts.of_the_protocol(rows, study_rows))
     else:
-        line = _which_pays_off(rows)
-    return f"<p class='verdict'>{line}</p>" if line else ""
+        line, beside = _which_pays_off(rows), ""
+    html = f"<p class='verdict'>{line}</p>" if line else ""
+    return html + (f"<p class='facts'>{beside}</p>" if beside else "")
 
 
 def method(rows: list[Row]) -> str:
@@ -239,17 +246,13 @@ def _accuracy(row: Row) -> str:
 
 def claims(judged: list[Judgement], all_rows: list[Row]) -> str:
     """Returns the study's claims, each with its verdict and its numbers."""
-    epochs = {record["parameters"].get("EPOCHS") for row in all_rows for record in row.records}
-    note = (
-        "<p class='facts'>The rungs were given different numbers of epochs, each enough for itself "
-        "(<em>What was different</em>): a part of a difference can come from there.</p>"
-    )
+    note = caution(all_rows)
     items = "\n".join(
         f"<li><p><strong>{escape(j.claim.text)}</strong> "
         f"<span class='word {j.word.replace(' ', '-')}'>{j.word}</span><br>{escape(j.why)}</p></li>"
         for j in judged
     )
-    return (note if len(epochs) > 1 else "") + f"<ol class='claims'>\n{items}\n</ol>"
+    return (f"<p class='facts'>{note}</p>" if note else "") + f"<ol class='claims'>\n{items}\n</ol>"
 
 
 def otherwise(all_rows: list[Row], everything: list[dict], *, folder: str) -> str:
@@ -289,11 +292,11 @@ def _missed(row: Row, found: list[verdicts.Other]) -> str:
 
 
 def _changed(other: verdicts.Other) -> str:
-    """Names a profile, or what a run by hand changed in the profile at hand."""
+    """Names a profile, or what a run by hand changed in the profile that it is nearest to."""
     if _profile(other.row) != "custom":
         return f"profile {_profile(other.row)}"
     changes = [f"{name} {new} instead of {old}" for name, (old, new) in other.changes.items()]
-    return ", ".join(changes) or "by hand, with the same values"
+    return f"{other.base} with {', '.join(changes)}" if changes else f"{other.base}, by hand"
 
 
 def _profile(row: Row) -> str:
@@ -418,6 +421,8 @@ def conditions(records: list[dict]) -> str:
 def _schedule(record: dict) -> dict[str, str]:
     """Returns how a run trained, and the published figure where it is another."""
     ours, study = record["parameters"], parameters.of_profile("study", record["experiment"])
+    seconds = experiment(record["experiment"]).train_seconds
+    published = f"published: {clock(seconds)}, Colab GPU"
     shown = {"run": page_name(record).removesuffix(".html")}
     for label, name in (
         ("epochs of the head alone", "HEAD_EPOCHS"),
@@ -430,7 +435,7 @@ def _schedule(record: dict) -> dict[str, str]:
         one, other = ours.get(name, "–"), study.get(name, "–")
         shown[label] = f"{one}" if one == other else f"{one} (published: {other})"
     return shown | {
-        "training": clock(record["timing"]["train_seconds"]),
+        "training": f"{clock(record['timing']['train_seconds'])} ({published})",
         "on": record["environment"]["cpu"],
     }
 

@@ -83,11 +83,13 @@ def markdown(rows: list[Row], study_rows: list[Row]) -> str:
         f"Data: {first['dataset']['variant']} · profile {first['profile']} · TensorFlow "
         f"{first['environment']['tensorflow']}, Keras {first['environment']['keras']}.",
         verdicts.in_one_line(rows),
+        verdicts.of_the_protocol(rows, study_rows),
         _table(rows, comparable),
     ]
     if comparable:
         judged = claims.judge(rows, study_rows)
         parts.append("## The study's claims")
+        parts.append(claims.caution(rows))
         parts.append(
             "\n".join(f"{j.claim.number}. {j.claim.text} **{j.word}.** {j.why}" for j in judged)
         )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from lib import parameters
-from lib.data import PARTS
 from lib.study import EXPERIMENTS, Experiment
 
 LITERATURE_SD = 0.0056
@@ -120,16 +119,21 @@ class Other:
     """A rung that was trained otherwise, on the same images.
 
     Attributes:
-        changes: parameters that differ, by name: the value here and the value there.
+        base: the profile that it is nearest to: that of the rung at hand, or ``"study"``.
+        changes: parameters that differ from it, by name: the value there and the value here.
         row: its figures.
     """
 
+    base: str
     changes: dict[str, tuple]
     row: Row
 
 
 def others(row: Row, everything: list[dict]) -> list[Other]:
-    """Returns the runs of a rung under other profiles, on the same images, split alike.
+    """Returns the runs of a rung under other profiles, on the same test images.
+
+    Those that learnt on another number of images come only if, with those they were validated on,
+    they had as many.
 
     Args:
         row: of `table`; without records there is nothing to compare with.
@@ -138,20 +142,39 @@ def others(row: Row, everything: list[dict]) -> list[Other]:
     if not row.records:
         return []
     ours, groups = row.records[0], {}
+    bases = {
+        ours["profile"]: ours["parameters"],
+        "study": parameters.of_profile("study", ours["experiment"]),
+    }
     for record in everything:
         if (
             record["experiment"] == ours["experiment"]
             and record["profile"] != ours["profile"]
-            and all(record["dataset"][k] == ours["dataset"][k] for k in ("sha256", *PARTS))
+            and _images(record) == _images(ours)
         ):
-            before = ours["parameters"]
-            changes = {
-                name: (before.get(name), value)
-                for name, value in parameters.asked(record["parameters"]).items()
-                if value != before.get(name)
-            }
-            groups.setdefault((record["profile"], str(changes)), (changes, []))[1].append(record)
-    return [Other(changes, _row(row.experiment, records)) for changes, records in groups.values()]
+            told = {base: _changes(record, before) for base, before in bases.items()}
+            base = min(told, key=lambda name: len(told[name]))
+            key = record["profile"], base, str(told[base])
+            groups.setdefault(key, (told[base], []))[1].append(record)
+    return [
+        Other(base, changes, _row(row.experiment, records))
+        for (_, base, _), (changes, records) in groups.items()
+    ]
+
+
+def _images(record: dict) -> tuple:
+    """Returns which images a run had, however it split those that are not for the test."""
+    dataset = record["dataset"]
+    return dataset["sha256"], dataset["train"] + dataset["val"], dataset["test"]
+
+
+def _changes(record: dict, before: dict) -> dict[str, tuple]:
+    """Returns the parameters of a run that differ from others: the value there and here."""
+    return {
+        name: (before.get(name), value)
+        for name, value in parameters.asked(record["parameters"]).items()
+        if value != before.get(name)
+    }
 
 
 def table(records: list[dict]) -> list[Row]:
@@ -228,7 +251,7 @@ def in_one_line(rows: list[Row]) -> str:
     shortfall = statistics.fmean(
         max(0, row.experiment.accuracy - row.accuracy) for row, _ in judged
     )
-    parts = [f"Of {len(judged)} rungs: {words}"]
+    parts = [f"Of {len(judged)} rung{'s' * (len(judged) > 1)}: {words}"]
     if indicative:
         parts[0] += f" ({'all' if indicative == len(judged) else indicative} indicative)"
     parts.append(f"mean shortfall {100 * shortfall:.2f} points (0 where ours is higher)")
@@ -236,6 +259,18 @@ def in_one_line(rows: list[Row]) -> str:
         correlation = rank_correlation([row for row, _ in judged])
         parts.append(f"rank correlation with the published order {correlation:.2f}")
     return "; ".join(parts) + "."
+
+
+def of_the_protocol(rows: list[Row], study_rows: list[Row]) -> str:
+    """Says `in_one_line` what the study's own schedule came to, beside rows of another profile.
+
+    Returns:
+        ``""`` if there is nothing to say beside.
+    """
+    line = in_one_line(study_rows)
+    if not line or any(r["profile"] == "study" for row in rows for r in row.records):
+        return ""
+    return f"With the study's own schedule (profile study): {line[0].lower()}{line[1:]}"
 
 
 def rank_correlation(rows: list[Row]) -> float:

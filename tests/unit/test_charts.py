@@ -88,6 +88,12 @@ def test_error_bars_where_there_are_several_seeds():
     assert legends == ["ours (± SD over seeds)", "ours"]
 
 
+def test_gaps_have_the_published_training_accuracy_where_there_is_one():
+    figure = charts.gaps(rows())  # of rungs 0 and 10
+    assert list(figure.axes[0].lines[-1].get_xdata()) == pytest.approx([71.342, 98.153])
+    assert len(charts.gaps(rows(), comparable=False).axes[0].lines) == 2
+
+
 def test_published_figures_are_absent_where_they_do_not_apply():
     page = html("ladder of other data")
     assert "published" not in page

@@ -51,6 +51,7 @@ def test_the_published_figures_bear_the_published_claims():
     assert {j.word for j in found} == {"holds"}
     assert "+9.74 points" in found[0].why
     assert "ends 0.100 nats above its lowest" in found[1].why
+    assert "Under the study's protocol the gap between" in found[2].why
     assert "goes from 17.7 to 12.7 points" in found[2].why
     assert "from 0.660 to 0.426" not in found[5].why  # ours, not the published ones
     assert "from 0.661 to 0.427 nats" in found[5].why
@@ -62,6 +63,13 @@ def test_a_schedule_that_decays_says_nothing_about_overfitting():
     found = claims.judge(rows(), NOTHING)
     assert found[1].word == "not tested"
     assert "--profile study" in found[1].why
+
+
+def test_gaps_are_measured_in_the_best_protocol_there_is():
+    by_budget = claims.judge(rows(train=0.8), rows("study", r1=None))[2].why
+    assert "Under this schedule the gap" in by_budget
+    assert "goes from 7.7 to 2.7 points" in by_budget
+    assert "goes from 17.7 to 12.7" in claims.judge(rows(train=0.8), rows("study"))[2].why
 
 
 def test_curves_that_fluctuate_are_measured_in_the_best_protocol_there_is():

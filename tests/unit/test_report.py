@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lib import report, results, verdicts
+from lib import parameters, report, results, verdicts
 from tests.report import made_up
 
 RECORD = {
@@ -76,7 +76,7 @@ def test_what_was_trained_otherwise_stands_beside_ours(trained_otherwise):
     html = report.otherwise(rows, trained_otherwise, folder="notebooks/")
     assert html.startswith(
         "<ul><li>10 VGG16 at 64×64, fine-tuned: 6.66 points below the published "
-        "accuracy. EPOCHS 8 instead of 4: 90.00 % (+5.00 points).</li></ul>"
+        "accuracy. budget with EPOCHS 8 instead of 4: 90.00 % (+5.00 points).</li></ul>"
     )
     cells = [re.findall("<td>(.*?)</td>", line) for line in html.split("<tr>")[2:]]
     assert [line[0] for line in cells] == ["0 Base CNN"] * 2 + ["10 VGG16 at 64×64, fine-tuned"] * 2
@@ -84,7 +84,7 @@ def test_what_was_trained_otherwise_stands_beside_ours(trained_otherwise):
         "profile budget",
         "profile study",
         "profile budget",
-        "EPOCHS 8 instead of 4",
+        "budget with EPOCHS 8 instead of 4",
     ]
     assert [line[2] for line in cells[2:]] == ["85.00%", "90.00%"]
     assert "href='notebooks/00_base_cnn-study-seed0.html'" in cells[1][-1]
@@ -107,7 +107,19 @@ def test_the_same_values_by_hand_are_named(trained_otherwise):
     *_, ours, other, _ = trained_otherwise
     other = other | {"parameters": ours["parameters"] | {"SEED": 3, "OUT": "elsewhere"}}
     html = report.otherwise(verdicts.table([ours]), [ours, other], folder="")
-    assert "accuracy. by hand, with the same values: 90.00 %" in html
+    assert "accuracy. budget, by hand: 90.00 %" in html
+
+
+def test_a_run_by_hand_is_told_by_the_profile_that_it_is_nearest_to(trained_otherwise):
+    ours, *_ = trained_otherwise
+    study = parameters.of_profile("study", "00_base_cnn")
+    patient = ours | {"profile": "custom", "parameters": study | {"PATIENCE": 9}}
+    train, val = (ours["dataset"][part] for part in ("train", "val"))
+    split = ours["dataset"] | {"train": train + val - 50, "val": 50}
+    split = patient | {"parameters": study | {"VAL_SIZE": 50}, "dataset": split}
+    html = report.otherwise(verdicts.table([ours]), [ours, patient, split], folder="")
+    assert "<td>study with PATIENCE 9 instead of 5</td>" in html
+    assert "<td>study with VAL_SIZE 50 instead of 10000</td>" in html
 
 
 def test_machines_that_timed_the_runs_are_told_apart(trained_otherwise):

@@ -38,6 +38,16 @@ def test_files_are_written_whole(out, groups):
     assert "11. A larger input uses VGG16 better: 10 > 8. **not tested.**" in text
     assert "2. The deeper network overfits. **holds.**" in text
     assert "made-up figures" in text
+    protocol = verdicts.of_the_protocol(rows, verdicts.table(groups[1]))
+    assert protocol.startswith("With the study's own schedule (profile study): of 1 rung: ")
+    assert protocol in text
+
+
+def test_schedules_that_differ_are_said_above_the_claims(groups):
+    epochs = {"00_base_cnn": 10, "01_deeper_cnn": 6}
+    records = [r | {"parameters": {"EPOCHS": epochs.get(r["experiment"], 6)}} for r in groups[0]]
+    text = summary.markdown(verdicts.table(records), verdicts.table([]))
+    assert "## The study's claims\n\nThe rungs were given different numbers of epochs" in text
 
 
 def test_every_line_of_the_table_has_as_many_cells(groups):

@@ -145,7 +145,7 @@ def test_what_a_figure_is_worth_is_said_at_once():
         data = record()["dataset"] | {"variant": variant}
         return report.facts([record(profile=profile, dataset=data)])
 
-    assert "shorter than the study" in said("budget")
+    assert "schedule is not the study's" in said("budget")
     assert "no figure below means anything" in said("smoke")
     assert "on a part of the images" in said("quick")
     assert "not quite CIFAR-10's own" in said("study", "CIFAR-10 (JPEG q75 copy)")
@@ -158,7 +158,7 @@ def test_schedules_stand_beside_the_published():
     assert "10 (published: 100)" in html
     assert "0.002 (published: 0.001)" in html
     assert "<td>512</td>" in html
-    assert "<td>60 s</td><td>a processor</td>" in html
+    assert "<td>60 s (published: 47 s, Colab GPU)</td><td>a processor</td>" in html
 
 
 @pytest.mark.parametrize(("epochs", "said"), [((10, 6), True), ((100, 100), False)])
@@ -170,6 +170,14 @@ def test_different_numbers_of_epochs_stand_above_the_claims(epochs, said):
         ]
     )
     assert ("different numbers of epochs" in report.claims([], rows)) == said
+
+
+def test_the_studys_own_schedule_stands_beside_another():
+    ours = verdicts.table([record(profile="budget")])
+    study = verdicts.table([record()])
+    assert "With the study&#x27;s own schedule" in report.verdict(ours, study)
+    assert "own schedule" not in report.verdict(ours, verdicts.table([]))
+    assert "own schedule" not in report.verdict(study, study)
 
 
 def test_seeds_that_some_rungs_lack_are_said_at_once():
