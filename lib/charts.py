@@ -205,11 +205,15 @@ def gaps(rows: list[Row], *, comparable: bool = True, narrow: bool = False) -> F
     axis.hlines(places, test, train, color=GRAY, linewidth=1.5)
     axis.plot(test, places, color=BLUE, marker="s", linestyle="none", label="test")
     axis.plot(train, places, color=ORANGE, marker="o", linestyle="none", label="training")
-    published = [row.experiment.train_accuracy if comparable else None for row in done]
-    told = [(100 * value, place) for place, value in zip(places, published, strict=True) if value]
+    told = {
+        place: 100 * row.experiment.train_accuracy
+        for place, row in enumerate(done)
+        if comparable and row.experiment.train_accuracy
+    }
     if told:
         axis.plot(
-            *zip(*told, strict=True),
+            list(told.values()),
+            list(told),
             color=ORANGE,
             marker="o",
             markerfacecolor="none",
@@ -219,7 +223,7 @@ def gaps(rows: list[Row], *, comparable: bool = True, narrow: bool = False) -> F
     for place, low, high in zip(places, test, train, strict=True):
         axis.annotate(
             f"{high - low:+.1f}",
-            (max(low, high), place),
+            (max(low, high, told.get(place, 0)), place),
             xytext=(8, 0),
             textcoords="offset points",
             va="center",
