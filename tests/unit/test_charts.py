@@ -91,6 +91,7 @@ def test_error_bars_where_there_are_several_seeds():
 def test_gaps_have_the_published_training_accuracy_where_there_is_one():
     figure = charts.gaps(rows())  # of rungs 0 and 10
     assert list(figure.axes[0].lines[-1].get_xdata()) == pytest.approx([71.342, 98.153])
+    assert [text.xy[0] for text in figure.axes[0].texts] == pytest.approx([71.342, 98.153])
     assert len(charts.gaps(rows(), comparable=False).axes[0].lines) == 2
 
 

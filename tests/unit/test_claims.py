@@ -55,6 +55,7 @@ def test_the_published_figures_bear_the_published_claims():
     assert "goes from 17.7 to 12.7 points" in found[2].why
     assert "from 0.660 to 0.426" not in found[5].why  # ours, not the published ones
     assert "from 0.661 to 0.427 nats" in found[5].why
+    assert "wider convolutions and larger dense layers (D8)" in found[0].why
     assert "another head (D1, D8)" in found[3].why
     assert "told, not judged; published: +0.94 points" in found[8].why
 
