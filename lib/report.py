@@ -255,21 +255,23 @@ def claims(judged: list[Judgement], all_rows: list[Row]) -> str:
     return (f"<p class='facts'>{note}</p>" if note else "") + f"<ol class='claims'>\n{items}\n</ol>"
 
 
-def otherwise(all_rows: list[Row], everything: list[dict], *, folder: str) -> str:
+def otherwise(
+    all_rows: list[Row], study_rows: list[Row], everything: list[dict], *, folder: str
+) -> str:
     """Returns what rungs came to that were also trained otherwise; first those that miss.
 
     Args:
         all_rows: of `lib.verdicts.table`.
+        study_rows: of the published protocol on the same data; may have no records.
         everything: records of any kind, those of other profiles on the same images among them.
         folder: where the pages of the notebooks lie, relative to the report.
     """
-    pooled = verdicts.spread(all_rows)
-    missed, content = [], []
+    missed = _missed(all_rows, everything)
+    if any(row.records and _profile(row) != "study" for row in all_rows):
+        missed += _missed(study_rows, everything)
+    content = []
     for row in all_rows:
         found = verdicts.others(row, everything)
-        judged = verdicts.verdict(row, pooled)
-        if judged and judged.word == "not reproduced":
-            missed.append(f"<li>{escape(row.experiment.heading)}: {_missed(row, found)}</li>")
         if found:
             content.append(_trained(row, f"profile {_profile(row)}", folder))
             content += [_trained(other.row, _changed(other), folder) for other in found]
@@ -279,16 +281,25 @@ def otherwise(all_rows: list[Row], everything: list[dict], *, folder: str) -> st
     return html or "<p>No rung was trained otherwise on these images.</p>"
 
 
-def _missed(row: Row, found: list[verdicts.Other]) -> str:
-    """Returns by how much a rung misses the published accuracy, and what else was tried."""
-    tried = "; ".join(
-        f"{_changed(other)}: {100 * other.row.accuracy:.2f} % "
-        f"({100 * (other.row.accuracy - row.accuracy):+.2f} points)"
-        for other in found
-    )
-    nothing = "It was not trained otherwise, so the cause is not known"
-    points = f"{-100 * row.difference:.2f} points"
-    return f"{points} below the published accuracy. {escape(tried or nothing)}."
+def _missed(some_rows: list[Row], everything: list[dict]) -> list[str]:
+    """Returns by how much rungs miss the published accuracy, and what else was tried, as items."""
+    pooled, items = verdicts.spread(some_rows), []
+    for row in some_rows:
+        judged = verdicts.verdict(row, pooled)
+        if not judged or judged.word != "not reproduced":
+            continue
+        tried = "; ".join(
+            f"{_changed(other)}: {100 * other.row.accuracy:.2f} % "
+            f"({100 * (other.row.accuracy - row.accuracy):+.2f} points)"
+            for other in verdicts.others(row, everything)
+        )
+        nothing = "It was not trained otherwise, so the cause is not known"
+        items.append(
+            f"<li>{escape(row.experiment.heading)}, profile {escape(_profile(row))}: "
+            f"{-100 * row.difference:.2f} points below the published accuracy. "
+            f"{escape(tried or nothing)}.</li>"
+        )
+    return items
 
 
 def _changed(other: verdicts.Other) -> str:

@@ -5,7 +5,10 @@ import re
 import pytest
 
 from lib import parameters, report, results, verdicts
+from lib.study import SLUGS
 from tests.report import made_up
+
+NOTHING = verdicts.table([])
 
 RECORD = {
     "experiment": "freezing_depth",
@@ -73,9 +76,9 @@ def trained_otherwise(tmp_path_factory):
 
 def test_what_was_trained_otherwise_stands_beside_ours(trained_otherwise):
     rows = verdicts.table(verdicts.same_conditions(trained_otherwise, profile="budget"))
-    html = report.otherwise(rows, trained_otherwise, folder="notebooks/")
+    html = report.otherwise(rows, NOTHING, trained_otherwise, folder="notebooks/")
     assert html.startswith(
-        "<ul><li>10 VGG16 at 64×64, fine-tuned: 6.66 points below the published "
+        "<ul><li>10 VGG16 at 64×64, fine-tuned, profile budget: 6.66 points below the published "
         "accuracy. budget with EPOCHS 8 instead of 4: 90.00 % (+5.00 points).</li></ul>"
     )
     cells = [re.findall("<td>(.*?)</td>", line) for line in html.split("<tr>")[2:]]
@@ -94,19 +97,33 @@ def test_what_was_trained_otherwise_stands_beside_ours(trained_otherwise):
 
 def test_a_miss_without_another_run_has_no_known_cause(trained_otherwise):
     records = [r for r in trained_otherwise if r["profile"] == "budget"]
-    html = report.otherwise(verdicts.table(records), records, folder="")
+    html = report.otherwise(verdicts.table(records), NOTHING, records, folder="")
     assert "6.66 points below the published accuracy. It was not trained otherwise" in html
     assert "<table" not in html
     records = [r for r in records if r["experiment"] == "00_base_cnn"]
-    html = report.otherwise(verdicts.table(records), records, folder="")
+    html = report.otherwise(verdicts.table(records), NOTHING, records, folder="")
     assert html == "<p>No rung was trained otherwise on these images.</p>"
-    assert report.otherwise(verdicts.table([]), records, folder="") == html
+    assert report.otherwise(NOTHING, NOTHING, records, folder="") == html
+
+
+def test_a_miss_of_the_studys_own_schedule_is_told_too(trained_otherwise):
+    *_, ours, _, _ = trained_otherwise
+    missing = {"metrics": ours["metrics"] | {"test": {"accuracy": 0.88, "loss": 0.4}}}
+    study = ours | {"profile": "study"} | missing
+    longer = ours | {"parameters": parameters.of_profile("study", SLUGS[10]) | {"PATIENCE": 20}}
+    longer |= {"profile": "custom"}
+    rows, protocol = verdicts.table([ours]), verdicts.table([study])
+    html = report.otherwise(rows, protocol, [ours, study, longer], folder="")
+    assert "profile study: 3.66 points below the published accuracy. profile budget: 85" in html
+    assert "; study with PATIENCE 20 instead of 10: 85.00 % (-3.00 points).</li>" in html
+    alone = report.otherwise(protocol, protocol, [study], folder="")
+    assert alone.count("points below") == 1
 
 
 def test_the_same_values_by_hand_are_named(trained_otherwise):
     *_, ours, other, _ = trained_otherwise
     other = other | {"parameters": ours["parameters"] | {"SEED": 3, "OUT": "elsewhere"}}
-    html = report.otherwise(verdicts.table([ours]), [ours, other], folder="")
+    html = report.otherwise(verdicts.table([ours]), NOTHING, [ours, other], folder="")
     assert "accuracy. budget, by hand: 90.00 %" in html
 
 
@@ -117,7 +134,7 @@ def test_a_run_by_hand_is_told_by_the_profile_that_it_is_nearest_to(trained_othe
     train, val = (ours["dataset"][part] for part in ("train", "val"))
     split = ours["dataset"] | {"train": train + val - 50, "val": 50}
     split = patient | {"parameters": study | {"VAL_SIZE": 50}, "dataset": split}
-    html = report.otherwise(verdicts.table([ours]), [ours, patient, split], folder="")
+    html = report.otherwise(verdicts.table([ours]), NOTHING, [ours, patient, split], folder="")
     assert "<td>study with PATIENCE 9 instead of 5</td>" in html
     assert "<td>study with VAL_SIZE 50 instead of 10000</td>" in html
 
@@ -135,6 +152,6 @@ def test_machines_that_timed_the_runs_are_told_apart(trained_otherwise):
 def test_parameters_from_outside_are_escaped(trained_otherwise):
     *_, ours, other, _ = trained_otherwise
     other = other | {"parameters": other["parameters"] | {"SCHEDULE": "<script>"}}
-    html = report.otherwise(verdicts.table([ours]), [ours, other], folder="")
+    html = report.otherwise(verdicts.table([ours]), NOTHING, [ours, other], folder="")
     assert "SCHEDULE &lt;script&gt; instead of &lt;b&gt;" in html
     assert "<script>" not in html
