@@ -161,20 +161,19 @@ def _worth(record: dict) -> str:
     return " ".join(said)
 
 
-def verdict(rows: list[Row], study_rows: list[Row]) -> str:
-    """Returns what came out: against the study, or which rung pays off elsewhere.
-
-    Args:
-        rows: of one protocol.
-        study_rows: of the published protocol on the same data; may have no records.
-    """
+def verdict(rows: list[Row]) -> str:
+    """Returns in one line what came out: against the study, or which rung pays off elsewhere."""
     if any(row.difference is not None for row in rows):
         line = escape(verdicts.in_one_line(rows))
-        beside = escape(verdicts.of_the_protocol(rows, study_rows))
     else:
-        line, beside = _which_pays_off(rows), ""
-    html = f"<p class='verdict'>{line}</p>" if line else ""
-    return html + (f"<p class='facts'>{beside}</p>" if beside else "")
+        line = _which_pays_off(rows)
+    return f"<p class='verdict'>{line}</p>" if line else ""
+
+
+def protocol(rows: list[Row], study_rows: list[Row]) -> str:
+    """Returns `verdicts.of_the_protocol` as HTML, or ``""``."""
+    line = verdicts.of_the_protocol(rows, study_rows)
+    return f"<p class='facts'>{escape(line)}</p>" if line else ""
 
 
 def method(rows: list[Row]) -> str:

@@ -175,9 +175,8 @@ def test_different_numbers_of_epochs_stand_above_the_claims(epochs, said):
 def test_the_studys_own_schedule_stands_beside_another():
     ours = verdicts.table([record(profile="budget")])
     study = verdicts.table([record()])
-    assert "With the study&#x27;s own schedule" in report.verdict(ours, study)
-    assert "own schedule" not in report.verdict(ours, verdicts.table([]))
-    assert "own schedule" not in report.verdict(study, study)
+    assert "With the study&#x27;s own schedule" in report.protocol(ours, study)
+    assert report.protocol(ours, verdicts.table([])) == report.protocol(study, study) == ""
 
 
 def test_seeds_that_some_rungs_lack_are_said_at_once():
