@@ -130,7 +130,7 @@ class Other:
 
 
 def others(row: Row, everything: list[dict]) -> list[Other]:
-    """Returns the runs of a rung under other profiles, on the same test images.
+    """Returns the runs of a rung under other profiles, on the same test images; by hand last.
 
     Those that learnt on another number of images come only if, with those they were validated on,
     they had as many.
@@ -156,9 +156,10 @@ def others(row: Row, everything: list[dict]) -> list[Other]:
             base = min(told, key=lambda name: len(told[name]))
             key = record["profile"], base, str(told[base])
             groups.setdefault(key, (told[base], []))[1].append(record)
+    by_hand_last = sorted(groups.items(), key=lambda group: group[0][0] == "custom")
     return [
         Other(base, changes, _row(row.experiment, records))
-        for (_, base, _), (changes, records) in groups.items()
+        for (_, base, _), (changes, records) in by_hand_last
     ]
 
 

@@ -113,7 +113,7 @@ def test_a_miss_of_the_studys_own_schedule_is_told_too(trained_otherwise):
     longer = ours | {"parameters": parameters.of_profile("study", SLUGS[10]) | {"PATIENCE": 20}}
     longer |= {"profile": "custom"}
     rows, protocol = verdicts.table([ours]), verdicts.table([study])
-    html = report.otherwise(rows, protocol, [ours, study, longer], folder="")
+    html = report.otherwise(rows, protocol, [longer, study, ours], folder="")  # by hand first
     assert "profile study: 3.66 points below the published accuracy. profile budget: 85" in html
     assert "; study with PATIENCE 20 instead of 10: 85.00 % (-3.00 points).</li>" in html
     alone = report.otherwise(protocol, protocol, [study], folder="")
