@@ -17,12 +17,12 @@ CASES = {"ours": (32, 64, 128, 224), "the study's way": (32, 64, 128)}
 
 
 def measure() -> list[dict]:
-    """Returns the megabytes of each case, and ours at 224 against 64."""
+    """Returns the mebibytes of each case, and ours at 224 against 64."""
     rows, found = [], {}
     for way, sizes in CASES.items():
         for size in sizes:
             found[way, size] = [_grown(way, size) for _ in range(ROUNDS)]
-            rows.append(row(f"{way}, {size}×{size}", found[way, size], "MB", better="lower"))
+            rows.append(row(f"{way}, {size}×{size}", found[way, size], "MiB", better="lower"))
     return [
         *rows,
         row(
@@ -42,7 +42,7 @@ def _grown(way: str, size: int) -> float:
 
 
 def _child(way: str, size: int) -> None:
-    """Prints by how much making some batches of all images raises this process' memory, in MB."""
+    """Prints by how much making some batches of all images raises this process' memory, in MiB."""
     import psutil
 
     from benchmarks._measure import noise
@@ -64,7 +64,7 @@ def _child(way: str, size: int) -> None:
             next(stream)
 
     make(count=4, batches=2)  # what the machinery needs
-    before = psutil.Process().memory_info().rss / 1e6
+    before = psutil.Process().memory_info().rss / 2**20
     make(count=IMAGES, batches=12)
     print(results.peak_rss_mb() - before)
 

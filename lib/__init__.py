@@ -12,6 +12,13 @@ sys.modules.setdefault("rfc3987_syntax", None)
 # their header alone: 64 megapixels.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**26))
 
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+# A run works in the project's folder, wherever it was started: relative paths are of the start.
+for _name in ("CIFAR10_DIR", "CIFAR10_LADDER_CACHE", "KERAS_HOME", "VGG16_WEIGHTS"):
+    if os.environ.get(_name, "auto") != "auto":
+        os.environ[_name] = os.path.abspath(os.environ[_name])
+
 BEGAN = time.perf_counter()
 """When this process began to use the project; `perf_counter` seconds."""
 

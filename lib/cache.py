@@ -15,10 +15,19 @@ def folder(*parts: str) -> Path:
     """Returns a folder of the user cache, made if need be.
 
     It lies below ``$CIFAR10_LADDER_CACHE``, else below the platform's cache folder.
+
+    Raises:
+        OSError: if it cannot be made.
     """
     base = os.environ.get("CIFAR10_LADDER_CACHE") or platformdirs.user_cache_dir("cifar10-ladder")
     path = Path(base, *parts)
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"the cache folder {path} cannot be made ({error.strerror}); set CIFAR10_LADDER_CACHE "
+            "to a folder that can be written"
+        ) from error
     return path
 
 
@@ -66,12 +75,17 @@ def atomic_file(path: Path) -> Iterator[Path]:
         yield part
         with part.open("rb") as file:
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
+        _open_up(part, 0o666)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _open_up(part: Path, mode: int) -> None:
+    """Gives what `tempfile` keeps to its owner the rights that it would have otherwise."""
+    umask = os.umask(0)
+    os.umask(umask)
+    part.chmod(mode & ~umask)
 
 
 @contextmanager
@@ -85,6 +99,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         yield part
+        _open_up(part, 0o777)
         try:
             part.rename(path)
         except OSError:

@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,7 @@ def _clean(path: Path) -> None:
     """Removes what a kill in mid-write left behind, and bundles that nobody came back for."""
     for other in path.parent.iterdir():
         left_over = other.name.startswith(f".{path.name}.")
-        forgotten = time.time() - other.stat().st_mtime > KEPT_DAYS * 24 * 3600
-        if left_over or (forgotten and other != path):
-            other.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process was quicker
+            forgotten = time.time() - other.stat().st_mtime > KEPT_DAYS * 24 * 3600
+            if left_over or (forgotten and other != path):
+                other.unlink()

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from lib import architectures, clock, models, pretrained
+from lib import architectures, clock, models, pretrained, results
 from lib.data import Dataset, Source
 from lib.engine import keras, tf
 from lib.study import COMPANIONS
@@ -164,8 +164,10 @@ def announce(
         val=len(images.x_val),
         test=len(images.x_test),
     )
+    device = ", ".join(results.gpus()) or "the CPU"
     print(
-        f"Training and evaluation take about {clock(seconds)} here if all epochs run.\n"
+        f"Training and evaluation take about {clock(seconds)} here, on {device}, if all epochs "
+        "run.\n"
         "Smaller EPOCHS, TRAIN_SIZE, VAL_SIZE and TEST_SIZE make it shorter."
     )
 

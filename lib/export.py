@@ -14,6 +14,8 @@ from lib.study import COMPANIONS, SLUGS
 TEMPLATES = Path(__file__).parent / "templates"
 NAME = re.compile(r"((\w+)-[a-z]+)-seed\d+\.html")
 """A page's name; its notebook and profile, and its notebook alone, as groups."""
+LINK = re.compile(r'href="[^"]+" data-page="([\w-]+\.html)"|href="([\w-]+\.html)"')
+"""A link to a page; one that leads elsewhere meanwhile says where it belongs."""
 BEGIN, END = "<!-- pages around -->", "<!-- end -->"
 """Between these stand, in a page's navigation, the links to its neighbors."""
 CODE_STYLE = "xcode"
@@ -91,13 +93,15 @@ def connect(folder: Path) -> None:
     names = [path.name for path in sorted(folder.glob("*.html")) if NAME.fullmatch(path.name)]
 
     def existing(link: re.Match) -> str:
-        return f'href="{_nearest(link[1], names) or "../index.html"}"'
+        wanted = link[1] or link[2]  # a page may come later
+        found = _nearest(wanted, names) or "../index.html"
+        return f'href="{found}"' + f' data-page="{wanted}"' * (found != wanted)
 
     for name in names:
         text = (folder / name).read_text(encoding="utf-8")
         links = "\n".join(_neighbors(name, names))
         changed = re.sub(f"{BEGIN}.*?{END}", f"{BEGIN}\n{links}\n{END}", text, flags=re.DOTALL)
-        changed = re.sub(r'href="([\w-]+\.html)"', existing, changed)
+        changed = re.sub(LINK, existing, changed)
         if changed != text:
             with cache.atomic_file(folder / name) as part:
                 part.write_text(changed, encoding="utf-8")

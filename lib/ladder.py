@@ -163,9 +163,14 @@ def sole_use(out: Path) -> Iterator[None]:
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise OSError(
                 f"another run is at work in {out}; wait for it or choose another --out"
+            ) from error
+        except OSError as error:
+            raise OSError(
+                f"--out {out} is on a disk that cannot lock files ({error.strerror}); choose a "
+                "folder on another"
             ) from error
         shutil.rmtree(out / ".running", ignore_errors=True)  # of runs that were killed
         yield
@@ -185,6 +190,8 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
     }
     log = out / "logs" / "snakemake.log"
     log.parent.mkdir(exist_ok=True)
+    for job in jobs:  # an old one would explain a new failure
+        (log.parent / f"{job.name}.log").unlink(missing_ok=True)
     # A session of its own: Ctrl-C reaches the jobs once, through us, and they end cleanly.
     with (
         log.open("w") as file,
@@ -224,15 +231,32 @@ def write_report(out: Path, *, profile: str, source: data.Source, dataset: str) 
     mark = run.report_digest(out, profile=profile, data=source.sha256)
     if page.is_file() and mark in page.read_text(encoding="utf-8")[:4000]:
         return ""
-    if not results.paths(out):
-        return "there is no record to report on"
+    if not any(f"-{profile}-" in path.name for path in results.paths(out)):
+        return f"there is no record of profile {profile} to report on"
     command = [sys.executable, "-m", "lib.run", "report", "--profile", profile]
     command += ["--dataset", dataset]
     command += ["--data-digest", source.sha256, "--out", str(out)]
     (out / "logs").mkdir(exist_ok=True)
+    (out / "logs" / "index.log").unlink(missing_ok=True)
     with (out / "logs" / "report.log").open("w") as log:
         process = subprocess.run(command, cwd=ROOT, stderr=log, check=False)
     return why_failed("index", out) if process.returncode else ""
+
+
+def refuse_to_replace(jobs: list[Job], out: Path, source: data.Source) -> None:
+    """Keeps records of other images, unless they are of the digits that stand in for CIFAR-10.
+
+    Raises:
+        UsageError: if a job would replace one.
+    """
+    for job in jobs:
+        with suppress(results.RecordError):
+            found = results.read(out / "results" / f"{job.name}.json")["dataset"]
+            if found["sha256"] != source.sha256 and found["name"] != "digits":
+                raise UsageError(
+                    f"--out {out} holds {job.name} of other images ({found['variant']}), which "
+                    f"this run ({source.variant}) would replace; choose another --out"
+                )
 
 
 def print_results(jobs: list[Job], out: Path) -> None:
@@ -310,6 +334,7 @@ def _climb(jobs: list[Job], out: Path, *, profile: str, dataset: str, source: da
     began = time.perf_counter()
     failures: dict[str, str] = {}
     stale = [job for job in jobs if not job.up_to_date(out)]
+    refuse_to_replace(stale, out, source)
     print(
         f"{source.variant}, profile {profile}: {len(jobs) - len(stale)} of {len(jobs)} up to date."
     )
@@ -328,8 +353,10 @@ def _climb(jobs: list[Job], out: Path, *, profile: str, dataset: str, source: da
     if "report" not in failures:
         print(f"\nReport: {out / 'index.html'} ({time.perf_counter() - began:.0f} s)")
     for name, reason in failures.items():
-        log = out / "logs" / f"{name}.log"
-        print(f"FAILED {name}: {reason}" + (f"\n    log: {log}" if log.is_file() else ""))
+        own = ("index", "report") if name == "report" else (name, "snakemake")
+        logs = (out / "logs" / f"{part}.log" for part in own)
+        log = next((path for path in logs if path.is_file()), None)
+        print(f"FAILED {name}: {reason}" + (f"\n    log: {log}" if log else ""))
     return 1 if failures else 0
 
 

@@ -79,8 +79,11 @@ def confusions(runs: list[Predicted], classes: list[str]) -> str:
 
 
 def hard_images(runs: list[Predicted]) -> dict[str, np.ndarray]:
-    """Returns the test images (their numbers) that tell rungs apart, by what is special."""
-    if len(runs) < 2:
+    """Returns the test images (their numbers) that tell rungs apart, by what is special.
+
+    None where a run saw others.
+    """
+    if len({tuple(run.labels) for run in runs}) > 1 or len(runs) < 2:
         return {}
     wrong = np.array([run.named != run.labels for run in runs])
     last = runs[-1].row.experiment.heading
@@ -113,7 +116,7 @@ def hard_table(runs: list[Predicted], numbers: np.ndarray, classes: list[str]) -
 
 
 def show_hard_images(runs: list[Predicted], dataset: str, records: list[dict]) -> None:
-    """Shows the pictures of `hard_images`, if the data set can be had without a download.
+    """Shows the pictures of `hard_images`, if the data set is at hand.
 
     Args:
         runs: of `predicted`.

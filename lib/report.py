@@ -21,7 +21,7 @@ def facts(records: list[dict], *, left_out: int = 0, unusable: int = 0) -> str:
 
     Args:
         records: of one profile and one data set.
-        left_out: records in the folder that are of another.
+        left_out: records in the folder that are of another, or of another recipe.
         unusable: files in the folder that are no sound records (`lib.results.read_all`).
     """
     spoilt = f"{unusable} unusable record{'s' * (unusable > 1)}, named above, left out."
@@ -52,7 +52,9 @@ def facts(records: list[dict], *, left_out: int = 0, unusable: int = 0) -> str:
         lines.append(_notice(f"At chance level, nothing learnt: {_named(stuck)}.{advice}"))
     if left_out:
         lines.append(
-            _notice(f"{left_out} records of another profile or data set are not in the table.")
+            _notice(
+                f"{left_out} records of another profile, data set or recipe are not in the table."
+            )
         )
     if unusable:
         lines.append(_notice(spoilt))
@@ -124,7 +126,9 @@ def _cells(row: Row, verdict, folder: str, comparable: bool) -> dict[str, tuple]
 
 
 def _pages(row: Row, folder: str) -> str:
-    """Returns the links to the pages of a row's runs, one for each seed."""
+    """Returns the links to the pages of a row's runs, one for each seed; by hand there is none."""
+    if any(record["profile"] == "custom" for record in row.records):
+        return "–"
     return " ".join(
         f"<a href='{escape(folder + page_name(r))}' aria-label='{escape(row.experiment.title)}, "
         f"seed {r['seed']}'>{r['seed']}</a>"
@@ -143,7 +147,9 @@ def _worth(record: dict) -> str:
             "The images are a copy that is not quite CIFAR-10's own (its name stands above); lossy "
             "compression costs a network some accuracy."
         )
-    if profile == "smoke":
+    if profile == "custom":
+        said.append("These runs were made by hand: each one's parameters stand on its page.")
+    elif profile == "smoke":
         said.append(
             "The profile smoke trains for one epoch on a hundred images: it shows that everything "
             "runs, and no figure below means anything."
@@ -215,8 +221,8 @@ def payoff(all_rows: list[Row]) -> str:
         before = row
     return (
         f"<p>{_which_pays_off(all_rows)}</p>{rows(content)}<p class='facts'>Rungs that are not "
-        "here cost more than one that is at least as accurate. ± is the 95 % interval that comes "
-        "from the number of test images.</p>"
+        "here were not run, are at chance level, or cost more than one that is at least as "
+        "accurate. ± is the 95 % interval that comes from the number of test images.</p>"
     )
 
 
@@ -302,9 +308,10 @@ def _missed(some_rows: list[Row], everything: list[dict]) -> list[str]:
 
 
 def _changed(other: verdicts.Other) -> str:
-    """Names a profile, or what a run by hand changed in the profile that it is nearest to."""
-    if _profile(other.row) != "custom":
-        return f"profile {_profile(other.row)}"
+    """Names a profile, or what a run changed in the profile that it is nearest to."""
+    profile = _profile(other.row)
+    if profile != "custom" and not (profile == other.base and other.changes):
+        return f"profile {profile}"
     changes = [f"{name} {new} instead of {old}" for name, (old, new) in other.changes.items()]
     return f"{other.base} with {', '.join(changes)}" if changes else f"{other.base}, by hand"
 
@@ -324,8 +331,7 @@ def _trained(row: Row, how: str, folder: str) -> dict:
         "training minus test, points": f"{100 * (row.train_accuracy - row.accuracy):+.1f}",
         "epochs run": statistics.fmean(epochs),
         "training": clock(row.seconds),
-        # A notebook that was run by hand has no page.
-        "pages, by seed": _Html("–" if _profile(row) == "custom" else _pages(row, folder)),
+        "pages, by seed": _Html(_pages(row, folder)),
     }
 
 
@@ -401,7 +407,7 @@ def conditions(records: list[dict]) -> str:
     for label, values in (
         (
             "Machine",
-            [f"{e['cpu']}, {e['cores']} cores, {e['platform']}" for e in _environments(records)],
+            [f"{_machine(e)}, {e['cores']} cores, {e['platform']}" for e in _environments(records)],
         ),
         ("Versions", [_versions(e) for e in _environments(records)]),
         ("Data digest (SHA-256)", [r["dataset"]["sha256"] for r in records]),
@@ -412,14 +418,14 @@ def conditions(records: list[dict]) -> str:
         distinct = list(dict.fromkeys(values))
         if distinct:
             lines.append(f"<li>{label}: {escape('; '.join(distinct))}</li>")
-    if len({e["cpu"] for e in _environments(records)}) > 1:
+    if len(set(map(_machine, _environments(records)))) > 1:
         lines.append(
             "<li>Training times are of several machines, see the schedules; multiply–adds are "
             "comparable.</li>"
         )
     lines.append(
-        "<li>The study does not say how many images it validated on; here at most a fifth of the "
-        "training images is held out, stratified, by seed. Each published figure is one run.</li>"
+        "<li>The study does not say how many images it validated on; here those that stand "
+        "above are held out, stratified, by seed. Each published figure is one run.</li>"
     )
     schedules = rows([_schedule(r) for e in EXPERIMENTS for r in _of(records, e.slug)])
     return (
@@ -446,8 +452,13 @@ def _schedule(record: dict) -> dict[str, str]:
         shown[label] = f"{one}" if one == other else f"{one} (published: {other})"
     return shown | {
         "training": f"{clock(record['timing']['train_seconds'])} ({published})",
-        "on": record["environment"]["cpu"],
+        "on": _machine(record["environment"]),
     }
+
+
+def _machine(environment: dict) -> str:
+    """Returns what the run was on: the processor, and GPUs where TensorFlow could use any."""
+    return " with ".join([environment["cpu"], *environment.get("gpus", [])])
 
 
 def _environments(records: list[dict]) -> list[dict]:

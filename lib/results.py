@@ -356,9 +356,19 @@ def environment() -> dict:
         "numpy": np.__version__,
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu(),
+        "gpus": gpus(),
         "cores": os.cpu_count(),
         "git": _git(),
     }
+
+
+def gpus() -> list[str]:
+    """Returns the names of the GPUs that TensorFlow can use."""
+    from lib.engine import tf
+
+    details = tf.config.experimental.get_device_details
+    found = tf.config.list_physical_devices("GPU")
+    return [str(details(gpu).get("device_name", gpu.name)) for gpu in found]
 
 
 def _cpu() -> str:
@@ -370,8 +380,13 @@ def _cpu() -> str:
 
 
 def _git() -> str | None:
-    """Returns the commit, with ``-dirty`` if anything but reports differs from it."""
+    """Returns the commit, with ``-dirty`` if anything but reports differs from it.
+
+    None if the project is no checkout, even if it lies in another one.
+    """
     try:
+        if Path(_said("rev-parse", "--show-toplevel")).resolve() != ROOT:
+            return None
         commit = _said("describe", "--always", "--exclude=*")
         changed = _said("status", "--porcelain", "--untracked-files=no", "--", ".", ":!reports")
     except (OSError, subprocess.SubprocessError):

@@ -2,7 +2,8 @@
 
 Success is the record and exit code 0. The run works in a folder of its own inside
 ``<out>/.running``; record, predictions and page move into place only when all is done, the
-record last. What fails or is interrupted leaves nothing but its log.
+record last. What fails or is interrupted leaves nothing but its log and, for who wants to see, the
+notebook with the error in it.
 """
 
 import argparse

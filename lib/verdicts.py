@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -44,7 +45,7 @@ class Verdict:
 
     Attributes:
         word: ``"reproduced"``, ``"better"``, ``"not reproduced"`` or ``"undetermined"``.
-        indicative: whether it stands on one or two seeds only.
+        indicative: whether it stands on one or two seeds, or no rung here has a second one.
         low, high: 95 % prediction interval of one more run, in which the published one
             should lie; accuracies, 0 to 1.
     """
@@ -91,9 +92,12 @@ class Row:
 def same_conditions(records: list[dict], *, profile: str = "", data: str = "") -> list[dict]:
     """Returns the records of one profile and one data set, so that no table mixes them.
 
+    Where a profile's recipe for a rung has changed, these are the seeds of one recipe: today's, or
+    the commonest where none is of today's.
+
     Args:
         records: any.
-        profile: the profile wanted; by default that of the largest group.
+        profile: the profile wanted; by default that of the largest group, ``custom`` last.
         data: digest of the data set wanted; by default that of the largest group.
     """
     groups = Counter(
@@ -103,8 +107,20 @@ def same_conditions(records: list[dict], *, profile: str = "", data: str = "") -
     )
     if not groups:
         return []
-    chosen = max(sorted(groups), key=lambda group: groups[group])
-    return [r for r in records if (r["profile"], r["dataset"]["sha256"]) == chosen]
+    chosen = max(sorted(groups), key=lambda group: (group[0] != "custom", groups[group]))
+    alike = [r for r in records if (r["profile"], r["dataset"]["sha256"]) == chosen]
+    recipes = {slug: _recipe(alike, slug) for slug in {r["experiment"] for r in alike}}
+    return [r for r in alike if parameters.asked(r["parameters"]) == recipes[r["experiment"]]]
+
+
+def _recipe(records: list[dict], slug: str) -> parameters.Values:
+    """Returns the parameters of a rung's runs in one profile: those it has today, if any ran."""
+    tried = [parameters.asked(r["parameters"]) for r in records if r["experiment"] == slug]
+    with suppress(parameters.ParameterError):  # run by hand, or its notebook is gone
+        today = parameters.asked(parameters.of_profile(records[0]["profile"], slug))
+        if today in tried:
+            return today
+    return max(tried, key=tried.count)
 
 
 def study_protocol(everything: list[dict], records: list[dict]) -> list[dict]:
@@ -130,7 +146,7 @@ class Other:
 
 
 def others(row: Row, everything: list[dict]) -> list[Other]:
-    """Returns the runs of a rung under other profiles, on the same test images; by hand last.
+    """Returns the runs of a rung that its row leaves out, on the same test images; by hand last.
 
     Those that learnt on another number of images come only if, with those they were validated on,
     they had as many.
@@ -149,7 +165,7 @@ def others(row: Row, everything: list[dict]) -> list[Other]:
     for record in everything:
         if (
             record["experiment"] == ours["experiment"]
-            and record["profile"] != ours["profile"]
+            and (record["profile"] != ours["profile"] or _changes(record, ours["parameters"]))
             and _images(record) == _images(ours)
         ):
             told = {base: _changes(record, before) for base, before in bases.items()}

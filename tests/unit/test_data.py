@@ -1196,3 +1196,18 @@ def test_picture_that_is_none_is_one_sentence(tmp_path):
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(data.DataError, match=r"text.png is not an image OpenCV can read"):
         image_files.read(str(tmp_path / "text.png"))
+
+
+def test_what_is_shared_can_be_read_by_others(tmp_path):
+    with cache.atomic_folder(tmp_path / "folder") as part:
+        (part / "file").touch()
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    assert (tmp_path / "folder").stat().st_mode == plain.stat().st_mode
+
+
+def test_a_cache_that_cannot_be_made_says_what_to_do(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CIFAR10_LADDER_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(OSError, match="set CIFAR10_LADDER_CACHE to a folder that can be written"):
+        cache.folder("weights")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lib import backbones, data, estimate, models, parameters
+from lib import backbones, data, estimate, models, parameters, results
 from lib.study import COMPANIONS, SLUGS
 
 
@@ -42,6 +42,16 @@ def test_calibration_leaves_the_model_as_it_was():
     assert 0 < pace.forward < pace.training
     for variable, value in zip(model.variables, before, strict=True):
         assert np.array_equal(variable.numpy(), value), variable.path
+
+
+def test_it_says_on_what(monkeypatch, capsys):
+    model, images = models.build("00_base_cnn"), data.load("digits")
+    estimate.announce(model, images, epochs=1, batch_size=8)
+    monkeypatch.setattr(results, "gpus", lambda: ["A GPU"])
+    estimate.announce(model, images, epochs=1, batch_size=8)
+    first, _, second, _ = capsys.readouterr().out.splitlines()
+    assert first.endswith(" here, on the CPU, if all epochs run.")
+    assert second.endswith(" here, on A GPU, if all epochs run.")
 
 
 def test_epochs_are_counted_by_what_they_do():

@@ -113,6 +113,20 @@ def test_no_link_leads_to_a_page_that_is_not_there(notebook, tmp_path):
     assert links(found) == ["../index.html", "../index.html"]
 
 
+def test_links_find_their_page_when_it_comes(notebook, tmp_path):
+    first, second = "00_base_cnn-quick-seed0", "01_deeper_cnn-quick-seed0"
+    assert links(pages(tmp_path, notebook, first)[first])[-1] == "../index.html"
+    elsewhere = second.replace("seed0", "seed1")
+    export.page(notebook, tmp_path / f"{elsewhere}.html")
+    for name in (elsewhere, second):
+        export.page(notebook, tmp_path / f"{name}.html")
+        export.connect(tmp_path)
+        text = (tmp_path / f"{first}.html").read_text(encoding="utf-8")
+        assert links(text)[-1] == f"{name}.html"
+        export.connect(tmp_path)
+        assert (tmp_path / f"{first}.html").read_text(encoding="utf-8") == text
+
+
 def test_neighbors_are_found_again_when_pages_come(notebook, tmp_path):
     first = pages(tmp_path, notebook, "00_base_cnn-quick-seed0")
     again = pages(tmp_path, notebook, "00_base_cnn-quick-seed0", "02_dropout-quick-seed0")

@@ -1,10 +1,14 @@
 """The main job's command line: what it means, and what it says to nonsense."""
 
+import errno
 import fcntl
+import os
+import subprocess
+import sys
 
 import pytest
 
-from lib import data, ladder
+from lib import ROOT, data, ladder, results
 from lib.study import SLUGS
 
 
@@ -115,4 +119,69 @@ def test_dry_run_prints_a_plan_and_runs_nothing(tmp_path, capsys):
 def test_no_report_is_one_sentence(tmp_path):
     source = data.open_source("digits")
     reason = ladder.write_report(tmp_path, profile="quick", source=source, dataset="digits")
-    assert reason == "there is no record to report on"
+    assert reason == "there is no record of profile quick to report on"
+
+
+def test_a_report_stays_where_nothing_of_a_profile_has_run(tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "00_base_cnn-quick-seed0.json").touch()
+    (tmp_path / "index.html").write_text("the report of quick")
+    source = data.open_source("digits")
+    reason = ladder.write_report(tmp_path, profile="budget", source=source, dataset="digits")
+    assert reason == "there is no record of profile budget to report on"
+    assert (tmp_path / "index.html").read_text() == "the report of quick"
+
+
+@pytest.mark.parametrize(("name", "kept"), [("cifar10", True), ("digits", False)])
+def test_records_of_other_images_are_not_replaced(tmp_path, capsys, monkeypatch, name, kept):
+    found = {"dataset": {"name": name, "variant": "CIFAR-10", "sha256": "a" * 64}}
+    monkeypatch.setattr(results, "read", lambda path: found | {"fingerprint": "another"})
+    ran = []
+    monkeypatch.setattr(ladder, "run_jobs", lambda jobs, *_, **__: ran.append(jobs))
+    monkeypatch.setattr(ladder, "print_results", lambda *_: None)
+    out = str(tmp_path / "out")
+    assert ladder.main(["--dataset", "digits", "--only", "00", "--out", out]) == (2 if kept else 1)
+    assert bool(ran) != kept
+    told = f"--out {out} holds 00_base_cnn-quick-seed0 of other images (CIFAR-10)"
+    assert (told in capsys.readouterr().err) == kept
+
+
+def test_a_failure_names_its_own_log(tmp_path, capsys, monkeypatch):
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    for name in ("00_base_cnn-quick-seed0", "index"):
+        (logs / f"{name}.log").write_text("FAILED: last week's reason\n")
+
+    class Popen(subprocess.Popen):
+        def __init__(self, command, **options):
+            super().__init__([sys.executable, "-c", "raise SystemExit(1)"], **options)
+
+    monkeypatch.setattr(ladder.subprocess, "Popen", Popen)
+    assert ladder.main(["--dataset", "digits", "--only", "00", "--out", str(tmp_path)]) == 1
+    told = capsys.readouterr().out
+    assert "FAILED 00_base_cnn-quick-seed0: stopped before it ended" in told
+    assert f"log: {logs / 'snakemake.log'}" in told
+    assert "last week" not in told
+
+
+def test_a_disk_that_cannot_lock_is_not_another_run(tmp_path, capsys, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(ladder.fcntl, "flock", flock)
+    assert ladder.main(["--dataset", "digits", "--only", "00", "--out", str(tmp_path)]) == 1
+    assert "cannot lock files (Function not implemented)" in capsys.readouterr().err
+
+
+def test_relative_paths_of_the_environment_are_of_the_start(tmp_path):
+    command = "import lib, os; print(os.environ['CIFAR10_DIR'], os.environ['VGG16_WEIGHTS'])"
+    environment = {"PYTHONPATH": str(ROOT), "CIFAR10_DIR": "some/where", "VGG16_WEIGHTS": "auto"}
+    found = subprocess.run(
+        [sys.executable, "-c", command],
+        cwd=tmp_path,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.split() == [str(tmp_path / "some" / "where"), "auto"]

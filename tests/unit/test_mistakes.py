@@ -1,5 +1,6 @@
 """Which test images a rung gets wrong: matrices and lists are those of the stored predictions."""
 
+import dataclasses
 import json
 import re
 
@@ -61,6 +62,8 @@ def test_hard_images(digits):
     assert "of them" not in mistakes.hard_table(runs, every[:3], list("abcdefghij"))
     assert f"<td>{every[0]}</td><td>{'abcdefghij'[runs[0].labels[every[0]]]}</td>" in html
     assert mistakes.hard_images(runs[:1]) == {}
+    fewer = dataclasses.replace(runs[0], named=runs[0].named[:-1], labels=runs[0].labels[:-1])
+    assert mistakes.hard_images([fewer, *runs]) == {}
 
 
 def test_pictures_only_of_the_very_images(digits, monkeypatch, capsys):

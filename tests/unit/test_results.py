@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lib import data, metrics, models, parameters, results, training
+from lib.engine import tf
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,18 @@ def test_commit_is_dirty_by_code_not_by_reports(tmp_path, monkeypatch):
     assert results._git() == commit
     (tmp_path / "lib" / "file").write_text("other code")
     assert results._git() == commit + "-dirty"
+    monkeypatch.setattr(results, "ROOT", tmp_path / "lib")
+    assert results._git() is None  # unpacked inside somebody's checkout
+
+
+def test_gpus_are_named(monkeypatch):
+    assert results.environment()["gpus"] == []
+    monkeypatch.setattr(
+        tf.config, "list_physical_devices", lambda kind: [types.SimpleNamespace(name=kind)]
+    )
+    details = {"device_name": "A GPU"}
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: details)
+    assert results.environment()["gpus"] == ["A GPU"]
 
 
 def test_predictions_lie_beside_it_and_agree(finished, values):

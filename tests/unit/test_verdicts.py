@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lib import report, verdicts
+from lib import parameters, report, verdicts
 from lib.study import EXPERIMENTS, SLUGS, experiment
 
 
@@ -16,6 +16,7 @@ def record(slug="00_base_cnn", accuracy=0.63, seed=0, **changes) -> dict:
         "experiment": slug,
         "seed": seed,
         "profile": "study",
+        "parameters": {},
         "dataset": {
             "name": "cifar10",
             "variant": "CIFAR-10",
@@ -28,7 +29,11 @@ def record(slug="00_base_cnn", accuracy=0.63, seed=0, **changes) -> dict:
             "train": {"accuracy": 0.7, "loss": 0.9},
             "test": {"accuracy": accuracy, "loss": 1.1},
         },
-        "history": {"loss": [2.3 + 0.01 * seed, 1.2], "learning_rate": [1e-3, 1e-3]},
+        "history": {
+            "epoch": [1, 2],
+            "loss": [2.3 + 0.01 * seed, 1.2],
+            "learning_rate": [1e-3, 1e-3],
+        },
         "timing": {"train_seconds": 60.0},
         "training": {"at_chance": False, "operations": 10**12},
         "model": {"total_params": 263_402},
@@ -81,6 +86,24 @@ def test_conditions_can_be_chosen():
     assert verdicts.same_conditions(records, data="b" * 64) == [records[2]]
     assert verdicts.same_conditions(records, profile="budget") == []
     assert verdicts.same_conditions([]) == []
+    by_hand = [record(profile="custom", seed=seed) for seed in range(3)]
+    assert verdicts.same_conditions([*by_hand, record()]) == [record()]
+    assert verdicts.same_conditions(by_hand) == by_hand
+
+
+def test_seeds_of_two_recipes_are_not_averaged():
+    today = parameters.of_profile("study", "00_base_cnn")
+    before, later = today | {"EPOCHS": 7}, today | {"EPOCHS": 9}
+    old = [record(seed=seed, parameters=before | {"SEED": seed}) for seed in (1, 2)]
+    new = record(parameters=today | {"SEED": 0, "OUT": "elsewhere"})
+    assert verdicts.same_conditions([new, *old]) == [new]  # fewer, but what the profile says
+    assert verdicts.same_conditions([record(parameters=later), *old]) == old
+    others = verdicts.others(verdicts.table([new])[0], [new, *old])
+    assert [(other.changes, other.row.records) for other in others] == [
+        ({"EPOCHS": (today["EPOCHS"], 7)}, tuple(old))
+    ]
+    told = report.otherwise(verdicts.table([new]), verdicts.table([new]), [new, *old], folder="")
+    assert f"study with EPOCHS 7 instead of {today['EPOCHS']}" in told
 
 
 def test_claims_never_take_the_protocol_of_other_data():
