@@ -12,6 +12,7 @@ sys.modules.setdefault("rfc3987_syntax", None)
 # their header alone: 64 megapixels.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**26))
 
+# The kernels are TensorFlow's, whatever Keras is set to elsewhere.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
 # A run works in the project's folder, wherever it was started: relative paths are of the start.

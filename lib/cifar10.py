@@ -337,9 +337,9 @@ def download() -> Path:
         try:
             return fetch()
         except Exception as error:  # requests, urllib3, pooch and the system each have their own
-            reasons.append(f"{type(error).__name__}: {_first_line(error)}")
+            reasons.append(getattr(error, "strerror", None) or type(error).__name__)
     raise DataError(
-        f"CIFAR-10 is not on this machine and cannot be downloaded ({'; '.join(reasons)}); "
+        f"CIFAR-10 is not on this machine and cannot be downloaded ({', '.join(reasons)}); "
         + HOW_TO_BRING_IT
     )
 

@@ -244,7 +244,7 @@ def write_report(out: Path, *, profile: str, source: data.Source, dataset: str) 
 
 
 def refuse_to_replace(jobs: list[Job], out: Path, source: data.Source) -> None:
-    """Keeps records of other images, unless they are of the digits that stand in for CIFAR-10.
+    """Keeps records of another data set, unless it is the digits that stand in for CIFAR-10.
 
     Raises:
         UsageError: if a job would replace one.
@@ -252,7 +252,7 @@ def refuse_to_replace(jobs: list[Job], out: Path, source: data.Source) -> None:
     for job in jobs:
         with suppress(results.RecordError):
             found = results.read(out / "results" / f"{job.name}.json")["dataset"]
-            if found["sha256"] != source.sha256 and found["name"] != "digits":
+            if found["name"] not in (source.name, "digits"):
                 raise UsageError(
                     f"--out {out} holds {job.name} of other images ({found['variant']}), which "
                     f"this run ({source.variant}) would replace; choose another --out"

@@ -81,7 +81,7 @@ def confusions(runs: list[Predicted], classes: list[str]) -> str:
 def hard_images(runs: list[Predicted]) -> dict[str, np.ndarray]:
     """Returns the test images (their numbers) that tell rungs apart, by what is special.
 
-    None where a run saw others.
+    Nothing where the runs were tested on different images.
     """
     if len({tuple(run.labels) for run in runs}) > 1 or len(runs) < 2:
         return {}

@@ -148,7 +148,9 @@ def _worth(record: dict) -> str:
             "compression costs a network some accuracy."
         )
     if profile == "custom":
-        said.append("These runs were made by hand: each one's parameters stand on its page.")
+        said.append(
+            "These runs were made by hand; how each one trained stands under the schedules."
+        )
     elif profile == "smoke":
         said.append(
             "The profile smoke trains for one epoch on a hundred images: it shows that everything "

@@ -256,6 +256,8 @@ def test_old_bundles_go(tmp_path, monkeypatch, said):
     month = time.time() - 31 * 24 * 3600
     for bundle in (old, mine):
         os.utime(bundle.path, (month, month))
+    gone = old.path.with_name("gone.npz")
+    gone.symlink_to("nothing")  # as if another process had removed it in between
     facts, arrays = mine.load()
     assert facts["epoch"] == 1
     assert arrays["model"][0].tolist() == [0, 0]

@@ -207,6 +207,13 @@ def test_a_model_of_the_ladder_can_be_inspected(accompanied, ladder_environment)
     assert record["weights"] is None
 
 
+def test_a_network_without_a_base_has_no_epochs_of_the_head_alone(tmp_path, ladder_environment):
+    values = {"EXPERIMENT": "00_base_cnn", "HEAD_EPOCHS": 1, "EPOCHS": 1, "OUT": str(tmp_path)}
+    process = by_hand("inspect_a_model", values, ladder_environment)
+    assert process.returncode == 0, process.stderr
+    assert "epoch 1/1 " in process.stdout
+
+
 @pytest.mark.skipif(not REAL_DATA, reason="CIFAR10_DIR is not set")
 def test_cat_or_dog_on_real_images(ladder, tmp_path):
     """The one whose classes have names of their own; the others are told apart by nothing."""

@@ -1,5 +1,6 @@
 """The door to data sets: what it accepts, what it refuses, what it keeps."""
 
+import errno
 import hashlib
 import http.server
 import io
@@ -753,6 +754,14 @@ def test_download_cut_short_is_refused_and_not_kept(
     assert downloaded_files() == []
     server.cut_short = set()
     assert_holds(data.open_source("cifar10"), tiny(1))
+
+
+def test_a_full_disk_is_named(monkeypatch):
+    def full():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(cifar10, "_fetch_parquet", full)
+    assert "cannot be downloaded (No space left on device, " in refusal("cifar10")
 
 
 def test_without_network_the_reader_is_told_soon_what_to_do():

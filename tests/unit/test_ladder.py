@@ -134,7 +134,7 @@ def test_a_report_stays_where_nothing_of_a_profile_has_run(tmp_path):
 
 @pytest.mark.parametrize(("name", "kept"), [("cifar10", True), ("digits", False)])
 def test_records_of_other_images_are_not_replaced(tmp_path, capsys, monkeypatch, name, kept):
-    found = {"dataset": {"name": name, "variant": "CIFAR-10", "sha256": "a" * 64}}
+    found = {"dataset": {"name": name, "variant": "CIFAR-10"}}
     monkeypatch.setattr(results, "read", lambda path: found | {"fingerprint": "another"})
     ran = []
     monkeypatch.setattr(ladder, "run_jobs", lambda jobs, *_, **__: ran.append(jobs))
@@ -173,15 +173,16 @@ def test_a_disk_that_cannot_lock_is_not_another_run(tmp_path, capsys, monkeypatc
     assert "cannot lock files (Function not implemented)" in capsys.readouterr().err
 
 
-def test_relative_paths_of_the_environment_are_of_the_start(tmp_path):
-    command = "import lib, os; print(os.environ['CIFAR10_DIR'], os.environ['VGG16_WEIGHTS'])"
-    environment = {"PYTHONPATH": str(ROOT), "CIFAR10_DIR": "some/where", "VGG16_WEIGHTS": "auto"}
+def test_environment_is_that_of_the_start(tmp_path):
+    names = ("CIFAR10_DIR", "VGG16_WEIGHTS", "KERAS_BACKEND")
+    command = f"import lib, os; print(*map(os.environ.get, {names}))"
+    environment = dict(zip(names, ("some/where", "auto", "torch"), strict=True))
     found = subprocess.run(
         [sys.executable, "-c", command],
         cwd=tmp_path,
-        env=os.environ | environment,
+        env=os.environ | environment | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert found.stdout.split() == [str(tmp_path / "some" / "where"), "auto"]
+    assert found.stdout.split() == [str(tmp_path / "some" / "where"), "auto", "tensorflow"]
