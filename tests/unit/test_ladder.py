@@ -5,6 +5,7 @@ import fcntl
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -132,17 +133,22 @@ def test_a_report_stays_where_nothing_of_a_profile_has_run(tmp_path):
     assert (tmp_path / "index.html").read_text() == "the report of quick"
 
 
-@pytest.mark.parametrize(("name", "kept"), [("cifar10", True), ("digits", False)])
-def test_records_of_other_images_are_not_replaced(tmp_path, capsys, monkeypatch, name, kept):
-    found = {"dataset": {"name": name, "variant": "CIFAR-10"}}
-    monkeypatch.setattr(results, "read", lambda path: found | {"fingerprint": "another"})
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("cifar10", True), ("own/theirs", True), ("own/mine", False), ("digits", False)],
+)
+def test_records_of_another_data_set_are_not_replaced(tmp_path, capsys, monkeypatch, name, kept):
+    found = {"dataset": {"name": name, "variant": "theirs"}, "fingerprint": "another"}
+    monkeypatch.setattr(results, "read", lambda path: found)
+    source = replace(data.open_source("digits"), name="own/mine", variant="mine")
+    monkeypatch.setattr(data, "open_source", lambda dataset: source)
     ran = []
     monkeypatch.setattr(ladder, "run_jobs", lambda jobs, *_, **__: ran.append(jobs))
     monkeypatch.setattr(ladder, "print_results", lambda *_: None)
     out = str(tmp_path / "out")
-    assert ladder.main(["--dataset", "digits", "--only", "00", "--out", out]) == (2 if kept else 1)
+    assert ladder.main(["--dataset", "mine", "--only", "00", "--out", out]) == (2 if kept else 1)
     assert bool(ran) != kept
-    told = f"--out {out} holds 00_base_cnn-quick-seed0 of other images (CIFAR-10)"
+    told = f"--out {out} holds 00_base_cnn-quick-seed0 of other images (theirs), which this run (mi"
     assert (told in capsys.readouterr().err) == kept
 
 
