@@ -133,6 +133,16 @@ def test_a_report_stays_where_nothing_of_a_profile_has_run(tmp_path):
     assert (tmp_path / "index.html").read_text() == "the report of quick"
 
 
+def test_an_old_log_does_not_explain_a_new_failure(tmp_path, monkeypatch):
+    for folder, file in (("results", "00_base_cnn-quick-seed0.json"), ("logs", "index.log")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / file).write_text("FAILED: what went wrong last week\n")
+    monkeypatch.setattr(sys, "executable", "false")
+    source = data.open_source("digits")
+    reason = ladder.write_report(tmp_path, profile="quick", source=source, dataset="digits")
+    assert reason == "stopped before it ended"
+
+
 @pytest.mark.parametrize(
     ("name", "kept"),
     [("cifar10", True), ("own/theirs", True), ("own/mine", False), ("digits", False)],

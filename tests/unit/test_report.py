@@ -149,6 +149,14 @@ def test_machines_that_timed_the_runs_are_told_apart(trained_otherwise):
     assert html.count("<td>another processor</td>") == 1
 
 
+def test_gpus_are_named_beside_the_processor(trained_otherwise):
+    first, *_ = trained_otherwise
+    cpu = first["environment"]["cpu"]
+    with_gpu = first | {"environment": first["environment"] | {"gpus": ["A100", "T4"]}}
+    assert f"{cpu} with A100 with T4" in report.conditions([with_gpu])
+    assert f"{cpu} with" not in report.conditions([first])
+
+
 def test_parameters_from_outside_are_escaped(trained_otherwise):
     *_, ours, other, _ = trained_otherwise
     other = other | {"parameters": other["parameters"] | {"SCHEDULE": "<script>"}}

@@ -171,6 +171,8 @@ def test_what_a_figure_is_worth_is_said_at_once():
     assert "schedule is not the study's" in said("budget")
     assert "no figure below means anything" in said("smoke")
     assert "on a part of the images" in said("quick")
+    assert "made by hand" in said("custom")
+    assert "on a part of the images" not in said("custom")
     assert "not quite CIFAR-10's own" in said("study", "CIFAR-10 (JPEG q75 copy)")
     assert "not quite" not in said("study")
 
