@@ -460,7 +460,8 @@ def _schedule(record: dict) -> dict[str, str]:
 
 def _machine(environment: dict) -> str:
     """Returns what the run was on: the processor, and GPUs where TensorFlow could use any."""
-    return " with ".join([environment["cpu"], *environment.get("gpus", [])])
+    gpus = ", ".join(environment.get("gpus", []))
+    return f"{environment['cpu']} with {gpus}" if gpus else environment["cpu"]
 
 
 def _environments(records: list[dict]) -> list[dict]:

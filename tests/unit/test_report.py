@@ -153,7 +153,7 @@ def test_gpus_are_named_beside_the_processor(trained_otherwise):
     first, *_ = trained_otherwise
     cpu = first["environment"]["cpu"]
     with_gpu = first | {"environment": first["environment"] | {"gpus": ["A100", "T4"]}}
-    assert f"{cpu} with A100 with T4" in report.conditions([with_gpu])
+    assert f"{cpu} with A100, T4" in report.conditions([with_gpu])
     assert f"{cpu} with" not in report.conditions([first])
 
 
