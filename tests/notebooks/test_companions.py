@@ -93,7 +93,9 @@ def test_figures_of_the_companions_are_those_of_their_tables(accompanied):
         (size, scaling) for size in (32, 48, 64, 96) for scaling in ("x/255", "preprocess_input")
     ]
     assert [row["features"] for row in settings] == [512] * 4 + [2048] * 2 + [4608] * 2
-    assert len(tables("reference_architectures")["networks"]) == 9
+    networks = tables("reference_architectures")["networks"]
+    assert len(networks) == 9
+    assert all(row["million multiply–adds"] > 0 for row in networks)  # LeNet: less than one
 
 
 def test_a_companion_run_again_says_the_same(accompanied, ladder, tmp_path):
