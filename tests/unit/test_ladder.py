@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from lib import ROOT, data, ladder, results
+from lib import ROOT, cifar10, data, ladder, results
 from lib.study import SLUGS
 
 
@@ -115,6 +115,19 @@ def test_dry_run_prints_a_plan_and_runs_nothing(tmp_path, capsys):
     assert all(line.split()[-1] in ("s", "min", "h") for line in lines if "-study-" in line)
     assert "all, at most" in lines[-1]
     assert not out.exists()
+
+
+def test_dry_run_downloads_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cifar10, "find", lambda: None)
+    monkeypatch.setattr(cifar10, "download", lambda: pytest.fail("a plan has downloaded"))
+    for dataset in ("auto", "cifar10"):
+        arguments = ["--dry-run", "--profile", "study", "--dataset", dataset, "--only", "00"]
+        assert ladder.main([*arguments, "--out", str(tmp_path / "out")]) == 0
+        said = capsys.readouterr().out
+        assert "not on this machine" in said
+        assert "00_base_cnn-study-seed0" in said
+    planned = ladder.sizes_only()
+    assert (len(planned.x_train), len(planned.y_test), planned.max_val) == (50_000, 10_000, 10_000)
 
 
 def test_no_report_is_one_sentence(tmp_path):
