@@ -107,6 +107,20 @@ def connect(folder: Path) -> None:
                 part.write_text(changed, encoding="utf-8")
 
 
+def without_dead_links(report: str, folder: Path) -> str:
+    """Keeps only the text of a report's links to pages that are not there: a run by hand has none.
+
+    Args:
+        report: the report as HTML.
+        folder: where it is to lie.
+    """
+
+    def existing(link: re.Match) -> str:
+        return link[0] if (folder / link[1]).is_file() else link[2]
+
+    return re.sub(r'<a [^>]*href="(notebooks/[^"]+)"[^>]*>(.*?)</a>', existing, report)
+
+
 def _nearest(name: str, names: list[str]) -> str | None:
     """Returns that page, else the first of its notebook and profile with another seed, or None."""
     wanted = NAME.fullmatch(name)

@@ -126,9 +126,7 @@ def _cells(row: Row, verdict, folder: str, comparable: bool) -> dict[str, tuple]
 
 
 def _pages(row: Row, folder: str) -> str:
-    """Returns the links to the pages of a row's runs, one for each seed; by hand there is none."""
-    if any(record["profile"] == "custom" for record in row.records):
-        return "–"
+    """Returns the links to the pages of a row's runs, one for each seed."""
     return " ".join(
         f"<a href='{escape(folder + page_name(r))}' aria-label='{escape(row.experiment.title)}, "
         f"seed {r['seed']}'>{r['seed']}</a>"

@@ -187,7 +187,10 @@ def report(out: Path, *, profile: str = "", data: str = "", dataset: str = "auto
         records = verdicts.same_conditions(everything, profile=profile, data=data)
         summary.write(out, records, verdicts.study_protocol(everything, records))
         export.connect(out / "notebooks")
-        _move(stage / "notebooks" / "index.html", out / "index.html")
+        page = stage / "notebooks" / "index.html"
+        text = export.without_dead_links(page.read_text(encoding="utf-8"), out)
+        page.write_text(text, encoding="utf-8")
+        _move(page, out / "index.html")
 
     _execute(
         parameters.notebook_path("report"),

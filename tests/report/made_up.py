@@ -23,7 +23,7 @@ def write(
     classes: tuple[str, ...] = cifar10.CLASSES,
     test: int = 10_000,
 ) -> None:
-    """Writes sound records with predictions beside them.
+    """Writes sound records with predictions beside them, and pages, which are empty.
 
     Args:
         out: the report's folder.
@@ -37,7 +37,8 @@ def write(
             "budget": {n: 3 if n in (0, 1, 2, 3, 4, 5, 7, 9) else 1 for n in range(11)},
             "study": dict.fromkeys(range(6), 1),
         }
-    (out / "results").mkdir(parents=True, exist_ok=True)
+    for folder in ("results", "notebooks"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     labels = np.arange(test) % len(classes)
     hardness = rng.normal(size=test)
@@ -47,7 +48,9 @@ def write(
                 accuracy = e.accuracy + rng.normal(0, 0.003)
                 probabilities = _predictions(rng, labels, hardness, len(classes), accuracy)
                 record = _record(rng, e, profile, seed, probabilities, labels, name, classes)
-                path = out / "results" / f"{results.name(e.slug, profile, seed)}.json"
+                run = results.name(e.slug, profile, seed)
+                (out / "notebooks" / f"{run}.html").touch()
+                path = out / "results" / f"{run}.json"
                 np.savez_compressed(
                     path.with_suffix(".npz"), probabilities=probabilities, labels=labels
                 )

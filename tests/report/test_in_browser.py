@@ -22,6 +22,13 @@ def test_nothing_scrolls_sideways(open_page, page_path, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_every_link_leads_to_a_file_that_is_there(open_page, page_path):
+    links = open_page(page_path).locator("a[href]")
+    leads = links.evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    files = [lead for lead in leads if not lead.startswith(("#", "http"))]
+    assert [lead for lead in files if not (page_path.parent / lead).exists()] == []
+
+
 def test_first_screen_says_what_came_out(open_page, of_record):
     page = open_page(of_record)
     for text in ("made-up figures", "Of 11 rungs: "):

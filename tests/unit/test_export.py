@@ -113,6 +113,16 @@ def test_no_link_leads_to_a_page_that_is_not_there(notebook, tmp_path):
     assert links(found) == ["../index.html", "../index.html"]
 
 
+def test_a_report_names_a_run_without_a_page_but_does_not_link_to_it(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "there.html").touch()
+    there = '<a class="a" href="notebooks/there.html">0</a>'
+    other = '<a href="#top">Up</a> <a href="https://keras.io">Keras</a>'
+    missing = '<a aria-label="by hand" href="notebooks/gone.html">1</a>'
+    html = export.without_dead_links(f"<td>{there} {missing}</td> {other}", tmp_path)
+    assert html == f"<td>{there} 1</td> {other}"
+
+
 def test_links_find_their_page_when_it_comes(notebook, tmp_path):
     first, second = "00_base_cnn-quick-seed0", "01_deeper_cnn-quick-seed0"
     assert links(pages(tmp_path, notebook, first)[first])[-1] == "../index.html"
