@@ -323,9 +323,11 @@ def _profile(row: Row) -> str:
 def _trained(row: Row, how: str, folder: str) -> dict:
     """Returns a row for `otherwise`."""
     epochs = [len(record["history"]["epoch"]) for record in row.records]
+    validation = [record["metrics"]["val"]["accuracy"] for record in row.records]
     return {
         "rung": row.experiment.heading,
         "trained": how,
+        "validation accuracy": statistics.fmean(validation),
         "test accuracy": row.accuracy,
         "test cross-entropy": row.loss,
         "training minus test, points": f"{100 * (row.train_accuracy - row.accuracy):+.1f}",
@@ -490,7 +492,7 @@ def _at_chance(record: dict) -> bool:
 
 def page_name(record: dict) -> str:
     """Returns the file name of a run's page."""
-    return results.name(record["experiment"], record["profile"], record["seed"]) + ".html"
+    return results.name_of(record) + ".html"
 
 
 def _notice(text: str) -> str:

@@ -55,6 +55,20 @@ def name(slug: str, profile: str, seed: int) -> str:
     return f"{slug}-{profile}-seed{seed}"
 
 
+def name_of(record: dict) -> str:
+    """Returns the `name` of a record's run.
+
+    By hand, the profile in it is followed by a mark of the run's values and data, so that a trial
+    of others stands beside it, and the same again in its place.
+    """
+    profile = record["profile"]
+    if profile == "custom":
+        tried = [parameters.asked(record["parameters"]), record["dataset"]["sha256"]]
+        mark = hashlib.sha256(json.dumps(tried, sort_keys=True).encode()).hexdigest()[:6]
+        profile = f"custom-{mark}"
+    return name(record["experiment"], profile, record["seed"])
+
+
 def write(
     slug: str,
     values: parameters.Values,
@@ -80,7 +94,7 @@ def write(
         The path of the record, ``<OUT>/results/<slug>-<profile>-seed<k>.json``. The
         probabilities (float32, n × classes) and labels of the test images lie beside it
         as ``.npz``, the model in ``<OUT>/models`` in Keras' format. If the parameters are not
-        those of PROFILE, the profile is "custom".
+        those of PROFILE, the profile is "custom" with a mark (`name_of`).
 
     Raises:
         OSError: if the folder cannot be written; nothing is left half written.
@@ -109,7 +123,7 @@ def write(
         "evaluation_seconds": round(evaluation.seconds, 3),
         "train_images_per_second": round(fit.images_seen / fit.seconds, 1),
     }
-    run = name(slug, record["profile"], values["SEED"])
+    run = name_of(record)
     with cache.atomic_file(folder / "models" / f"{run}.keras") as part:
         kernels.as_keras(model).save(part)
     with cache.atomic_file(folder / "results" / f"{run}.npz") as part:
@@ -183,8 +197,7 @@ def _begin(slug: str, values: parameters.Values, *, images, weights) -> tuple[di
 def _finish(record: dict, folder: Path) -> Path:
     """Signs a record with its digest and writes it, whole or not at all."""
     record |= {"digest": digest(record)}
-    run = name(record["experiment"], record["profile"], record["seed"])
-    path = folder / "results" / f"{run}.json"
+    path = folder / "results" / f"{name_of(record)}.json"
     text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     with cache.atomic_file(path) as part:
         part.write_text(text, encoding="utf-8")
@@ -303,8 +316,7 @@ def predictions(out: Path, record: dict) -> tuple[np.ndarray, np.ndarray] | None
 
     None where there is no such file.
     """
-    run = name(record["experiment"], record["profile"], record["seed"])
-    path = out / "results" / f"{run}.npz"
+    path = out / "results" / f"{name_of(record)}.npz"
     if not path.is_file():
         return None
     with np.load(path, allow_pickle=False) as content:

@@ -16,7 +16,9 @@ MEGABYTES = 25
 @pytest.fixture(scope="module")
 def records() -> list[dict]:
     """Read one by one, so that an unsound one fails instead of being left out."""
-    return [results.read(path) for path in results.paths(run.OF_RECORD)]
+    found = {path.stem: results.read(path) for path in results.paths(run.OF_RECORD)}
+    assert list(found) == [results.name_of(record) for record in found.values()]
+    return list(found.values())
 
 
 def test_records_are_of_the_committed_code(records):

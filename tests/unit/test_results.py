@@ -1,9 +1,11 @@
 """The record: its form, its atomic writing, its checks."""
 
 import json
+import re
 import shutil
 import subprocess
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,7 +89,23 @@ def test_predictions_lie_beside_it_and_agree(finished, values):
 
 def test_changed_parameters_are_not_called_the_profiles(finished, values):
     path = results.write("00_base_cnn", values | {"EPOCHS": 2}, **finished)
-    assert path.name == "00_base_cnn-custom-seed0.json"
+    assert results.read(path)["profile"] == "custom"
+    assert re.fullmatch(r"00_base_cnn-custom-[0-9a-f]{6}-seed0\.json", path.name)
+
+
+def test_a_trial_of_other_values_or_images_replaces_none(finished, values):
+    others = finished | {"images": replace(finished["images"], sha256="0")}
+    trials = [
+        results.write("00_base_cnn", values | {"EPOCHS": epochs}, **run)
+        for run, epochs in ((finished, 2), (finished, 3), (others, 2), (finished, 2))
+    ]
+    assert trials.pop() == trials[0]
+    assert len(set(trials)) == 3
+    for path in trials:
+        record = results.read(path)
+        assert results.predictions(path.parent.parent, record) is not None
+        assert path.stem == results.name_of(record)
+        assert (path.parent.parent / "models" / f"{path.stem}.keras").is_file()
 
 
 def test_fingerprint_is_that_of_the_plan(finished, values):
@@ -259,7 +277,7 @@ def test_companion_record_has_the_common_fields_and_tables(finished, tmp_path):
     assert record["tables"] == {"one": [{"a": 1}], "two": []}
     assert record["timing"]["one"] == [{"training seconds": 2.5}]  # they never repeat
     assert record["parameters"]["PICTURE"] == "cat.png"
-    assert path.name == "inspect_a_model-custom-seed0.json"  # the profile has no picture
+    assert path.name.startswith("inspect_a_model-custom-")  # the profile has no picture
     assert "/home" not in path.read_text()
     rewritten(path, lambda r: r.update(summary="Better."))
     with pytest.raises(results.RecordError, match="was changed after it was written"):
