@@ -135,7 +135,7 @@ class Other:
     """A rung that was trained otherwise, on the same images.
 
     Attributes:
-        base: the profile that it is nearest to: that of the rung at hand, or ``"study"``.
+        base: the profile that it is nearest to, of those that the rung was run in and ``"study"``.
         changes: parameters that differ from it, by name: the value there and the value here.
         row: its figures.
     """
@@ -158,21 +158,25 @@ def others(row: Row, everything: list[dict]) -> list[Other]:
     if not row.records:
         return []
     ours, groups = row.records[0], {}
+    alike = [
+        record
+        for record in everything
+        if record["experiment"] == ours["experiment"] and _images(record) == _images(ours)
+    ]
     bases = {
         ours["profile"]: ours["parameters"],
         "study": parameters.of_profile("study", ours["experiment"]),
     }
-    for record in everything:
-        if (
-            record["experiment"] == ours["experiment"]
-            and (record["profile"] != ours["profile"] or _changes(record, ours["parameters"]))
-            and _images(record) == _images(ours)
-        ):
+    for record in alike:
+        if record["profile"] != "custom":
+            bases.setdefault(record["profile"], record["parameters"])
+    for record in alike:
+        if record["profile"] != ours["profile"] or _changes(record, ours["parameters"]):
             told = {base: _changes(record, before) for base, before in bases.items()}
             base = min(told, key=lambda name: len(told[name]))
             key = record["profile"], base, str(told[base])
             groups.setdefault(key, (told[base], []))[1].append(record)
-    by_hand_last = sorted(groups.items(), key=lambda group: group[0][0] == "custom")
+    by_hand_last = sorted(groups.items(), key=lambda group: (group[0][0] == "custom", *group[0]))
     return [
         Other(base, changes, _row(row.experiment, records))
         for (_, base, _), (changes, records) in by_hand_last

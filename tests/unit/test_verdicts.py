@@ -27,6 +27,7 @@ def record(slug="00_base_cnn", accuracy=0.63, seed=0, **changes) -> dict:
         },
         "metrics": {
             "train": {"accuracy": 0.7, "loss": 0.9},
+            "val": {"accuracy": 0.6, "loss": 1.1},
             "test": {"accuracy": accuracy, "loss": 1.1},
         },
         "history": {
