@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from lib import models, parameters
+from lib import models, parameters, training
 from lib.engine import keras
 from lib.study import SLUGS, experiment
 
@@ -55,6 +55,11 @@ def test_they_build_the_network_that_is_trained(slug):
     assert alike[0] == alike[1]
     assert plain.count_params() == ours.count_params()
     assert models.trainable_params(plain) == models.trainable_params(ours)
+    published = parameters.defaults(slug)
+    assert float(plain.optimizer.learning_rate) == pytest.approx(published["LEARNING_RATE"])
+    assert plain.optimizer.clipnorm == published.get("CLIPNORM")
+    training.compile(ours, learning_rate=1e-3)
+    assert (type(plain.optimizer).__name__, plain.loss) == ("Adam", ours.loss)
     plain.set_weights(ours.get_weights())
     x = np.random.default_rng(0).random((2, size, size, 3), np.float32)
     np.testing.assert_allclose(plain(x), ours(x), atol=1e-5)
