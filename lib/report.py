@@ -441,7 +441,7 @@ def _schedule(record: dict) -> dict[str, str]:
     ours, study = record["parameters"], parameters.of_profile("study", record["experiment"])
     seconds = experiment(record["experiment"]).train_seconds
     published = f"published: {clock(seconds)}, Colab GPU"
-    shown = {"run": page_name(record).removesuffix(".html")}
+    shown = {"run": results.name_of(record)}
     for label, name in (
         ("epochs of the head alone", "HEAD_EPOCHS"),
         ("epochs, at most", "EPOCHS"),
