@@ -154,18 +154,26 @@ def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path) -> Path:
         name=name,
         out=out,
         finish=finish,
-        links=(("All results", "../index.html"), ("Notebook", _source(slug, name, out))),
-        pages=f"-{profile}-seed{seed}.html",
-        show_data=out != OF_RECORD,
+        **around(out / "notebooks" / f"{name}.html"),
     )
     return out / "results" / f"{name}.json"
 
 
-def _source(slug: str, name: str, out: Path) -> str:
-    """Returns the address, from its page, of the notebook, or of its executed copy elsewhere."""
-    if out.is_relative_to(ROOT):
-        return os.path.relpath(parameters.notebook_path(slug), out / "notebooks")
-    return f"{name}.ipynb"
+def around(page: Path) -> dict:
+    """Returns what is around the cells of a run's page, as `export.page` takes it.
+
+    Args:
+        page: ``<slug>-<profile>-seed<k>.html`` in the folder ``notebooks`` of a report.
+    """
+    slug, run = page.stem.split("-", 1)
+    source = f"{page.stem}.ipynb"  # the executed copy
+    if page.is_relative_to(ROOT):
+        source = os.path.relpath(parameters.notebook_path(slug), page.parent)
+    return {
+        "links": (("All results", "../index.html"), ("Notebook", source)),
+        "pages": f"-{run}.html",
+        "show_data": page.parents[1] != OF_RECORD,
+    }
 
 
 def report(out: Path, *, profile: str = "", data: str = "", dataset: str = "auto") -> Path:
