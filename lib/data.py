@@ -213,13 +213,15 @@ def open_source(name: str, *, image_size: int = 32) -> Source:
     if name == "digits":
         return _cached("digits", "1", _read_digits)
     if name == "cifar10":
-        path = cifar10.find() or cifar10.download()
+        path = cifar10.find()
+        if path is None:
+            return _cached("cifar10", _DOWNLOADED, cifar10.download)
         return _cached("cifar10", cifar10.digest(path), lambda: cifar10.read(path))
     if name == "auto":
         try:
             return open_source("cifar10")
         except DataError as error:
-            if cifar10.find() is not None:  # a broken copy is not "no copy"
+            if cifar10.find():  # a broken copy is not "no copy"
                 raise
             print(f"Using the data set 'digits': {error}.")
             return open_source("digits")
@@ -237,13 +239,32 @@ def open_source(name: str, *, image_size: int = 32) -> Source:
     )
 
 
+def cifar10_is_here() -> bool:
+    """Returns whether CIFAR-10 can be opened without a download."""
+    return cifar10.find() is not None or _place("cifar10", _DOWNLOADED).is_dir()
+
+
+_DOWNLOADED = "downloaded"  # key of the copy of which nothing else is kept
+
+
+def _place(name: str, key: str) -> Path:
+    return cache.folder("data") / hashlib.sha256(f"{name}:{key}".encode()).hexdigest()[:32]
+
+
 def _cached(name: str, key: str, read: Callable[[], dict]) -> Source:
     """Opens the decoded copy ``key``, which ``read`` makes if it is missing or damaged."""
-    path = cache.folder("data") / hashlib.sha256(f"{name}:{key}".encode()).hexdigest()[:32]
+    path = _place(name, key)
     source = _open_copy(path)
     if source is None:
-        shutil.rmtree(path, ignore_errors=True)
-        content = read()
+        with cache.lock(path.name):
+            source = _open_copy(path) or _make_copy(path, name, read)  # by another process by now
+    return source
+
+
+def _make_copy(path: Path, name: str, read: Callable[[], dict]) -> Source:
+    shutil.rmtree(path, ignore_errors=True)
+    content = read()
+    try:
         with cache.atomic_folder(path) as part:
             arrays = {part_name: content.pop(part_name) for part_name in cifar10.ARRAYS}
             for part_name, array in arrays.items():
@@ -252,12 +273,18 @@ def _cached(name: str, key: str, read: Callable[[], dict]) -> Source:
             facts = {"name": name, "sha256": pixels, **content}
             (part / "pixels.sha256").write_text(pixels)
             (part / "facts.json").write_text(json.dumps(facts))
-        source = _open_copy(path)
-        if source is None:
-            raise DataError(
-                f"the decoded copy of {name} in {path} cannot be read back; "
-                "check the disk, or set CIFAR10_LADDER_CACHE to a folder on another one"
-            )
+    except OSError as error:
+        raise OSError(
+            f"the decoded copy of {name} cannot be written to {path.parent} "
+            f"({error.strerror or error}); free 300 MB, or set CIFAR10_LADDER_CACHE to a folder "
+            "on another disk"
+        ) from error
+    source = _open_copy(path)
+    if source is None:
+        raise DataError(
+            f"the decoded copy of {name} in {path} cannot be read back; "
+            "check the disk, or set CIFAR10_LADDER_CACHE to a folder on another one"
+        )
     return source
 
 

@@ -334,7 +334,8 @@ def _plan_and_climb(options: argparse.Namespace) -> int:
     slugs, seeds = select(options.only), read_seeds(options.seeds)
     for slug in slugs:
         parameters.of_profile(options.profile, slug)
-    if options.dry_run and options.dataset in ("auto", "cifar10") and cifar10.find() is None:
+    wants_cifar10 = options.dataset in ("auto", "cifar10")
+    if options.dry_run and wants_cifar10 and not data.cifar10_is_here():
         source = sizes_only()
     else:
         source = data.open_source(options.dataset)

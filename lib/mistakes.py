@@ -123,7 +123,7 @@ def show_hard_images(runs: list[Predicted], dataset: str, records: list[dict]) -
         dataset: name or path of the data set, as for `lib.data.load`.
         records: those whose images they are.
     """
-    from lib import cifar10, data, plots
+    from lib import data, plots
 
     found = hard_images(runs)
     if not any(map(len, found.values())):
@@ -131,7 +131,7 @@ def show_hard_images(runs: list[Predicted], dataset: str, records: list[dict]) -
     wanted = records[0]["dataset"]
     name = wanted["name"] if wanted["name"] in ("cifar10", "digits") else dataset
     images = None
-    if name != "cifar10" or cifar10.find():
+    if name != "cifar10" or data.cifar10_is_here():
         with suppress(data.DataError):
             images = data.load(name, test_size=wanted["test"])
     if images is None or not np.array_equal(images.y_test, runs[0].labels):

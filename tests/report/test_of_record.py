@@ -8,9 +8,7 @@ import pytest
 from lib import export, parameters, results, run
 from tools import pages
 
-pytestmark = pytest.mark.skipif(
-    not results.paths(run.OF_RECORD), reason="no run of record is committed yet"
-)
+pytestmark = pytest.mark.of_record
 MEGABYTES = 25
 
 
