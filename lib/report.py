@@ -4,7 +4,7 @@ import re
 import statistics
 from html import escape
 
-from lib import ROOT, clock, parameters, results, verdicts
+from lib import ROOT, cifar10, clock, parameters, results, verdicts
 from lib.claims import Judgement, caution
 from lib.study import COMPANIONS, EXPERIMENTS, Experiment, experiment
 from lib.verdicts import Row
@@ -140,7 +140,12 @@ def _worth(record: dict) -> str:
     said = []
     if dataset["name"] != "cifar10":
         said.append("These are not CIFAR-10 images: the published figures do not apply to them.")
-    elif dataset["variant"] != "CIFAR-10":
+    elif dataset["variant"] == cifar10.OTHER_ORDER:
+        said.append(
+            "The images are CIFAR-10's own in another order, so the training and validation parts "
+            "are not those of other readers."
+        )
+    elif dataset["variant"] != cifar10.CANONICAL:
         said.append(
             "The images are a copy that is not quite CIFAR-10's own (its name stands above); lossy "
             "compression costs a network some accuracy."

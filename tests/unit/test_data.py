@@ -1078,12 +1078,12 @@ def test_real_cifar10_is_recognized_in_any_order(real_cache, monkeypatch):
         pytest.skip(f"the copy at hand is {source.variant}")
     arrays = {name: np.array(getattr(source, name)) for name in ARRAYS}
     moved = in_batches(arrays, [3, 2, 1, 4, 0, 5])
-    assert cifar10._put_in_order(moved)
+    ordered = cifar10._in_torontos_order(moved)
     for name in ARRAYS:
-        assert np.array_equal(moved[name], arrays[name])
+        assert np.array_equal(ordered[name], arrays[name])
     order = np.random.default_rng(0).permutation(50_000)
     arrays |= {name: arrays[name][order] for name in ("x_train", "y_train")}
-    assert not cifar10._put_in_order(arrays)
+    assert cifar10._in_torontos_order(arrays) is None
     assert cifar10._name_of_copy(Path(), arrays) == "CIFAR-10, other order"
 
 

@@ -175,6 +175,7 @@ def test_what_a_figure_is_worth_is_said_at_once():
     assert "made by hand" in said("custom")
     assert "on a part of the images" not in said("custom")
     assert "not quite CIFAR-10's own" in said("study", "CIFAR-10 (JPEG q75 copy)")
+    assert "CIFAR-10's own in another order" in said("study", "CIFAR-10, other order")
     assert "not quite" not in said("study")
 
 
