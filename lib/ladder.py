@@ -363,7 +363,7 @@ def _climb(jobs: list[Job], out: Path, *, profile: str, dataset: str, source: da
     if any(job.needs_weights for job in stale):
         try:
             pretrained.load()
-        except pretrained.WeightsError as error:
+        except (pretrained.WeightsError, OSError) as error:
             failures = {job.name: str(error) for job in stale if job.needs_weights}
     runnable = [job for job in stale if job.name not in failures]
     if runnable:

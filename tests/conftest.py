@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from lib import ROOT, cache, data, pretrained
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: refuses at once
-CLOSED = {
+NO_NETWORK = {
     **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), NOWHERE),
     **dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost"),
     "PIP_CONFIG_FILE": os.devnull,
@@ -31,28 +31,28 @@ def pytest_addoption(parser):
     parser.addoption("--battery", action="store_true", help="run the fault battery as a whole")
 
 
-SKIPPED = {
-    "battery": "runs with --battery",
-    "of_record": "the committed report is of JPEG-damaged images and will be made again",
-}
+SUSPENDED = "the committed report is of JPEG-damaged images and will be made again"
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "battery: takes long; runs only with --battery")
     config.addinivalue_line(
-        "markers", "of_record: ties the committed report to today's code; suspended, see SKIPPED"
+        "markers", f"of_record: ties the committed report to today's code; skipped: {SUSPENDED}"
     )
 
 
 def pytest_collection_modifyitems(config, items):
+    reasons = {"of_record": SUSPENDED}
+    if not config.option.battery:
+        reasons["battery"] = "runs with --battery"
     for item in items:
-        for name, reason in SKIPPED.items():
-            if name in item.keywords and not (name == "battery" and config.option.battery):
+        for name, reason in reasons.items():
+            if item.get_closest_marker(name):
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def open_environment(tmp_path_factory) -> Iterator[dict[str, str]]:
+def readers_environment(tmp_path_factory) -> Iterator[dict[str, str]]:
     """Gives all tests a cache of their own and no network; returns the environment as it was."""
     before = dict(os.environ)
     with pytest.MonkeyPatch.context() as patch:
@@ -61,55 +61,60 @@ def open_environment(tmp_path_factory) -> Iterator[dict[str, str]]:
                 patch.delenv(name)
         for name in ("CIFAR10_DIR", "VGG16_WEIGHTS"):
             patch.delenv(name, raising=False)
-        for name, value in CLOSED.items():
+        for name, value in NO_NETWORK.items():
             patch.setenv(name, value)
         patch.setenv("CIFAR10_LADDER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
         yield before
 
 
 @pytest.fixture(scope="session")
-def through_the_door(open_environment) -> Callable[[str, Path, str], None]:
-    """Opens real data in the reader's environment and links them into a cache for tests."""
+def real(readers_environment) -> Callable[[str, Path], None]:
+    """Runs code that opens real data in the reader's environment; skips where there are none."""
 
-    def link(code: str, target: Path, folder: str) -> None:
-        code = f"from lib import cache, data, pretrained; {code}; print(cache.folder({folder!r}))"
-        door = subprocess.run(
-            [sys.executable, "-c", code],
-            env=open_environment | {"PYTHONPATH": str(ROOT)},
+    def run(code: str, target: Path) -> None:
+        code = f"import sys; from pathlib import Path; from lib import data, pretrained; {code}"
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(target)],
+            env=readers_environment | {"PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             check=False,
-            cwd=ROOT,
         )
-        if door.returncode:
-            pytest.skip(door.stderr.strip().splitlines()[-1])
-        (target / folder).symlink_to(door.stdout.splitlines()[-1])
+        *_, last = done.stderr.splitlines() or [""]
+        if done.returncode and "cannot be downloaded" in last:
+            pytest.skip(last)
+        assert done.returncode == 0, done.stderr
 
-    return link
+    return run
 
 
 @pytest.fixture(scope="session")
-def ladder_environment(open_environment) -> dict[str, str]:
+def ladder_environment(readers_environment) -> dict[str, str]:
     """Environment of a command line run, with digits as the only data."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTEST_ADDOPTS"}
     return environment | {"PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture(scope="session")
-def weights(through_the_door, ladder_environment) -> None:
-    """Puts VGG16's ImageNet weights into the cache of `ladder_environment`."""
-    through_the_door(
-        "pretrained.load()", Path(ladder_environment["CIFAR10_LADDER_CACHE"]), "weights"
-    )
+def weights(real) -> Path:
+    """Puts VGG16's ImageNet weights into the tests' cache; returns their folder."""
+    path = cache.folder("weights") / pretrained.WHEEL_FILE
+    real("pretrained.write_h5(Path(sys.argv[1]), pretrained.load().tensors)", path)
+    return path.parent
 
 
 @pytest.fixture(scope="session")
-def real_cache(through_the_door, tmp_path_factory) -> str:
-    """A cache that holds CIFAR-10 and VGG16's ImageNet weights."""
-    cache = tmp_path_factory.mktemp("real")
-    through_the_door("data.open_source('cifar10')", cache, "data")
-    through_the_door("pretrained.load()", cache, "weights")
-    return str(cache)
+def real_cache(weights, real, tmp_path_factory) -> str:
+    """A cache that holds CIFAR-10, VGG16's ImageNet weights and nothing else."""
+    folder = tmp_path_factory.mktemp("real")
+    (folder / "weights").symlink_to(weights)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CIFAR10_LADDER_CACHE", str(folder))
+        target = data._place("cifar10", data._DOWNLOADED)
+    copy = "Path(data.open_source('cifar10').x_train.filename).parent"
+    real(f"Path(sys.argv[1]).symlink_to({copy})", target)
+    return str(folder)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 
 from lib import ROOT, parameters
 from lib.study import COMPANIONS, SLUGS
+from tests.conftest import NO_NETWORK
 
 ADDRESS = "https://github.com/someone/some-ladder"
 
@@ -129,7 +130,8 @@ def colab(tmp_path, origin):
             [sys.executable, "-c", script],
             cwd=content,
             env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path / "stub")}
-            | {"HOME": str(tmp_path), "CIFAR10_LADDER_CACHE": str(tmp_path / "cache")},
+            | {"HOME": str(tmp_path), "CIFAR10_LADDER_CACHE": str(tmp_path / "cache")}
+            | NO_NETWORK,
             capture_output=True,
             text=True,
             check=False,

