@@ -435,7 +435,7 @@ def test_archive_member_that_points_outside(tmp_path, refused_cifar10, kind):
     sentence = refused_cifar10(path)
     assert "points outside" in sentence or "is a link or no plain file" in sentence
     files = [path for path in tmp_path.rglob("*") if path.is_file() or path.is_symlink()]
-    assert files == [path]
+    assert [path for path in files if path.parent.name != "locks"] == [path]
     assert not Path("/tmp/cifar10-ladder-was-here").exists()
 
 
