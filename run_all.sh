@@ -4,4 +4,4 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$root/tools/environment.sh"
 export PYTHONPATH=$root
-exec "$PYTHON" -m lib.ladder "$@"
+exec "$PYTHON" -m ladder "$@"

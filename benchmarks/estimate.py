@@ -10,7 +10,7 @@ import time
 from unittest import mock
 
 from benchmarks._measure import build, dataset, row
-from lib import callbacks, checkpoint, estimate, training
+from lib import callbacks, checkpoint, pace, training
 from lib.engine import keras
 from lib.study import SLUGS
 
@@ -50,11 +50,11 @@ def _once(slug: str) -> tuple[float, float]:
         "head_epochs": min(1, values.get("HEAD_EPOCHS", 0)),
         "views": values.get("VIEWS", 0),
     }
-    pace = estimate.measure_pace(model, values["BATCH_SIZE"])
-    one = estimate.training_seconds(pace, **plan, train=1000, val=100, test=200)
-    count = math.ceil(SECONDS / (one - estimate.GRAPH_SECONDS) * 1000)
+    measured = pace.measure_pace(model, values["BATCH_SIZE"])
+    one = pace.training_seconds(measured, **plan, train=1000, val=100, test=200)
+    count = math.ceil(SECONDS / (one - pace.GRAPH_SECONDS) * 1000)
     sizes = {"train": count, "val": math.ceil(count / 10), "test": math.ceil(count / 5)}
-    expected = estimate.training_seconds(pace, **plan, **sizes)
+    expected = pace.training_seconds(measured, **plan, **sizes)
     images = dataset(**sizes)
     with mock.patch.object(training, "Progress", _Watched):
         began = time.perf_counter()

@@ -31,7 +31,7 @@ def _outside(slug: str) -> float:
         began = time.perf_counter()
         options = f"--profile smoke --seed 0 --dataset auto --out {folder}".split()
         subprocess.run(
-            [sys.executable, "-m", "lib.run", slug, *options],
+            [sys.executable, "-m", "ladder.run", slug, *options],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             check=True,

@@ -18,7 +18,7 @@ from lib.data import PARTS
 
 SCHEMA = 1
 STAGE = "CIFAR10_LADDER_STAGE"
-"""Environment variable: the folder in which `lib.run` collects a run's files before it moves
+"""Environment variable: the folder in which `ladder.run` collects a run's files before it moves
 them to OUT. It is not a parameter, so that no page shows it."""
 BUNDLES = "bundles.json"
 """File in that folder: marks of the trainings whose bundles end with the run."""

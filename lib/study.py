@@ -279,3 +279,12 @@ COURSE_TRAINABLE = {"all": 14_846_273, "head only": 131_585, "from block5_conv1"
 
 CHAPTER_PARAMS, CHAPTER_TRAINABLE = 15_242_050, 7_606_786
 """The book chapter's head, and what trains with the first 15 layers frozen."""
+
+
+def comparison(experiment: Experiment, accuracy: float, loss: float, *, dataset: str) -> str:
+    """Returns one line: published, ours, difference."""
+    ours = f"ours {accuracy:.2%} ({loss:.3f})"
+    if dataset != "cifar10":
+        return f"{ours}; the published figures are CIFAR-10's"
+    published = f"published {experiment.accuracy:.2%} (cross-entropy {experiment.loss:.3f})"
+    return f"{published}, {ours}, difference {100 * (accuracy - experiment.accuracy):+.2f} points"

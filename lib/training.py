@@ -304,5 +304,5 @@ def two_columns(outputs: np.ndarray) -> np.ndarray:
 
 
 def in_batch_run() -> bool:
-    """Whether `lib.run` executes the notebook, rather than a person."""
+    """Whether `ladder.run` executes the notebook, rather than a person."""
     return os.environ.get("CIFAR10_LADDER_BATCH") == "1"

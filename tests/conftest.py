@@ -119,11 +119,11 @@ def real_cache(weights, real, tmp_path_factory) -> str:
 
 @pytest.fixture(scope="session")
 def ladder(ladder_environment):
-    """Runs ``python -m lib.ladder`` as ./run_all.sh does; returns the finished process."""
+    """Runs ``python -m ladder`` as ./run_all.sh does; returns the finished process."""
 
     def run(*arguments: object, **extra: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [sys.executable, "-m", "lib.ladder", *map(str, arguments)],
+            [sys.executable, "-m", "ladder", *map(str, arguments)],
             env=ladder_environment | extra,
             capture_output=True,
             text=True,

@@ -17,8 +17,10 @@ from PIL import Image, PngImagePlugin
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from lib import ROOT, cache, charts, results, run, summary, verdicts
-from lib.verdicts import Row
+from ladder import run
+from ladder.report import charts, summary, verdicts
+from ladder.report.verdicts import Row
+from lib import ROOT, cache, results
 
 RUNG = re.compile(r"^(\| \d+ \| `(\d\d_\w+)` \| [^|]+ \|).*$", re.MULTILINE)
 READMES = (ROOT / "README.md", ROOT / "README.es.md")

@@ -18,7 +18,8 @@ import numpy as np
 import psutil
 import pytest
 
-from lib import ROOT, checkpoint, results, run
+from ladder import run
+from lib import ROOT, checkpoint, results
 
 SABOTAGE = Path(__file__).parent / "sabotage"
 SHORT = ("--profile", "smoke", "--only", "00")  # seconds of training
@@ -248,15 +249,15 @@ def test_kernel_that_hangs(climb, long, said):
     [
         # The model and the predictions are written.
         pytest.param("ipykernel", "fsync:3", marks=pytest.mark.battery),
-        pytest.param("lib.run", "fsync:1", marks=pytest.mark.battery),  # in the page
-        ("lib.run", "replace:6"),  # all is moved but the record
+        pytest.param("ladder.run", "fsync:1", marks=pytest.mark.battery),  # in the page
+        ("ladder.run", "replace:6"),  # all is moved but the record
     ],
 )
 def test_kill_while_the_record_is_written(climb, short, said, who, what):
     """Kill −9 while record or page are written"""
     no_bundle = {checkpoint.EVERY: "3600"}
     printed = climb.end(sabotage=f"{who}:{what}", code=1, extra=no_bundle)
-    assert {"ipykernel": "kernel died", "lib.run": "stopped before it ended"}[who] in printed
+    assert {"ipykernel": "kernel died", "ladder.run": "stopped before it ended"}[who] in printed
     assert results.read_all(climb.out) == []
     page = climb.out / "index.html"
     assert not page.exists()
@@ -334,7 +335,7 @@ def test_clock_that_goes_backwards(climb, short, said):
     """A clock that goes back an hour each time it is read, in every process"""
     climb.end(sabotage=":clock:3600")
     struck = (climb.folder / "sabotaged").read_text()
-    assert all(who in struck for who in ("lib.ladder", "snakemake", "lib.run", "ipykernel"))
+    assert all(who in struck for who in ("ladder", "snakemake", "ladder.run", "ipykernel"))
     climb.assert_figures_are_those_of(short)
     for path in climb.out.rglob("*"):  # as if it had all been made in a year
         os.utime(path, (time.time() + 3e7,) * 2)
@@ -376,7 +377,7 @@ def test_record_changed_by_hand(climb, short, said):
     record = json.loads(path.read_text())
     record["metrics"]["test"]["accuracy"] = 0.9916
     path.write_text(json.dumps(record))
-    command = [sys.executable, "-m", "lib.run", "report", "--out", str(climb.out)]
+    command = [sys.executable, "-m", "ladder.run", "report", "--out", str(climb.out)]
     subprocess.run(command, env=climb.environment, check=True)
     page = (climb.out / "index.html").read_text(encoding="utf-8")
     assert "99.16%" not in page

@@ -27,7 +27,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib import ROOT, report, results, verdicts
+from ladder.report import sections, verdicts
+from lib import ROOT, results
 
 MARKUP = "<img src=x onerror=alert(1)>"
 SMALL = 100
@@ -677,7 +678,9 @@ class Page(HTMLParser):
 
 def without_our_scripts(html: str) -> str:
     """Takes out the report's script, to the letter, and its data, in which no tag can begin."""
-    ours = (ROOT / "lib" / "templates" / "ladder" / "report.js").read_text(encoding="utf-8")
+    ours = (ROOT / "ladder" / "report" / "templates" / "ladder" / "report.js").read_text(
+        encoding="utf-8"
+    )
     html = html.replace(f"<script>\n{ours}\n</script>", "")
     return re.sub(r"<script type=.application/json.>[^<]*</script>", "", html)
 
@@ -731,9 +734,9 @@ def assert_is_text(html: str) -> None:
 def test_record_of_an_experiment_with_markup():
     """A record of the ladder with HTML in every text"""
     record = planted(RECORD, but=("experiment",))
-    assert_is_text(report.facts([record]))
-    assert_is_text(report.conditions([record]))
-    page = Page(report.table(verdicts.table([record]), folder="notebooks/"))
+    assert_is_text(sections.facts([record]))
+    assert_is_text(sections.conditions([record]))
+    page = Page(sections.table(verdicts.table([record]), folder="notebooks/"))
     assert page.hostile() == []
     (link,) = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
     assert link == f"notebooks/00_base_cnn-{PLANTED}quick-seed0.html"
@@ -745,8 +748,8 @@ def test_record_of_a_companion_with_markup():
     row = {PLANTED: PLANTED, "list": [PLANTED], "object": {PLANTED: 1}}
     record["tables"] = {PLANTED: [row]}
     record["timing"] = {PLANTED: [{f"{PLANTED} seconds": PLANTED}]}
-    assert_is_text(report.companions([record], folder="notebooks/"))
-    assert_is_text(report.conditions([record]))
+    assert_is_text(sections.companions([record], folder="notebooks/"))
+    assert_is_text(sections.conditions([record]))
 
 
 # --- the code --------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ import re
 import pytest
 import yaml
 
-from lib import parameters, run
+from ladder import run
+from lib import parameters
 from lib.study import COMPANIONS, EXPERIMENTS, SLUGS, experiment
 
 PATHS = sorted(

@@ -13,7 +13,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lib import parameters, results, run
+from ladder import run
+from lib import parameters, results
 
 PARAMETERS = (
     'PROFILE = "study"\nDATASET = "auto"\nSEED = 0\nTRAIN_SIZE = 60\nVAL_SIZE = 20\n'
@@ -143,7 +144,7 @@ def test_parameter_that_the_notebook_does_not_have(toy):
 )
 def test_interrupted_run_leaves_nothing_half_written(ladder_environment, tmp_path, how):
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "lib.ladder", "--profile", "study", "--dataset", "digits"]
+    command = [sys.executable, "-m", "ladder", "--profile", "study", "--dataset", "digits"]
     with subprocess.Popen(
         [*command, "--only", "05", "--out", str(out)],
         env=ladder_environment,
@@ -187,7 +188,9 @@ def _read(path: Path) -> str:
         return ""
 
 
-@pytest.mark.parametrize("name", ["lib/mistakes.py", "docs/study.md", "notebooks/report.ipynb"])
+@pytest.mark.parametrize(
+    "name", ["ladder/report/mistakes.py", "docs/study.md", "notebooks/report.ipynb"]
+)
 def test_report_is_of_its_code_and_texts(name, tmp_path, monkeypatch):
     for part in ("lib", "notebooks", "docs"):
         shutil.copytree(run.ROOT / part, tmp_path / part)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import run
+from ladder import run
 from tests.report import made_up
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

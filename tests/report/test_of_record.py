@@ -5,8 +5,9 @@ import shutil
 import nbformat
 import pytest
 
-from lib import export, parameters, results, run
-from tools import pages
+from ladder import run
+from ladder.report import pages
+from lib import parameters, results
 
 pytestmark = pytest.mark.of_record
 MEGABYTES = 25
@@ -52,36 +53,6 @@ def test_the_report_is_made_of_the_records_byte_for_byte(records, tmp_path, monk
         assert (out / name).read_bytes() == (committed / name).read_bytes(), name
 
 
-def test_pages_have_the_words_that_their_notebooks_have_now(tmp_path):
-    committed = run.OF_RECORD / "notebooks"
-    pages.refresh(committed, tmp_path)
-    assert [p.name for p in committed.iterdir() if not (tmp_path / p.name).is_file()] == []
-    for page in tmp_path.iterdir():
-        again = "run: python tools/pages.py"
-        assert page.read_bytes() == (committed / page.name).read_bytes(), again
-
-
-def test_new_words_come_into_a_page_beside_what_its_run_wrote(tmp_path, monkeypatch):
-    page = run.OF_RECORD / "notebooks" / "02_dropout-budget-seed1.html"
-    source, changed = parameters.notebook_path("02_dropout"), tmp_path / "02_dropout.ipynb"
-    monkeypatch.setattr(parameters, "notebook_path", lambda slug: changed)
-    notebook = nbformat.read(source, as_version=4)
-    notebook.cells[0].source += "\n\nOne word more."
-    notebook.cells[-2].source = "# Another comment\n" + notebook.cells[-2].source
-    nbformat.write(notebook, changed)
-    text = pages.reworded(page)
-    assert "<p>One word more.</p>" in text
-    assert "<summary>Another comment</summary>" in text
-    outputs = page.read_text("utf-8").split(pages.OUTPUT)[1:]
-    assert len(outputs) > 5
-    for output in outputs:
-        assert pages.CELL.split(output)[0] in text
-    del notebook.cells[-2]
-    nbformat.write(notebook, changed)
-    with pytest.raises(ValueError, match=r"seed1\.html: .*02_dropout\.ipynb .* run it again"):
-        pages.reworded(page)
-
-
 def test_what_is_committed_is_small_and_shows_no_data():
     shown = list((run.OF_RECORD / "notebooks").glob("*.html"))
     runs = {path.stem for path in results.paths(run.OF_RECORD)}
@@ -90,7 +61,7 @@ def test_what_is_committed_is_small_and_shows_no_data():
     for page in shown:
         notebook = nbformat.read(parameters.notebook_path(page.stem.split("-")[0]), as_version=4)
         showing = [c for c in notebook.cells if "shows-data" in c.metadata.get("tags", [])]
-        assert page.read_text("utf-8").count(export.HIDDEN) == len(showing), page.name
+        assert page.read_text("utf-8").count(pages.HIDDEN) == len(showing), page.name
     kinds = {"*.html", "*.json", "*.npz", "*.md", "*.csv"}
     sizes = [path.stat().st_size for kind in kinds for path in run.OF_RECORD.rglob(kind)]
     assert sum(sizes) <= MEGABYTES * 2**20

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lib import charts, verdicts
+from ladder.report import charts, verdicts
 from lib.study import SLUGS
 from tests.unit.test_plots import HISTORY
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib import claims, verdicts
+from ladder.report import claims, verdicts
 from lib.study import EXPERIMENTS
 
 ALL = {"name": "cifar10", "variant": "", "sha256": "a" * 64, "train": 40_000, "val": 10_000}

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lib import backbones, data, estimate, models, parameters, results
+from ladder import estimate
+from lib import backbones, data, models, pace, parameters, results
 from lib.study import COMPANIONS, SLUGS
 
 
@@ -26,7 +27,7 @@ def test_more_work_takes_longer(slug, digits, monkeypatch):
         monkeypatch.setattr(estimate, "_pace", lambda *_: pace)
         return estimate.job_seconds(slug, parameters.of_profile(profile, slug), digits)
 
-    slow, fast = estimate.Pace(2e-3, 1e-3), estimate.Pace(1e-3, 5e-4)
+    slow, fast = pace.Pace(2e-3, 1e-3), pace.Pace(1e-3, 5e-4)
     quick, study = seconds("quick", slow), seconds("study", slow)
     if slug == "imagenet_prediction":  # the same few pictures in every profile
         assert quick == study > 0
@@ -38,28 +39,28 @@ def test_more_work_takes_longer(slug, digits, monkeypatch):
 def test_calibration_leaves_the_model_as_it_was():
     model = models.build("04_batch_norm")
     before = [variable.numpy() for variable in model.variables]
-    pace = estimate.measure_pace(model, 8)
-    assert 0 < pace.forward < pace.training
+    found = pace.measure_pace(model, 8)
+    assert 0 < found.forward < found.training
     for variable, value in zip(model.variables, before, strict=True):
         assert np.array_equal(variable.numpy(), value), variable.path
 
 
 def test_it_says_on_what(monkeypatch, capsys):
     model, images = models.build("00_base_cnn"), data.load("digits")
-    estimate.announce(model, images, epochs=1, batch_size=8)
+    pace.announce(model, images, epochs=1, batch_size=8)
     monkeypatch.setattr(results, "gpus", lambda: ["A GPU"])
-    estimate.announce(model, images, epochs=1, batch_size=8)
+    pace.announce(model, images, epochs=1, batch_size=8)
     first, _, second, _ = capsys.readouterr().out.splitlines()
     assert first.endswith(" here, on the CPU, if all epochs run.")
     assert second.endswith(" here, on A GPU, if all epochs run.")
 
 
 def test_epochs_are_counted_by_what_they_do():
-    pace = estimate.Pace(training=3.0, forward=1.0)
+    one = pace.Pace(training=3.0, forward=1.0)
     sizes = {"train": 100, "val": 10, "test": 5}
 
     def seconds(**plan):
-        return estimate.training_seconds(pace, **plan, **sizes) - estimate.GRAPH_SECONDS - 115
+        return pace.training_seconds(one, **plan, **sizes) - pace.GRAPH_SECONDS - 115
 
     assert seconds(epochs=2) == 2 * (300 + 10)
     assert seconds(epochs=2, head_epochs=1) == 2 * (300 + 10) + 110

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from lib import ROOT, cifar10, data, ladder, results
-from lib.study import SLUGS
+from ladder import __main__ as command
+from lib import ROOT, cifar10, data, results
+from lib.study import COMPANIONS, SLUGS
 
 
 @pytest.mark.parametrize(
@@ -26,19 +27,19 @@ from lib.study import SLUGS
     ],
 )
 def test_only(text, numbers):
-    assert ladder.select(text) == [SLUGS[number] for number in numbers]
+    assert command.select(text) == [SLUGS[number] for number in numbers]
 
 
 def test_only_companions():
-    assert ladder.select("companions") == list(ladder.COMPANIONS)
-    assert ladder.select("why_frozen_fails,00") == [SLUGS[0], "why_frozen_fails"]
-    assert len(ladder.COMPANIONS) == 7
+    assert command.select("companions") == list(COMPANIONS)
+    assert command.select("why_frozen_fails,00") == [SLUGS[0], "why_frozen_fails"]
+    assert len(COMPANIONS) == 7
 
 
 @pytest.mark.parametrize("text", ["42", "05-03", "09-11", "base", "-1", "00;01", "00,42"])
 def test_only_nonsense(text):
-    with pytest.raises(ladder.UsageError, match="means no notebook: expected numbers from 00"):
-        ladder.select(text)
+    with pytest.raises(command.UsageError, match="means no notebook: expected numbers from 00"):
+        command.select(text)
 
 
 @pytest.mark.parametrize(
@@ -46,13 +47,13 @@ def test_only_nonsense(text):
     [("0", [0]), ("0,1,2", [0, 1, 2]), ("0-3", [0, 1, 2, 3]), ("2,0-1", [0, 1, 2])],
 )
 def test_seeds(text, seeds):
-    assert ladder.read_seeds(text) == seeds
+    assert command.read_seeds(text) == seeds
 
 
 @pytest.mark.parametrize("text", ["", "a", "3-1", "1.5", "-1", "0,,1"])
 def test_seeds_nonsense(text):
-    with pytest.raises(ladder.UsageError, match="--seeds"):
-        ladder.read_seeds(text)
+    with pytest.raises(command.UsageError, match="--seeds"):
+        command.read_seeds(text)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_seeds_nonsense(text):
 )
 def test_wrong_usage_is_one_sentence_and_exit_2(arguments, message, tmp_path, capsys):
     out = tmp_path / "out"
-    assert ladder.main([*arguments, "--out", str(out)]) == 2
+    assert command.main([*arguments, "--out", str(out)]) == 2
     said = capsys.readouterr().err.strip()
     assert message in said
     assert "\n" not in said
@@ -76,14 +77,14 @@ def test_wrong_usage_is_one_sentence_and_exit_2(arguments, message, tmp_path, ca
 @pytest.mark.parametrize("option", ["--epochs", "--profil"])  # not taken for --profile
 def test_unknown_option_is_exit_2(option, capsys):
     with pytest.raises(SystemExit) as stopped:
-        ladder.main([option, "smoke", "--dry-run", "--dataset", "digits", "--only", "00"])
+        command.main([option, "smoke", "--dry-run", "--dataset", "digits", "--only", "00"])
     assert stopped.value.code == 2
 
 
 def test_bad_data_is_one_sentence_and_exit_1(tmp_path, capsys):
     (tmp_path / "images").mkdir()
     arguments = ["--dataset", str(tmp_path / "images"), "--out", str(tmp_path / "out")]
-    assert ladder.main(arguments) == 1
+    assert command.main(arguments) == 1
     said = capsys.readouterr().err.strip()
     assert "train does not exist" in said
     assert "\n" not in said
@@ -93,7 +94,7 @@ def test_bad_data_is_one_sentence_and_exit_1(tmp_path, capsys):
 def test_out_that_cannot_be_written(tmp_path, capsys):
     (tmp_path / "file").touch()
     arguments = ["--dataset", "digits", "--only", "00", "--out", str(tmp_path / "file" / "out")]
-    assert ladder.main(arguments) == 1
+    assert command.main(arguments) == 1
     assert "cannot be written" in capsys.readouterr().err
 
 
@@ -102,14 +103,14 @@ def test_two_runs_do_not_share_a_folder(tmp_path, capsys):
     out.mkdir()
     with (out / ".lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert ladder.main(["--dataset", "digits", "--only", "00", "--out", str(out)]) == 1
+        assert command.main(["--dataset", "digits", "--only", "00", "--out", str(out)]) == 1
     assert "another run is at work" in capsys.readouterr().err
 
 
 def test_dry_run_prints_a_plan_and_runs_nothing(tmp_path, capsys):
     out = tmp_path / "out"
     arguments = ["--dry-run", "--profile", "study", "--dataset", "digits", "--seeds", "0,1"]
-    assert ladder.main([*arguments, "--only", "00-10,companions", "--out", str(out)]) == 0
+    assert command.main([*arguments, "--only", "00-10,companions", "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert sum("-study-seed" in line for line in lines) == 2 * (11 + 7)
     assert all(line.split()[-1] in ("s", "min", "h") for line in lines if "-study-" in line)
@@ -122,17 +123,17 @@ def test_dry_run_downloads_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cifar10, "download", lambda: pytest.fail("a plan has downloaded"))
     for dataset in ("auto", "cifar10"):
         arguments = ["--dry-run", "--profile", "study", "--dataset", dataset, "--only", "00"]
-        assert ladder.main([*arguments, "--out", str(tmp_path / "out")]) == 0
+        assert command.main([*arguments, "--out", str(tmp_path / "out")]) == 0
         said = capsys.readouterr().out
         assert "not on this machine" in said
         assert "00_base_cnn-study-seed0" in said
-    planned = ladder.sizes_only()
+    planned = command.sizes_only()
     assert (len(planned.x_train), len(planned.y_test), planned.max_val) == (50_000, 10_000, 10_000)
 
 
 def test_no_report_is_one_sentence(tmp_path):
     source = data.open_source("digits")
-    reason = ladder.write_report(tmp_path, profile="quick", source=source, dataset="digits")
+    reason = command.write_report(tmp_path, profile="quick", source=source, dataset="digits")
     assert reason == "there is no record of profile quick to report on"
 
 
@@ -141,7 +142,7 @@ def test_a_report_stays_where_nothing_of_a_profile_has_run(tmp_path):
     (tmp_path / "results" / "00_base_cnn-quick-seed0.json").touch()
     (tmp_path / "index.html").write_text("the report of quick")
     source = data.open_source("digits")
-    reason = ladder.write_report(tmp_path, profile="budget", source=source, dataset="digits")
+    reason = command.write_report(tmp_path, profile="budget", source=source, dataset="digits")
     assert reason == "there is no record of profile budget to report on"
     assert (tmp_path / "index.html").read_text() == "the report of quick"
 
@@ -152,7 +153,7 @@ def test_an_old_log_does_not_explain_a_new_failure(tmp_path, monkeypatch):
         (tmp_path / folder / file).write_text("FAILED: what went wrong last week\n")
     monkeypatch.setattr(sys, "executable", "false")
     source = data.open_source("digits")
-    reason = ladder.write_report(tmp_path, profile="quick", source=source, dataset="digits")
+    reason = command.write_report(tmp_path, profile="quick", source=source, dataset="digits")
     assert reason == "stopped before it ended"
 
 
@@ -166,10 +167,10 @@ def test_records_of_another_data_set_are_not_replaced(tmp_path, capsys, monkeypa
     source = replace(data.open_source("digits"), name="own/mine", variant="mine")
     monkeypatch.setattr(data, "open_source", lambda dataset: source)
     ran = []
-    monkeypatch.setattr(ladder, "run_jobs", lambda jobs, *_, **__: ran.append(jobs))
-    monkeypatch.setattr(ladder, "print_results", lambda *_: None)
+    monkeypatch.setattr(command, "run_jobs", lambda jobs, *_, **__: ran.append(jobs))
+    monkeypatch.setattr(command, "print_results", lambda *_: None)
     out = str(tmp_path / "out")
-    assert ladder.main(["--dataset", "mine", "--only", "00", "--out", out]) == (2 if kept else 1)
+    assert command.main(["--dataset", "mine", "--only", "00", "--out", out]) == (2 if kept else 1)
     assert bool(ran) != kept
     told = f"--out {out} holds 00_base_cnn-quick-seed0 of other images (theirs), which this run (mi"
     assert (told in capsys.readouterr().err) == kept
@@ -185,8 +186,8 @@ def test_a_failure_names_its_own_log(tmp_path, capsys, monkeypatch):
         def __init__(self, command, **options):
             super().__init__([sys.executable, "-c", "raise SystemExit(1)"], **options)
 
-    monkeypatch.setattr(ladder.subprocess, "Popen", Popen)
-    assert ladder.main(["--dataset", "digits", "--only", "00", "--out", str(tmp_path)]) == 1
+    monkeypatch.setattr(command.subprocess, "Popen", Popen)
+    assert command.main(["--dataset", "digits", "--only", "00", "--out", str(tmp_path)]) == 1
     told = capsys.readouterr().out
     assert "FAILED 00_base_cnn-quick-seed0: stopped before it ended" in told
     assert f"log: {logs / 'snakemake.log'}" in told
@@ -197,17 +198,17 @@ def test_a_disk_that_cannot_lock_is_not_another_run(tmp_path, capsys, monkeypatc
     def flock(*_):
         raise OSError(errno.ENOSYS, "Function not implemented")
 
-    monkeypatch.setattr(ladder.fcntl, "flock", flock)
-    assert ladder.main(["--dataset", "digits", "--only", "00", "--out", str(tmp_path)]) == 1
+    monkeypatch.setattr(command.fcntl, "flock", flock)
+    assert command.main(["--dataset", "digits", "--only", "00", "--out", str(tmp_path)]) == 1
     assert "cannot lock files (Function not implemented)" in capsys.readouterr().err
 
 
 def test_environment_is_that_of_the_start(tmp_path):
     names = ("CIFAR10_DIR", "VGG16_WEIGHTS", "KERAS_BACKEND")
-    command = f"import lib, os; print(*map(os.environ.get, {names}))"
+    code = f"import lib, os; print(*map(os.environ.get, {names}))"
     environment = dict(zip(names, ("some/where", "auto", "torch"), strict=True))
     found = subprocess.run(
-        [sys.executable, "-c", command],
+        [sys.executable, "-c", code],
         cwd=tmp_path,
         env=os.environ | environment | {"PYTHONPATH": str(ROOT)},
         capture_output=True,

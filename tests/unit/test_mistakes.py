@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from lib import data, mistakes, plots, results, verdicts
+from ladder.report import mistakes, verdicts
+from lib import data, plots, results
 from tests.report import made_up
 
 

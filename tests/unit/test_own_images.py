@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lib import ROOT, data, ladder
+from ladder import __main__ as command
+from lib import ROOT, data
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_a_few_images_are_told_of_their_profile(shapes, tmp_path, capsys, profil
             for path in sorted((shapes / part / kind).iterdir())[:largest]:
                 (tmp_path / "own" / part / kind / path.name).symlink_to(path)
     options = ["--profile", profile, "--dataset", str(tmp_path / "own"), "--only", "00"]
-    assert ladder.main([*options, "--dry-run", "--out", str(tmp_path / "out")]) == 0
+    assert command.main([*options, "--dry-run", "--out", str(tmp_path / "out")]) == 0
     assert ("Only 90 training images: --profile few" in capsys.readouterr().out) == advice
 
 

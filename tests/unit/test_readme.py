@@ -5,7 +5,8 @@ import io
 import pytest
 from PIL import Image
 
-from lib import results, verdicts
+from ladder.report import verdicts
+from lib import results
 from lib.study import SLUGS
 from tests.report import made_up
 from tools import readme

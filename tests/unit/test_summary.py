@@ -5,7 +5,8 @@ import io
 
 import pytest
 
-from lib import results, summary, verdicts
+from ladder.report import summary, verdicts
+from lib import results
 from tests.report import made_up
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lib import parameters, report, verdicts
+from ladder.report import sections, verdicts
+from lib import parameters, study, tables
 from lib.study import EXPERIMENTS, SLUGS, experiment
 
 
@@ -103,7 +104,7 @@ def test_seeds_of_two_recipes_are_not_averaged():
     assert [(other.changes, other.row.records) for other in others] == [
         ({"EPOCHS": (today["EPOCHS"], 7)}, tuple(old))
     ]
-    told = report.otherwise(verdicts.table([new]), verdicts.table([new]), [new, *old], folder="")
+    told = sections.otherwise(verdicts.table([new]), verdicts.table([new]), [new, *old], folder="")
     assert f"study with EPOCHS 7 instead of {today['EPOCHS']}" in told
 
 
@@ -134,16 +135,16 @@ def test_seeds_may_agree_in_their_figures():
 
 
 def test_comparison_line():
-    line = verdicts.comparison(experiment("00_base_cnn"), 0.64, 1.05, dataset="cifar10")
+    line = study.comparison(experiment("00_base_cnn"), 0.64, 1.05, dataset="cifar10")
     assert line == (
         "published 62.56% (cross-entropy 1.070), ours 64.00% (1.050), difference +1.44 points"
     )
-    other = verdicts.comparison(experiment("00_base_cnn"), 0.9, 0.3, dataset="digits")
+    other = study.comparison(experiment("00_base_cnn"), 0.9, 0.3, dataset="digits")
     assert "difference" not in other
 
 
 def test_table_shows_figures_and_gaps():
-    html = report.table(verdicts.table([record()]), folder="notebooks/")
+    html = sections.table(verdicts.table([record()]), folder="notebooks/")
     assert html.count("<tr ") == 12
     for text in ("62.56", "63.00", "+0.44", "1.070", "1.100", "60 s", "263,402", "1.0 × 10¹²"):
         assert f">{text}<" in html
@@ -153,21 +154,21 @@ def test_table_shows_figures_and_gaps():
 
 def test_chance_level_and_gaps_are_named_first():
     stuck = record("06_vgg16_scratch", training={"at_chance": True, "operations": 1})
-    html = report.facts([record(), stuck], left_out=2)
+    html = sections.facts([record(), stuck], left_out=2)
     assert "At chance level, nothing learnt: 6 VGG16 from scratch" in html
     assert "--profile few" not in html
     own = stuck | {"dataset": record()["dataset"] | {"name": "own/pets"}}
-    assert "--profile few" in report.facts([own | {"profile": "quick"}])
-    assert "--profile few" not in report.facts([own | {"profile": "few"}])
+    assert "--profile few" in sections.facts([own | {"profile": "quick"}])
+    assert "--profile few" not in sections.facts([own | {"profile": "few"}])
     assert "Not run: 1 Deeper CNN; 2 " in html
     assert "2 records of another profile" in html
-    assert "at chance" in report.table(verdicts.table([record(), stuck]), folder="")
+    assert "at chance" in sections.table(verdicts.table([record(), stuck]), folder="")
 
 
 def test_what_a_figure_is_worth_is_said_at_once():
     def said(profile, variant="CIFAR-10"):
         data = record()["dataset"] | {"variant": variant}
-        return report.facts([record(profile=profile, dataset=data)])
+        return sections.facts([record(profile=profile, dataset=data)])
 
     assert "schedule is not the study's" in said("budget")
     assert "no figure below means anything" in said("smoke")
@@ -181,7 +182,7 @@ def test_what_a_figure_is_worth_is_said_at_once():
 
 def test_schedules_stand_beside_the_published():
     ours = {"EPOCHS": 10, "BATCH_SIZE": 512, "LEARNING_RATE": 0.002, "PATIENCE": 5}
-    html = report.rows([report._schedule(record(profile="budget", parameters=ours))])
+    html = tables.rows([sections._schedule(record(profile="budget", parameters=ours))])
     assert "10 (published: 100)" in html
     assert "0.002 (published: 0.001)" in html
     assert "<td>512</td>" in html
@@ -196,44 +197,44 @@ def test_different_numbers_of_epochs_stand_above_the_claims(epochs, said):
             for slug, count in zip(SLUGS, epochs, strict=False)
         ]
     )
-    assert ("different numbers of epochs" in report.claims([], rows)) == said
+    assert ("different numbers of epochs" in sections.claims([], rows)) == said
 
 
 def test_the_studys_own_schedule_stands_beside_another():
     ours = verdicts.table([record(profile="budget")])
     study = verdicts.table([record()])
-    assert "With the study&#x27;s own schedule" in report.protocol(ours, study)
-    assert report.protocol(ours, verdicts.table([])) == report.protocol(study, study) == ""
+    assert "With the study&#x27;s own schedule" in sections.protocol(ours, study)
+    assert sections.protocol(ours, verdicts.table([])) == sections.protocol(study, study) == ""
 
 
 def test_seeds_that_some_rungs_lack_are_said_at_once():
     both = [record(seed=seed) for seed in (0, 1)]
-    assert "seeds 0, 1 ·" in report.facts(both)
+    assert "seeds 0, 1 ·" in sections.facts(both)
     companion = record("freezing_depth", tables={})
-    assert "seeds 0, 1 ·" in report.facts([*both, companion])
-    assert "seeds 0, 1, not of every rung ·" in report.facts([*both, record("01_deeper_cnn")])
+    assert "seeds 0, 1 ·" in sections.facts([*both, companion])
+    assert "seeds 0, 1, not of every rung ·" in sections.facts([*both, record("01_deeper_cnn")])
 
 
 def test_other_data_is_said_at_once():
-    html = report.facts([record(dataset=OTHER_DATA)])
+    html = sections.facts([record(dataset=OTHER_DATA)])
     assert "not CIFAR-10 images" in html
 
 
 def test_names_are_escaped():
     evil = {"name": "own", "variant": "<script>alert(1)</script>", "sha256": "c" * 64}
-    assert "<script>" not in report.facts([record(dataset=evil)])
+    assert "<script>" not in sections.facts([record(dataset=evil)])
 
 
 def test_unusable_records_are_counted():
-    assert "2 unusable records, named above, left out." in report.facts([record()], unusable=2)
-    html = report.facts([], unusable=1)
+    assert "2 unusable records, named above, left out." in sections.facts([record()], unusable=2)
+    html = sections.facts([], unusable=1)
     assert "1 unusable record, named above, left out." in html
     assert "nothing has run" not in html
-    assert "unusable" not in report.facts([record()])
+    assert "unusable" not in sections.facts([record()])
 
 
 def test_no_record_at_all():
-    assert "No record was found" in report.facts([])
+    assert "No record was found" in sections.facts([])
     assert len(verdicts.table([])) == len(EXPERIMENTS)
 
 
@@ -354,20 +355,22 @@ def test_what_pays_off_has_no_cheaper_equal():
 def test_a_clear_winner_has_no_equal():
     found = verdicts.payoff(costing((0.60, 1), (0.80, 5)))
     assert found.enough is found.best
-    html = report.payoff(costing((0.60, 1), (0.80, 5)))
+    html = sections.payoff(costing((0.60, 1), (0.80, 5)))
     assert "1 Deeper CNN</strong>: 80.0% ± 0.8, 60 s of training here" in html
     assert "No cheaper rung is as good" in html
     assert "+20.00" in html
 
 
 def test_an_equal_is_named():
-    html = report.payoff(costing((0.80, 1), (0.805, 5)))
+    html = sections.payoff(costing((0.80, 1), (0.805, 5)))
     assert "<strong>0 Base CNN</strong> is as good" in html
-    assert report.payoff(verdicts.table([])) == "<p>No rung that has run is above chance level.</p>"
+    assert (
+        sections.payoff(verdicts.table([])) == "<p>No rung that has run is above chance level.</p>"
+    )
 
 
 def test_one_rung_alone_has_no_rival():
-    assert "No other rung that was run is cheaper" in report.payoff(costing((0.6, 1)))
+    assert "No other rung that was run is cheaper" in sections.payoff(costing((0.6, 1)))
 
 
 def test_a_rung_at_chance_does_not_pay_off():

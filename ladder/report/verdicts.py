@@ -371,12 +371,3 @@ def _row(experiment: Experiment, records: list[dict]) -> Row:
         operations=statistics.fmean(record["training"]["operations"] for record in records),
         at_chance=any(record["training"]["at_chance"] for record in records),
     )
-
-
-def comparison(experiment: Experiment, accuracy: float, loss: float, *, dataset: str) -> str:
-    """Returns one line: published, ours, difference."""
-    ours = f"ours {accuracy:.2%} ({loss:.3f})"
-    if dataset != "cifar10":
-        return f"{ours}; the published figures are CIFAR-10's"
-    published = f"published {experiment.accuracy:.2%} (cross-entropy {experiment.loss:.3f})"
-    return f"{published}, {ours}, difference {100 * (accuracy - experiment.accuracy):+.2f} points"

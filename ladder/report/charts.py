@@ -13,8 +13,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from ladder.report.verdicts import Row
 from lib.plots import BLUE, GRAY, ORANGE, epoch_axis, new_figure, styled
-from lib.verdicts import Row
 
 INK = "#1b1b1b"
 _PAGE = {INK: "ink", GRAY: "soft", BLUE: "blue", ORANGE: "orange"}
@@ -88,7 +88,7 @@ def ladder(rows: list[Row], *, comparable: bool = True, narrow: bool = False) ->
     """Shows test accuracy of the eleven experiments: published against ours.
 
     Args:
-        rows: of `lib.verdicts.table`.
+        rows: of `ladder.report.verdicts.table`.
         comparable: whether the data are CIFAR-10, to which the published figures apply.
     """
     figure, (axis,) = _of_rungs(rows, narrow)
@@ -146,7 +146,7 @@ def all_curves(rows: list[Row], name: str = "accuracy", *, narrow: bool = False)
     """Shows all learning curves as small multiples on common axes.
 
     Args:
-        rows: of `lib.verdicts.table`; the first record of each is drawn.
+        rows: of `ladder.report.verdicts.table`; the first record of each is drawn.
         name: ``"accuracy"`` or ``"loss"``.
     """
     factor, label = (100, "accuracy (%)") if name == "accuracy" else (1, "cross-entropy (nats)")
@@ -193,7 +193,7 @@ def gaps(rows: list[Row], *, comparable: bool = True, narrow: bool = False) -> F
     """Shows training and test accuracy of each rung; the line between them is the gap.
 
     Args:
-        rows: of `lib.verdicts.table`; those without records are left out.
+        rows: of `ladder.report.verdicts.table`; those without records are left out.
         comparable: whether the published training accuracy is about these data; the study gives
             none for some rungs.
     """
@@ -241,7 +241,7 @@ def accuracy_and_work(rows: list[Row], *, narrow: bool = False) -> Figure:
     """Shows accuracy against the work of training, one numbered point per rung.
 
     Args:
-        rows: of `lib.verdicts.table`; those without records are left out.
+        rows: of `ladder.report.verdicts.table`; those without records are left out.
     """
     done = [row for row in rows if row.records]
     figure, (axis,) = new_figure(_NARROW if narrow else _WIDE, 3.6)

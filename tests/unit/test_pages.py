@@ -5,7 +5,7 @@ import re
 import nbformat
 import pytest
 
-from lib import export
+from ladder.report import pages
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
 PNG += "AAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -27,7 +27,7 @@ def notebook():
 
 
 def page(notebook, tmp_path, **options) -> str:
-    export.page(notebook, tmp_path / "page.html", **options)
+    pages.page(notebook, tmp_path / "page.html", **options)
     return (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
@@ -55,7 +55,7 @@ def test_code_is_folded_under_its_first_comment(notebook, tmp_path):
 def test_pictures_of_the_data_can_stay_out(notebook, tmp_path):
     html = page(notebook, tmp_path, show_data=False)
     assert PNG not in html
-    assert export.HIDDEN in html
+    assert pages.HIDDEN in html
     assert PNG in page(notebook, tmp_path)  # the notebook itself was not changed
 
 
@@ -75,15 +75,15 @@ def test_same_notebook_same_bytes(notebook, tmp_path):
     assert page(notebook, tmp_path) == page(notebook, tmp_path)
 
 
-def pages(folder, notebook, *names: str) -> dict[str, str]:
+def written(folder, notebook, *names: str) -> dict[str, str]:
     for name in names:
-        export.page(
+        pages.page(
             notebook,
             folder / f"{name}.html",
             pages="-quick-seed0.html",
             links=(("All results", "../index.html"),),
         )
-    export.connect(folder)
+    pages.connect(folder)
     return {name: (folder / f"{name}.html").read_text(encoding="utf-8") for name in names}
 
 
@@ -94,7 +94,7 @@ def links(html: str) -> list[str]:
 def test_pages_lead_to_their_neighbors(notebook, tmp_path):
     base, deeper, other = "00_base_cnn", "01_deeper_cnn", "03_double_conv"
     names = [f"{slug}-quick-seed0" for slug in (base, deeper, other)]
-    found = pages(tmp_path, notebook, *names, f"{base}-quick-seed1", f"{base}-study-seed0")
+    found = written(tmp_path, notebook, *names, f"{base}-quick-seed1", f"{base}-study-seed0")
     report = "../index.html"
     # Around a page, then its text's "Next".
     assert links(found[names[0]]) == [report, f"{names[1]}.html", f"{names[1]}.html"]
@@ -109,7 +109,7 @@ def test_pages_lead_to_their_neighbors(notebook, tmp_path):
 
 def test_no_link_leads_to_a_page_that_is_not_there(notebook, tmp_path):
     name = "00_base_cnn-quick-seed0"
-    found = pages(tmp_path, notebook, name)[name]
+    found = written(tmp_path, notebook, name)[name]
     assert links(found) == ["../index.html", "../index.html"]
 
 
@@ -119,31 +119,31 @@ def test_a_report_names_a_run_without_a_page_but_does_not_link_to_it(tmp_path):
     there = '<a class="a" href="notebooks/there.html">0</a>'
     other = '<a href="#top">Up</a> <a href="https://keras.io">Keras</a>'
     missing = '<a aria-label="by hand" href="notebooks/gone.html">1</a>'
-    html = export.without_dead_links(f"<td>{there} {missing}</td> {other}", tmp_path)
+    html = pages.without_dead_links(f"<td>{there} {missing}</td> {other}", tmp_path)
     assert html == f"<td>{there} 1</td> {other}"
 
 
 def test_links_find_their_page_when_it_comes(notebook, tmp_path):
     first, second = "00_base_cnn-quick-seed0", "01_deeper_cnn-quick-seed0"
-    assert links(pages(tmp_path, notebook, first)[first])[-1] == "../index.html"
+    assert links(written(tmp_path, notebook, first)[first])[-1] == "../index.html"
     elsewhere = second.replace("seed0", "seed1")
-    export.page(notebook, tmp_path / f"{elsewhere}.html")
+    pages.page(notebook, tmp_path / f"{elsewhere}.html")
     for name in (elsewhere, second):
-        export.page(notebook, tmp_path / f"{name}.html")
-        export.connect(tmp_path)
+        pages.page(notebook, tmp_path / f"{name}.html")
+        pages.connect(tmp_path)
         text = (tmp_path / f"{first}.html").read_text(encoding="utf-8")
         assert links(text)[-1] == f"{name}.html"
-        export.connect(tmp_path)
+        pages.connect(tmp_path)
         assert (tmp_path / f"{first}.html").read_text(encoding="utf-8") == text
 
 
 def test_neighbors_are_found_again_when_pages_come(notebook, tmp_path):
-    first = pages(tmp_path, notebook, "00_base_cnn-quick-seed0")
-    again = pages(tmp_path, notebook, "00_base_cnn-quick-seed0", "02_dropout-quick-seed0")
+    first = written(tmp_path, notebook, "00_base_cnn-quick-seed0")
+    again = written(tmp_path, notebook, "00_base_cnn-quick-seed0", "02_dropout-quick-seed0")
     assert "02 dropout →" in again["00_base_cnn-quick-seed0"]
     assert first.keys() < again.keys()
 
 
 def test_the_reports_script_is_in_the_page(notebook, tmp_path):
     html = page(notebook, tmp_path, script="report.js")
-    assert (export.TEMPLATES / "ladder" / "report.js").read_text(encoding="utf-8") in html
+    assert (pages.TEMPLATES / "ladder" / "report.js").read_text(encoding="utf-8") in html

@@ -1,4 +1,4 @@
-"""The main job, ``./run_all.sh``: plan, run what is out of date, write the report.
+"""The main job, ``python -m ladder``: plan, run what is out of date, write the report.
 
 What is up to date is decided by fingerprint (`lib.parameters.fingerprint`); Snakemake runs
 the rest, keeps going past a failure, and its state lies inside the report's folder.
@@ -7,7 +7,6 @@ the rest, keeps going past a failure, and its state lies inside the report's fol
 import argparse
 import fcntl
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -16,150 +15,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from lib import ROOT, cifar10, data, parameters, pretrained, results, run
+from ladder import run
+from ladder.plan import FEW, Job, UsageError, dry_run, plan, read_seeds, select, sizes_only
+from lib import ROOT, data, parameters, pretrained, results
 from lib.parameters import PROFILES, ParameterError
-from lib.study import COMPANIONS, SLUGS, experiment
-
-FEW = 1_000
-"""Training images below which `quick` takes too few steps to learn."""
-
-
-class UsageError(ValueError):
-    """A command line that makes no sense; the message says what was expected."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One notebook with one seed.
-
-    Attributes:
-        slug: the notebook.
-        name: of its record and page.
-        values: its parameters.
-        fingerprint: what an up-to-date record of it carries.
-    """
-
-    slug: str
-    name: str
-    values: parameters.Values
-    fingerprint: str
-
-    def up_to_date(self, out: Path) -> bool:
-        """Whether the record and the page of exactly this run are there."""
-        try:
-            record = results.read(out / "results" / f"{self.name}.json")
-        except results.RecordError:
-            return False
-        page = out / "notebooks" / f"{self.name}.html"
-        return record["fingerprint"] == self.fingerprint and page.is_file()
-
-    @property
-    def needs_weights(self) -> bool:
-        """Whether the notebook starts from ImageNet weights."""
-        return "WEIGHTS" in self.values
-
-
-def select(text: str) -> list[str]:
-    """Returns the notebooks that ``--only`` means, e.g. ``"00,03-05,freezing_depth"``.
-
-    Raises:
-        UsageError: if a part means no notebook.
-    """
-    chosen: list[str] = []
-    for part in filter(None, text.split(",")):
-        span = re.fullmatch(r"(\d{1,2})(?:-(\d{1,2}))?", part)
-        if span:
-            first, last = int(span[1]), int(span[2] or span[1])
-            found = [slug for slug in SLUGS if first <= int(slug[:2]) <= last]
-            if first > last or last >= len(SLUGS):
-                found = []
-        elif part == "companions":
-            found = list(COMPANIONS)
-        else:
-            found = [slug for slug in (*SLUGS, *COMPANIONS) if slug == part]
-        if not found:
-            raise UsageError(
-                f"--only {part!r} means no notebook: expected numbers from 00 to "
-                f"{len(SLUGS) - 1}, spans like 03-05, or names: "
-                + ", ".join((*SLUGS, *(("companions", *COMPANIONS) if COMPANIONS else ())))
-            )
-        chosen += [slug for slug in found if slug not in chosen]
-    if not chosen:
-        raise UsageError("--only '' means no notebook: expected e.g. 00,03-05")
-    return sorted(chosen, key=(*SLUGS, *COMPANIONS).index)
-
-
-def read_seeds(text: str) -> list[int]:
-    """Returns the seeds of ``"0,1,2"`` or ``"0-9"``.
-
-    Raises:
-        UsageError: if the text is neither.
-    """
-    seeds: list[int] = []
-    for part in text.split(","):
-        span = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part)
-        if not span or int(span[1]) > int(span[2] or span[1]):
-            raise UsageError(f"--seeds {text!r}: expected numbers and spans, like 0,1,2 or 0-9")
-        seeds += range(int(span[1]), int(span[2] or span[1]) + 1)
-    return sorted(set(seeds))
-
-
-def plan(
-    slugs: list[str],
-    *,
-    profile: str,
-    seeds: list[int],
-    source: data.Source,
-    dataset: str,
-) -> list[Job]:
-    """Returns the jobs, notebook by notebook."""
-    jobs = []
-    for slug in slugs:
-        for seed in seeds:
-            values = parameters.of_profile(profile, slug)
-            values |= {"PROFILE": profile, "SEED": seed, "DATASET": dataset}
-            weights = pretrained.TENSORS_SHA256 if "WEIGHTS" in values else None
-            mark = parameters.fingerprint(slug, values, data=source.sha256, weights=weights)
-            name = results.name(slug, profile, seed)
-            jobs.append(Job(slug=slug, name=name, values=values, fingerprint=mark))
-    return jobs
-
-
-def dry_run(jobs: list[Job], out: Path, source: data.Source) -> None:
-    """Prints the plan with an estimated time for each notebook that would run."""
-    from lib import clock, estimate
-
-    total = 0.0
-    print(f"Data: {source.variant}. Each network is timed for about a second.", flush=True)
-    for job in jobs:
-        if job.up_to_date(out):
-            print(f"  {job.name:<40} up to date")
-            continue
-        seconds = estimate.job_seconds(job.slug, job.values, source)
-        total += seconds
-        print(f"  {job.name:<40} {clock(seconds)}", flush=True)
-    print(f"  {'all, at most':<40} {clock(total)}")
-
-
-def sizes_only() -> data.Source:
-    """Returns CIFAR-10 as a plan needs it: as many images as it has, all blank."""
-    arrays = {}
-    for part, count in (("train", 50_000), ("test", 10_000)):
-        arrays[f"x_{part}"] = np.broadcast_to(np.uint8(0), (count, 32, 32, 3))
-        arrays[f"y_{part}"] = np.broadcast_to(np.int64(0), count)
-    return data.Source(
-        name="cifar10",
-        variant="CIFAR-10, which is not on this machine and is downloaded when it is needed",
-        sha256="",
-        classes=cifar10.CLASSES,
-        max_val=10_000,
-        **arrays,
-    )
+from lib.study import SLUGS, experiment
 
 
 @contextmanager
@@ -251,7 +113,7 @@ def write_report(out: Path, *, profile: str, source: data.Source, dataset: str) 
         return ""
     if not any(f"-{profile}-" in path.name for path in results.paths(out)):
         return f"there is no record of profile {profile} to report on"
-    command = [sys.executable, "-m", "lib.run", "report", "--profile", profile]
+    command = [sys.executable, "-m", "ladder.run", "report", "--profile", profile]
     command += ["--dataset", dataset]
     command += ["--data-digest", source.sha256, "--out", str(out)]
     (out / "logs").mkdir(exist_ok=True)

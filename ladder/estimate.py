@@ -1,107 +1,15 @@
-"""How long a run is likely to take on this machine."""
+"""How long a notebook is likely to take on this machine."""
 
 import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
-
-from lib import architectures, clock, models, pretrained, results
-from lib.data import Dataset, Source
-from lib.engine import keras, tf
+from lib import architectures, models, pretrained
+from lib.data import Source
+from lib.pace import GRAPH_SECONDS, Pace, measure_pace, training_seconds
 from lib.study import COMPANIONS
 
 NOTEBOOK_SECONDS = 12.0
 """What a notebook takes beside training and evaluation: start, figures, page."""
-GRAPH_SECONDS = 4.0
-"""What TensorFlow takes to make the graphs of one more model and to set it up."""
-CALIBRATION_MACS = 3e10
-"""Multiply–adds of a step that is timed: a fraction of a second."""
-
-
-@dataclass(frozen=True)
-class Pace:
-    """Seconds that one image takes on this machine.
-
-    Attributes:
-        training: forward, backward and update.
-        forward: inference.
-    """
-
-    training: float
-    forward: float
-
-
-def measure_pace(model: keras.Model, batch_size: int) -> Pace:
-    """Times a few steps of a model on noise, for about a second; the model stays as it is.
-
-    Args:
-        model: the model.
-        batch_size: of the training. A large network is timed on fewer images.
-    """
-    size, classes = model.input_shape[1], model.output_shape[-1]
-    count = min(batch_size, max(4, round(CALIBRATION_MACS / models.training_macs(model))))
-    rng = np.random.default_rng(0)
-    x = tf.constant(rng.random((count, size, size, 3), np.float32))
-    y = tf.constant(np.arange(count) % classes)
-    kept = [variable.numpy() for variable in model.variables]
-    learnt = [variable.value for variable in model.trainable_variables]
-
-    @tf.function
-    def train():
-        with tf.GradientTape() as tape:
-            loss = keras.losses.sparse_categorical_crossentropy(y, model(x, training=True))
-        return [tf.reduce_sum(gradient) for gradient in tape.gradient(loss, learnt)]
-
-    @tf.function
-    def infer():
-        return model(x, training=False)
-
-    pace = Pace(training=_shortest(train) / count, forward=_shortest(infer) / count)
-    for variable, value in zip(model.variables, kept, strict=True):
-        variable.assign(value)
-    return pace
-
-
-def _shortest(work: Callable) -> float:
-    """Returns the seconds of the shortest of a few runs; the first makes the graph."""
-    work()
-    seconds, began = [], time.perf_counter()
-    while len(seconds) < 2 or time.perf_counter() - began < 0.3:
-        one = time.perf_counter()
-        tf.nest.map_structure(lambda tensor: tensor.numpy(), work())
-        seconds.append(time.perf_counter() - one)
-    return min(seconds)
-
-
-def training_seconds(
-    pace: Pace,
-    *,
-    epochs: int,
-    train: int,
-    val: int,
-    test: int,
-    head_epochs: int = 0,
-    views: int = 0,
-) -> float:
-    """Estimates the seconds of training and evaluation.
-
-    Args:
-        pace: see `measure_pace`.
-        epochs: at most; early stopping may end sooner.
-        train, val, test: images of each part.
-        head_epochs, views: see `lib.training.fit`.
-    """
-    forward = head_epochs * (train + val) + train + val + test
-    trained = 0
-    if views:  # the head alone learns in next to no time
-        forward += views * train + val
-    else:
-        forward += epochs * val
-        trained = epochs * train
-    return GRAPH_SECONDS + trained * pace.training + forward * pace.forward
 
 
 def _pace(slug: str, image_size: int, classes: int, batch_size: int) -> Pace:
@@ -142,33 +50,6 @@ def job_seconds(slug: str, values: dict, source: Source) -> float:
         train=min(values["TRAIN_SIZE"], len(source.y_train) - val),
         val=val,
         test=min(values["TEST_SIZE"], len(source.y_test)),
-    )
-
-
-def announce(
-    model: keras.Model,
-    images: Dataset,
-    *,
-    epochs: int,
-    batch_size: int,
-    head_epochs: int = 0,
-    views: int = 0,
-) -> None:
-    """Prints how long training is likely to take here and what makes it shorter."""
-    seconds = training_seconds(
-        measure_pace(model, batch_size),
-        epochs=epochs,
-        head_epochs=head_epochs,
-        views=views,
-        train=len(images.x_train),
-        val=len(images.x_val),
-        test=len(images.x_test),
-    )
-    device = ", ".join(results.gpus()) or "the CPU"
-    print(
-        f"Training and evaluation take about {clock(seconds)} here, on {device}, if all epochs "
-        "run.\n"
-        "Smaller EPOCHS, TRAIN_SIZE, VAL_SIZE and TEST_SIZE make it shorter."
     )
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import report, results
-from lib.verdicts import Row
+from ladder.report.verdicts import Row
+from lib import results, tables
 
 MOST_CLASSES = 25
 """Classes of a confusion matrix that can still be read."""
@@ -112,7 +112,7 @@ def hard_table(runs: list[Predicted], numbers: np.ndarray, classes: list[str]) -
             }
         )
     more = "" if len(numbers) <= SHOWN else f"<p class='facts'>The first {SHOWN} of them.</p>"
-    return report.rows(content) + more
+    return tables.rows(content) + more
 
 
 def show_hard_images(runs: list[Predicted], dataset: str, records: list[dict]) -> None:

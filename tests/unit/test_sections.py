@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from lib import parameters, report, results, verdicts
+from ladder.report import sections, verdicts
+from lib import parameters, results, tables
 from lib.study import SLUGS
 from tests.report import made_up
 
@@ -24,7 +25,7 @@ RECORD = {
 
 
 def test_companions_have_title_summary_table_and_page():
-    html = report.companions([{"experiment": "00_base_cnn"}, RECORD], folder="notebooks/")
+    html = sections.companions([{"experiment": "00_base_cnn"}, RECORD], folder="notebooks/")
     assert html.count("<section>") == 1
     assert "href='notebooks/freezing_depth-quick-seed2.html'" in html
     assert "Depth &lt;b&gt;" in html
@@ -35,12 +36,12 @@ def test_companions_have_title_summary_table_and_page():
 
 
 def test_no_companions_no_sections():
-    assert report.companions([{"experiment": "00_base_cnn"}], folder="") == ""
+    assert sections.companions([{"experiment": "00_base_cnn"}], folder="") == ""
 
 
 def test_rows_write_figures_as_what_they_are():
     row = {"year": 1998, "parameters": 61706, "C": 0.001, "seconds": 1234.5, "at chance": False}
-    html = report.rows([row | {"paper": "<i>", "true class": None}])
+    html = tables.rows([row | {"paper": "<i>", "true class": None}])
     cells = ("1998", "61,706", "0.001", "1,234", "no", "&lt;i&gt;", "–")
     for cell in cells:
         assert f"<td>{cell}</td>" in html
@@ -49,11 +50,11 @@ def test_rows_write_figures_as_what_they_are():
 
 
 def test_no_rows():
-    assert report.rows([]) == "<p>No rows.</p>"
+    assert tables.rows([]) == "<p>No rows.</p>"
 
 
 def test_decisions_are_those_of_the_study_page():
-    text = report.decisions()
+    text = sections.decisions()
     assert re.findall(r"\*\*(D\d+)\.", text) == [f"D{number}" for number in range(1, 15)]
     assert "destroys the picture" in text  # a paragraph of several lines
 
@@ -76,7 +77,7 @@ def trained_otherwise(tmp_path_factory):
 
 def test_what_was_trained_otherwise_stands_beside_ours(trained_otherwise):
     rows = verdicts.table(verdicts.same_conditions(trained_otherwise, profile="budget"))
-    html = report.otherwise(rows, NOTHING, trained_otherwise, folder="notebooks/")
+    html = sections.otherwise(rows, NOTHING, trained_otherwise, folder="notebooks/")
     assert html.startswith(
         "<ul><li>10 VGG16 at 64×64, fine-tuned, profile budget: 6.66 points below the published "
         "accuracy. budget with EPOCHS 8 instead of 4: 90.00 % (+5.00 points).</li></ul>"
@@ -98,13 +99,13 @@ def test_what_was_trained_otherwise_stands_beside_ours(trained_otherwise):
 
 def test_a_miss_without_another_run_has_no_known_cause(trained_otherwise):
     records = [r for r in trained_otherwise if r["profile"] == "budget"]
-    html = report.otherwise(verdicts.table(records), NOTHING, records, folder="")
+    html = sections.otherwise(verdicts.table(records), NOTHING, records, folder="")
     assert "6.66 points below the published accuracy. It was not trained otherwise" in html
     assert "<table" not in html
     records = [r for r in records if r["experiment"] == "00_base_cnn"]
-    html = report.otherwise(verdicts.table(records), NOTHING, records, folder="")
+    html = sections.otherwise(verdicts.table(records), NOTHING, records, folder="")
     assert html == "<p>No rung was trained otherwise on these images.</p>"
-    assert report.otherwise(NOTHING, NOTHING, records, folder="") == html
+    assert sections.otherwise(NOTHING, NOTHING, records, folder="") == html
 
 
 def test_a_miss_of_the_studys_own_schedule_is_told_too(trained_otherwise):
@@ -115,19 +116,19 @@ def test_a_miss_of_the_studys_own_schedule_is_told_too(trained_otherwise):
     longer |= {"profile": "custom"}
     rows, protocol = verdicts.table([ours]), verdicts.table([study])
     trial = ours | {"profile": "custom", "parameters": ours["parameters"] | {"EPOCHS": 9}}
-    html = report.otherwise(rows, protocol, [longer, study, trial, ours], folder="")
+    html = sections.otherwise(rows, protocol, [longer, study, trial, ours], folder="")
     assert "profile study: 3.66 points below the published accuracy. profile budget: 85" in html
     assert html.index("; budget with EPOCHS 9 instead of 4: 85.00 % (-3.00 points);") < html.index(
         "; study with PATIENCE 20 instead of 10: 85.00 % (-3.00 points).</li>"
     )
-    alone = report.otherwise(protocol, protocol, [study], folder="")
+    alone = sections.otherwise(protocol, protocol, [study], folder="")
     assert alone.count("points below") == 1
 
 
 def test_the_same_values_by_hand_are_named(trained_otherwise):
     *_, ours, other, _ = trained_otherwise
     other = other | {"parameters": ours["parameters"] | {"SEED": 3, "OUT": "elsewhere"}}
-    html = report.otherwise(verdicts.table([ours]), NOTHING, [ours, other], folder="")
+    html = sections.otherwise(verdicts.table([ours]), NOTHING, [ours, other], folder="")
     assert "accuracy. budget, by hand: 90.00 %" in html
 
 
@@ -138,7 +139,7 @@ def test_a_run_by_hand_is_told_by_the_profile_that_it_is_nearest_to(trained_othe
     train, val = (ours["dataset"][part] for part in ("train", "val"))
     split = ours["dataset"] | {"train": train + val - 50, "val": 50}
     split = patient | {"parameters": study | {"VAL_SIZE": 50}, "dataset": split}
-    html = report.otherwise(verdicts.table([ours]), NOTHING, [ours, patient, split], folder="")
+    html = sections.otherwise(verdicts.table([ours]), NOTHING, [ours, patient, split], folder="")
     assert "<td>study with PATIENCE 9 instead of 5</td>" in html
     assert "<td>study with VAL_SIZE 50 instead of 10000</td>" in html
 
@@ -146,9 +147,9 @@ def test_a_run_by_hand_is_told_by_the_profile_that_it_is_nearest_to(trained_othe
 def test_machines_that_timed_the_runs_are_told_apart(trained_otherwise):
     first, second, *_ = trained_otherwise
     note = "Training times are of several machines"
-    assert note not in report.conditions([first, second])
+    assert note not in sections.conditions([first, second])
     other = second["environment"] | {"cpu": "another processor"}
-    html = report.conditions([first, second | {"environment": other}])
+    html = sections.conditions([first, second | {"environment": other}])
     assert note in html
     assert html.count("<td>another processor</td>") == 1
 
@@ -157,13 +158,13 @@ def test_gpus_are_named_beside_the_processor(trained_otherwise):
     first, *_ = trained_otherwise
     cpu = first["environment"]["cpu"]
     with_gpu = first | {"environment": first["environment"] | {"gpus": ["A100", "T4"]}}
-    assert f"{cpu} with A100, T4" in report.conditions([with_gpu])
-    assert f"{cpu} with" not in report.conditions([first])
+    assert f"{cpu} with A100, T4" in sections.conditions([with_gpu])
+    assert f"{cpu} with" not in sections.conditions([first])
 
 
 def test_parameters_from_outside_are_escaped(trained_otherwise):
     *_, ours, other, _ = trained_otherwise
     other = other | {"parameters": other["parameters"] | {"SCHEDULE": "<script>"}}
-    html = report.otherwise(verdicts.table([ours]), NOTHING, [ours, other], folder="")
+    html = sections.otherwise(verdicts.table([ours]), NOTHING, [ours, other], folder="")
     assert "SCHEDULE &lt;script&gt; instead of &lt;b&gt;" in html
     assert "<script>" not in html

@@ -4,16 +4,12 @@ import re
 import statistics
 from html import escape
 
-from lib import ROOT, cifar10, clock, parameters, results, verdicts
-from lib.claims import Judgement, caution
+from ladder.report import verdicts
+from ladder.report.claims import Judgement, caution
+from ladder.report.verdicts import Row
+from lib import ROOT, cifar10, clock, parameters, results, tables
 from lib.study import COMPANIONS, EXPERIMENTS, Experiment, experiment
-from lib.verdicts import Row
-
-
-class _Html(str):
-    """Text that is HTML already, not to be escaped."""
-
-    __slots__ = ()
+from lib.tables import Html
 
 
 def facts(records: list[dict], *, left_out: int = 0, unusable: int = 0) -> str:
@@ -69,7 +65,7 @@ def table(rows: list[Row], *, folder: str) -> str:
     """Returns the table of the eleven: published, ours, verdict, cost, pages.
 
     Args:
-        rows: of `lib.verdicts.table`.
+        rows: of `ladder.report.verdicts.table`.
         folder: where the pages of the notebooks lie, relative to the report.
     """
     pooled = verdicts.spread(rows)
@@ -225,9 +221,10 @@ def payoff(all_rows: list[Row]) -> str:
         )
         before = row
     return (
-        f"<p>{_which_pays_off(all_rows)}</p>{rows(content)}<p class='facts'>Rungs that are not "
-        "here were not run, are at chance level, or cost more than one that is at least as "
-        "accurate. ± is the 95 % interval that comes from the number of test images.</p>"
+        f"<p>{_which_pays_off(all_rows)}</p>{tables.rows(content)}"
+        "<p class='facts'>Rungs that are not here were not run, are at chance level, or cost more "
+        "than one that is at least as accurate. ± is the 95 % interval that comes from the number "
+        "of test images.</p>"
     )
 
 
@@ -271,7 +268,7 @@ def otherwise(
     """Returns what rungs came to that were also trained otherwise; first those that miss.
 
     Args:
-        all_rows: of `lib.verdicts.table`.
+        all_rows: of `ladder.report.verdicts.table`.
         study_rows: of the published protocol on the same data; may have no records.
         everything: records of any kind, those of other profiles on the same images among them.
         folder: where the pages of the notebooks lie, relative to the report.
@@ -287,7 +284,7 @@ def otherwise(
             content += [_trained(other.row, _changed(other), folder) for other in found]
     html = f"<ul>{''.join(missed)}</ul>" if missed else ""
     if content:
-        html += rows(content)
+        html += tables.rows(content)
     return html or "<p>No rung was trained otherwise on these images.</p>"
 
 
@@ -338,7 +335,7 @@ def _trained(row: Row, how: str, folder: str) -> dict:
         "training minus test, points": f"{100 * (row.train_accuracy - row.accuracy):+.1f}",
         "epochs run": statistics.fmean(epochs),
         "training": clock(row.seconds),
-        "pages, by seed": _Html(_pages(row, folder)),
+        "pages, by seed": Html(_pages(row, folder)),
     }
 
 
@@ -359,50 +356,17 @@ def companions(records: list[dict], *, folder: str) -> str:
     found = {record["experiment"]: record for record in records if "tables" in record}
     parts = []
     for record in (found[slug] for slug in COMPANIONS if slug in found):
-        tables = ""
+        shown = ""
         for name, content in record["tables"].items():
             timed = record["timing"].get(name, [{}] * len(content))
             merged = [row | seconds for row, seconds in zip(content, timed, strict=True)]
-            tables += f"<details><summary>Table: {escape(name)}</summary>{rows(merged)}</details>"
+            summary = f"<summary>Table: {escape(name)}</summary>"
+            shown += f"<details>{summary}{tables.rows(merged)}</details>"
         parts.append(
             f"<section><h3><a href='{escape(folder + page_name(record))}'>{escape(record['title'])}"
-            f"</a></h3><p>{escape(record['summary'])}</p>{tables}</section>"
+            f"</a></h3><p>{escape(record['summary'])}</p>{shown}</section>"
         )
     return "\n".join(parts)
-
-
-def rows(content: list[dict]) -> str:
-    """Returns a table of a companion's record as HTML.
-
-    Args:
-        content: one dictionary per row, all with the same keys; accuracies from 0 to 1, HTML
-            as `_Html`.
-    """
-    if not content:
-        return "<p>No rows.</p>"
-    head = "".join(f"<th scope='col'>{escape(key)}</th>" for key in content[0])
-    body = "\n".join(
-        "<tr>" + "".join(f"<td>{_figure(key, value)}</td>" for key, value in row.items()) + "</tr>"
-        for row in content
-    )
-    return (
-        "<div class='scroll' tabindex='0' role='group' aria-label='Table'><table class='rows'>"
-        f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
-    )
-
-
-def _figure(key: str, value) -> str:
-    if isinstance(value, _Html):
-        return value
-    if value is None or isinstance(value, bool):
-        return {None: "–", True: "yes", False: "no"}[value]
-    if not isinstance(value, int | float):
-        return escape(str(value))
-    if isinstance(value, int):
-        return str(value) if key in ("year", "seed") else f"{value:,}"
-    if any(word in key for word in ("accuracy", "probability")):
-        return f"{value:.2%}"
-    return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def conditions(records: list[dict]) -> str:
@@ -434,7 +398,7 @@ def conditions(records: list[dict]) -> str:
         "<li>The study does not say how many images it validated on; here those that stand "
         "above are held out, stratified, by seed. Each published figure is one run.</li>"
     )
-    schedules = rows([_schedule(r) for e in EXPERIMENTS for r in _of(records, e.slug)])
+    schedules = tables.rows([_schedule(r) for e in EXPERIMENTS for r in _of(records, e.slug)])
     return (
         "<ul class='facts'>" + "\n".join(lines) + "</ul>"
         f"<details><summary>Schedules, ours and published</summary>{schedules}</details>"

@@ -1,4 +1,4 @@
-"""Runs one notebook, strictly: ``python -m lib.run 00_base_cnn --profile quick --seed 0``.
+"""Runs one notebook, strictly: ``python -m ladder.run 00_base_cnn --profile quick --seed 0``.
 
 Success is the record and exit code 0. The run works in a folder of its own inside
 ``<out>/.running``; record, predictions and page move into place only when all is done, the
@@ -20,7 +20,8 @@ from pathlib import Path
 
 import psutil
 
-from lib import ROOT, checkpoint, export, parameters, results, summary, verdicts
+from ladder.report import pages, summary, verdicts
+from lib import ROOT, checkpoint, parameters, results
 from lib.parameters import ParameterError
 
 KERNEL_START_SECONDS = 300
@@ -33,11 +34,8 @@ PARENT = "CIFAR10_LADDER_PARENT"
 
 OF_RECORD = ROOT / "reports" / "of-record"
 """The report that is committed: its pages show no images of the data set."""
-REPORT_MODULES = (
-    *("study", "parameters", "verdicts", "claims", "metrics", "results"),
-    *("plots", "charts", "report", "mistakes", "summary", "export"),
-)
-"""The modules that say what stands in a report."""
+REPORT_MODULES = ("study", "parameters", "metrics", "results", "plots", "tables")
+"""The modules of `lib` that the report depends on, beside `ladder.report`."""
 
 
 class RunError(RuntimeError):
@@ -194,9 +192,9 @@ def report(out: Path, *, profile: str = "", data: str = "", dataset: str = "auto
         everything = results.read_all(out)
         records = verdicts.same_conditions(everything, profile=profile, data=data)
         summary.write(out, records, verdicts.study_protocol(everything, records))
-        export.connect(out / "notebooks")
+        pages.connect(out / "notebooks")
         page = stage / "notebooks" / "index.html"
-        text = export.without_dead_links(page.read_text(encoding="utf-8"), out)
+        text = pages.without_dead_links(page.read_text(encoding="utf-8"), out)
         page.write_text(text, encoding="utf-8")
         _move(page, out / "index.html")
 
@@ -220,7 +218,8 @@ def report_digest(out: Path, *, profile: str, data: str) -> str:
 
     digest = hashlib.sha256(f"{profile} {data}".encode())
     code = [ROOT / "lib" / f"{module}.py" for module in REPORT_MODULES]
-    code += sorted((ROOT / "lib" / "templates").rglob("*.*"))
+    report = (ROOT / "ladder" / "report").rglob("*.*")
+    code += sorted(path for path in report if path.suffix != ".pyc")
     code += [ROOT / "notebooks" / "report.ipynb", ROOT / "notebooks" / "profiles" / "study.yaml"]
     code += [ROOT / "docs" / "study.md"]
     for path in code + sorted((out / "results").glob("[!.]*.[jn]*")):
@@ -268,7 +267,7 @@ def _execute(
                 )
                 content = _without_papermill(nbformat.read(executed, as_version=4))
                 nbformat.write(content, executed)
-                export.page(content, executed.with_suffix(".html"), **page)
+                pages.page(content, executed.with_suffix(".html"), **page)
                 finish(stage)
             except Exception as error:
                 reason = watch.reason or _reason(error)
@@ -344,7 +343,8 @@ def _move(source: Path, target: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one notebook from the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m lib.run", description=__doc__.splitlines()[0])
+    description = __doc__.splitlines()[0]
+    parser = argparse.ArgumentParser(prog="python -m ladder.run", description=description)
     parser.add_argument("notebook", help="e.g. 00_base_cnn, or report")
     parser.add_argument("--profile", default="", help=", ".join(parameters.PROFILES))
     parser.add_argument("--seed", type=int, default=0)

@@ -1,8 +1,8 @@
 """The study's eleven claims, judged by records.
 
 A claim that compares two rungs is judged by the 95 % interval of the difference of their mean
-accuracies, with the spread over seeds of `lib.verdicts`. Overfitting, which a schedule may end
-before, is judged by records of the published protocol only.
+accuracies, with the spread over seeds of `ladder.report.verdicts`. Overfitting, which a schedule
+may end before, is judged by records of the published protocol only.
 """
 
 import math
@@ -10,9 +10,9 @@ import statistics
 from dataclasses import dataclass
 from itertools import pairwise
 
-from lib import verdicts
+from ladder.report import verdicts
+from ladder.report.verdicts import Row
 from lib.study import CLAIMS, EXPERIMENTS, Claim
-from lib.verdicts import Row
 
 ABOUT_AS_GOOD = 0.015
 """Accuracies that differ by less count as about the same (the study's 8 and 9: 0.0092)."""

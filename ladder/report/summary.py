@@ -4,8 +4,9 @@ import csv
 import io
 from pathlib import Path
 
-from lib import cache, claims, verdicts
-from lib.verdicts import Row
+from ladder.report import claims, verdicts
+from ladder.report.verdicts import Row
+from lib import cache
 
 
 def write(out: Path, records: list[dict], of_study: list[dict]) -> None:

@@ -1,0 +1,1 @@
+"""Runs the notebooks and writes the report; see `python -m ladder --help`."""

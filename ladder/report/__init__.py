@@ -1,0 +1,1 @@
+"""The report: records against published figures, as a page, Markdown and CSV."""
