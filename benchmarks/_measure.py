@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from lib import cifar10, data, inputs, models, parameters
+from lib import data, inputs, models, parameters
+from lib.data import cifar10
 from lib.engine import keras, tf
 
 ROUNDS = 7

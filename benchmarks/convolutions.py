@@ -1,11 +1,12 @@
 """Ways to compute a 3×3 convolution, forward and backward, by size of the map.
 
 `TensorFlow` is `tf.nn.conv2d`. `matrix` (2×2 maps only) and `patches`, which copies the nine
-neighbors of each pixel and multiplies once, are those of `lib.kernels`. `Winograd` is F(4×4, 3×3),
-or F(2×2, 3×3) on 2×2 maps, as in arXiv 1509.09308: a quarter (four ninths) of the products, but
-transforms of maps and kernels. `slices` changes the kernel's gradient only: nine matrix products of
-the padded maps, each shifted by a slice that copies nothing. Batches of 64 images, the channels of
-VGG16. At 4×4 it depends on the processor which way is the fastest: two were tried.
+neighbors of each pixel and multiplies once, are those of `lib.engine.fast_layers`. `Winograd` is
+F(4×4, 3×3), or F(2×2, 3×3) on 2×2 maps, as in arXiv 1509.09308: a quarter (four ninths) of the
+products, but transforms of maps and kernels. `slices` changes the kernel's gradient only: nine
+matrix products of the padded maps, each shifted by a slice that copies nothing. Batches of 64
+images, the channels of VGG16. At 4×4 it depends on the processor which way is the fastest: two were
+tried.
 """
 
 import time
@@ -14,12 +15,11 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks._measure import by_turns, ratios, row
-from lib import kernels
-from lib.engine import tf
+from lib.engine import fast_layers, tf
 
 MAPS = ((2, 512), (4, 512), (8, 256), (8, 512), (16, 128), (32, 64))
 
-USED = {2: "matrix", 4: "patches"}  # by `lib.kernels`, for maps of this size
+USED = {2: "matrix", 4: "patches"}  # by `lib.engine.fast_layers`, for maps of this size
 
 # Transforms of tiles, of kernels and of products, by size of the output tile.
 WINOGRAD = {
@@ -101,12 +101,12 @@ def measure() -> list[dict]:
         kernel = tf.constant(rng.normal(0, 0.02, (3, 3, channels, channels)).astype("f4"))
         ways = {
             "TensorFlow": tensorflow,
-            "patches": kernels._convolve_patches,
+            "patches": fast_layers._convolve_patches,
             "slices": slices,
             "Winograd": winograd,
         }
         if size == 2:
-            ways["matrix"] = kernels._convolve_2x2
+            ways["matrix"] = fast_layers._convolve_2x2
         reference = tensorflow(maps, kernel)
         found = by_turns({name: _case(way, maps, kernel) for name, way in ways.items()})
         for name, way in ways.items():

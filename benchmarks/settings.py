@@ -4,7 +4,7 @@ A figure above 1 is faster than the default, one below slower; within the spread
 
 | setting | default | why |
 | --- | --- | --- |
-| BatchNormalization, Adam, Dropout, Conv2D | those of `lib.kernels` | fewer passes over memory |
+| BatchNormalization, Adam, Dropout, Conv2D | `lib.engine.fast_layers` | fewer passes over memory |
 | inter-op threads | one | two are no faster, and with one two runs give the same bits |
 | intra-op threads | all cores | |
 | XLA | off | it does not use oneDNN's convolutions |
@@ -94,13 +94,12 @@ def measure() -> list[dict]:
 
 def _child(setting: dict) -> None:
     """Trains when a line comes in, and writes images/s."""
-    from lib import kernels
-    from lib.engine import keras, tf
+    from lib.engine import fast_layers, keras, tf
 
     theirs = {"Adam": keras.optimizers.Adam}
     name = setting.get("keras")
     if name:
-        setattr(kernels, name, theirs.get(name) or getattr(keras.layers, name))
+        setattr(fast_layers, name, theirs.get(name) or getattr(keras.layers, name))
     if "inter" in setting:
         tf.config.threading.set_inter_op_parallelism_threads(setting["inter"])
     if "intra" in setting:

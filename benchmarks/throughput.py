@@ -19,8 +19,8 @@ from benchmarks._measure import (
     ratios,
     row,
 )
-from lib import inputs, kernels, models, training
-from lib.engine import keras
+from lib import inputs, models, training
+from lib.engine import fast_layers, keras
 from lib.study import SLUGS
 
 SHARES = {  # at least, of the matrix product's speed
@@ -42,7 +42,7 @@ def measure() -> list[dict]:
     for slug in SLUGS:
         keras.utils.clear_session()
         model, values = build(slug)
-        plain = kernels.as_keras(model)
+        plain = fast_layers.as_keras(model)
         batch_size, clipnorm = values["BATCH_SIZE"], values.get("CLIPNORM", 0.0)
         training.compile(model, learning_rate=1e-5, clipnorm=clipnorm)
         plain.compile(

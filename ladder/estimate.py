@@ -3,7 +3,8 @@
 import math
 from functools import cache
 
-from lib import architectures, models, pretrained
+from lib import models, pretrained
+from lib.companions import architectures
 from lib.data import Source
 from lib.pace import GRAPH_SECONDS, Pace, measure_pace, training_seconds
 from lib.study import COMPANIONS

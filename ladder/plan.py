@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import cifar10, data, parameters, pretrained, results
+from lib import data, parameters, pretrained, results
+from lib.data import cifar10
 from lib.study import COMPANIONS, SLUGS
 
 FEW = 1_000

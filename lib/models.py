@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from lib import kernels, pretrained
-from lib.engine import keras
+from lib import pretrained
+from lib.engine import fast_layers, keras
 
 layers = keras.layers
 
@@ -112,12 +112,12 @@ def cnn(
     x = inputs
     for number, (convolutions, filters) in enumerate(blocks, start=1):
         for _ in range(convolutions):
-            x = kernels.Conv2D(filters, 3, padding="same", activation="relu")(x)
+            x = fast_layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
             if batch_norm:
-                x = kernels.BatchNormalization()(x)
+                x = fast_layers.BatchNormalization()(x)
         x = layers.MaxPooling2D(2)(x)
         if number in dropout_after:
-            x = kernels.Dropout(DROPOUT)(x)
+            x = fast_layers.Dropout(DROPOUT)(x)
     x = layers.Flatten()(x)
     return keras.Model(
         inputs,
@@ -152,7 +152,7 @@ def vgg16(
     inputs = x = keras.Input(shape=(image_size, image_size, 3))
     for block, (convolutions, filters) in enumerate(VGG16_BLOCKS[:vgg16_blocks], start=1):
         for number in range(1, convolutions + 1):
-            x = kernels.Conv2D(
+            x = fast_layers.Conv2D(
                 filters,
                 3,
                 padding="same",
@@ -182,9 +182,9 @@ def head(x, dense: tuple[int, ...], classes: int, *, batch_norm: bool, dropout: 
     for units in dense:
         x = layers.Dense(units, activation="relu")(x)
         if batch_norm:
-            x = kernels.BatchNormalization()(x)
+            x = fast_layers.BatchNormalization()(x)
     if dropout:
-        x = kernels.Dropout(DROPOUT)(x)
+        x = fast_layers.Dropout(DROPOUT)(x)
     return layers.Dense(classes, activation="softmax")(x)
 
 

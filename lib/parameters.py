@@ -25,18 +25,20 @@ READ_BY_RECORD = ("OUT", "PROFILE")  # through `results.write`, not by name
 # The modules on which a training's outcome depends; companions use some more.
 TRAINING_MODULES = (
     "callbacks",
-    "data",
-    "engine",
+    "data/__init__",
+    "data/image_files",
+    "engine/__init__",
+    "engine/fast_layers",
     "feeds",
-    "image_files",
     "inputs",
-    "kernels",
     "metrics",
     "models",
     "pretrained",
     "training",
 )
-COMPANION_MODULES = ("architectures", "backbones", "explain", "transfer")
+COMPANION_MODULES = tuple(
+    f"companions/{name}" for name in ("architectures", "backbones", "explain", "transfer")
+)
 
 Values = dict[str, Any]
 

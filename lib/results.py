@@ -99,7 +99,8 @@ def write(
     Raises:
         OSError: if the folder cannot be written; nothing is left half written.
     """
-    from lib import kernels, models
+    from lib import models
+    from lib.engine import fast_layers
 
     record, folder = _begin(slug, values, images=images, weights=weights)
     record |= {
@@ -125,7 +126,7 @@ def write(
     }
     run = name_of(record)
     with cache.atomic_file(folder / "models" / f"{run}.keras") as part:
-        kernels.as_keras(model).save(part)
+        fast_layers.as_keras(model).save(part)
     with cache.atomic_file(folder / "results" / f"{run}.npz") as part:
         np.savez_compressed(part, probabilities=evaluation.probabilities, labels=images.y_test)
     return _finish(record, folder)

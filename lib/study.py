@@ -166,7 +166,7 @@ class Reference:
     """A reference architecture of the book chapter.
 
     Attributes:
-        name: as in `lib.architectures.FULL`.
+        name: as in `lib.companions.architectures.FULL`.
         year: of its paper.
         paper: where it was published.
         params: published number of parameters.

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib import checkpoint, feeds, inputs, kernels, metrics, models
+from lib import checkpoint, feeds, inputs, metrics, models
 from lib.callbacks import Checkpoints, EarlyStopping, Progress, TrainingError
 from lib.data import PARTS, Dataset
-from lib.engine import keras
+from lib.engine import fast_layers, keras
 
 HEAD_LEARNING_RATE = 1e-3
 """Adam's rate while only the head learns."""
@@ -90,7 +90,7 @@ def compile(
         learning_rate = LinearDecay(learning_rate, warmup_steps, steps)
     two_classes = model.output_shape[-1] == 1
     model.compile(
-        optimizer=kernels.Adam(learning_rate, clipnorm=clipnorm or None),
+        optimizer=fast_layers.Adam(learning_rate, clipnorm=clipnorm or None),
         loss="binary_crossentropy" if two_classes else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
         jit_compile=False,  # on a CPU slower for convolutions

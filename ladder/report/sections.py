@@ -7,7 +7,8 @@ from html import escape
 from ladder.report import verdicts
 from ladder.report.claims import Judgement, caution
 from ladder.report.verdicts import Row
-from lib import ROOT, cifar10, clock, parameters, results, tables
+from lib import ROOT, clock, parameters, results, tables
+from lib.data import cifar10
 from lib.study import COMPANIONS, EXPERIMENTS, Experiment, experiment
 from lib.tables import Html
 

@@ -73,7 +73,8 @@ RECORD = {
 # loads TensorFlow, and OpenCV only after lib, as notebooks do.
 READER = """
 import contextlib, json, os, resource, signal, sys
-from lib import data, image_files, pretrained
+from lib import data, pretrained
+from lib.data import image_files
 
 def peak():
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -607,7 +608,8 @@ def test_weights_that_are_no_plain_arrays(tmp_path, refused, make):
 @pytest.mark.parametrize("name", ["mobilenet.h5", "mobilenet.keras", "mobilenet.weights.h5"])
 def test_pickle_as_a_classifiers_weights(tmp_path, name):
     """A pickle given as CLASSIFIER_WEIGHTS, which makes a folder when it is unpickled"""
-    from lib import backbones, pretrained
+    from lib import pretrained
+    from lib.companions import backbones
 
     trap = tmp_path / "sprung"
     (tmp_path / name).write_bytes(pickle.dumps(Trap(trap)))

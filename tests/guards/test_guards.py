@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("lib", "notebooks", "tests", "README.md", "CONTRIBUTING.md", "pyproject.toml")
+COPIED = ("lib", "ladder", "notebooks", "tests", "README.md", "CONTRIBUTING.md", "pyproject.toml")
 WORKERS = 2
 IMPORTED = ("tensorflow", "keras", "sklearn.linear_model", "sklearn.svm", "scipy.stats", "cv2")
 """What costs seconds to import is imported once, in the process that all others are forks of."""
@@ -52,7 +52,7 @@ MISTAKES = (
     # --- which images ---
     Mistake(
         "test images in training",
-        "lib/data.py",
+        "lib/data/__init__.py",
         """        x_train=source.x_train[train],
         y_train=source.y_train[train],
 """,
@@ -63,42 +63,42 @@ MISTAKES = (
     ),
     Mistake(
         "validation images also in training",
-        "lib/data.py",
+        "lib/data/__init__.py",
         "train, val = _stratified(everything, source.y_train, val_size, seed)",
         "train, val = everything, _stratified(everything, source.y_train, val_size, seed)[1]",
         "test_data.py::test_parts_are_disjoint[0-sizes0]",
     ),
     Mistake(
         "labels shuffled apart from their images",
-        "lib/data.py",
+        "lib/data/__init__.py",
         "        y_train=source.y_train[train],",
         "        y_train=np.random.default_rng(seed).permutation(source.y_train[train]),",
         "test_data.py::test_parts_are_disjoint[0-sizes0]",
     ),
     Mistake(
         "the test subset depends on the run's seed",
-        "lib/data.py",
+        "lib/data/__init__.py",
         "_stratified(test, source.y_test, take, _SPLIT_SEED)",
         "_stratified(test, source.y_test, take, seed)",
         "test_data.py::test_seed_draws_validation_but_never_the_test_set",
     ),
     Mistake(
         "the seed does not reach the split",
-        "lib/data.py",
+        "lib/data/__init__.py",
         "_stratified(everything, source.y_train, val_size, seed)",
         "_stratified(everything, source.y_train, val_size, _SPLIT_SEED)",
         "test_data.py::test_seed_draws_validation_but_never_the_test_set",
     ),
     Mistake(
         "the digest of the data ignores the labels",
-        "lib/data.py",
+        "lib/data/__init__.py",
         "        digest.update(array.data)",
         '        digest.update(array.data if name.startswith("x") else b"")',
         "test_data.py::test_damaged_copy_is_made_again[y_train-last_byte_flipped]",
     ),
     Mistake(
         "images decoded as BGR",
-        "lib/image_files.py",
+        "lib/data/image_files.py",
         "return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)",
         "return image",
         "test_data.py::test_parquet_reads_back_exactly",
@@ -153,15 +153,15 @@ MISTAKES = (
     Mistake(
         "Dropout active while evaluating",
         "lib/models.py",
-        "            x = kernels.Dropout(DROPOUT)(x)",
-        "            x = kernels.Dropout(DROPOUT)(x, training=True)",
+        "            x = fast_layers.Dropout(DROPOUT)(x)",
+        "            x = fast_layers.Dropout(DROPOUT)(x, training=True)",
         "test_sound_training.py::test_a_networks_answer_does_not_depend_on_chance_or_on_other_images",
     ),
     Mistake(
         "a batch's own statistics used while evaluating",
         "lib/models.py",
-        "                x = kernels.BatchNormalization()(x)",
-        "                x = kernels.BatchNormalization()(x, training=True)",
+        "                x = fast_layers.BatchNormalization()(x)",
+        "                x = fast_layers.BatchNormalization()(x, training=True)",
         "test_sound_training.py::test_a_networks_answer_does_not_depend_on_chance_or_on_other_images",
     ),
     Mistake(
@@ -180,14 +180,14 @@ MISTAKES = (
     ),
     Mistake(
         "RGB and BGR swapped for pretrained weights",
-        "lib/backbones.py",
+        "lib/companions/backbones.py",
         "module.preprocess_input(255 * inputs)",
         "module.preprocess_input(255 * inputs[..., ::-1])",
         "test_backbones.py::test_scaling_inside_equals_keras_outside[VGG16-32]",
     ),
     Mistake(
         "preprocess_input applied twice",
-        "lib/backbones.py",
+        "lib/companions/backbones.py",
         "module.preprocess_input(255 * inputs)",
         "module.preprocess_input(module.preprocess_input(255 * inputs))",
         "test_backbones.py::test_scaling_inside_equals_keras_outside[VGG16-32]",
@@ -271,7 +271,7 @@ MISTAKES = (
     ),
     Mistake(
         "a classifier's strength chosen on the test set",
-        "lib/transfer.py",
+        "lib/companions/transfer.py",
         "accuracy = float(pipeline.score(val, images.y_val))",
         'accuracy = float(pipeline.score(_flat(stored["test"], pooled), images.y_test))',
         "test_transfer.py::test_strength_is_chosen_on_validation",

@@ -106,7 +106,7 @@ subprocess.run = recorded
 def origin(tmp_path_factory) -> Path:
     """A repository with the project as it is now."""
     folder = tmp_path_factory.mktemp("origin")
-    for name in ("lib", "notebooks"):
+    for name in ("lib", "ladder", "notebooks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@example.com"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "The project."]):

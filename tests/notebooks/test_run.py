@@ -192,7 +192,7 @@ def _read(path: Path) -> str:
     "name", ["ladder/report/mistakes.py", "docs/study.md", "notebooks/report.ipynb"]
 )
 def test_report_is_of_its_code_and_texts(name, tmp_path, monkeypatch):
-    for part in ("lib", "notebooks", "docs"):
+    for part in ("lib", "ladder", "notebooks", "docs"):
         shutil.copytree(run.ROOT / part, tmp_path / part)
 
     def digest():

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import cifar10, metrics, results
+from lib import metrics, results
+from lib.data import cifar10
 from lib.study import EXPERIMENTS
 
 VARIANT = "made-up figures"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib import cifar10
+from lib.data import cifar10
 
 
 @pytest.fixture

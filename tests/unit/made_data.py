@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib import cifar10, data
+from lib import data
+from lib.data import cifar10
 
 NAMES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 

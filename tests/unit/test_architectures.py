@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lib import architectures, models
+from lib import models
+from lib.companions import architectures
 from lib.engine import keras, tf
 from lib.study import REFERENCES
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from keras.src.applications import imagenet_utils
 
-from lib import backbones, cache, pretrained
+from lib import cache, pretrained
+from lib.companions import backbones
 from lib.engine import keras
 
 

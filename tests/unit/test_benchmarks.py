@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import _measure, augmentation, ceiling, convolutions, recipes, time_to_accuracy
-from lib import data, kernels, models, parameters, results, training
-from lib.engine import tf
+from lib import data, models, parameters, results, training
+from lib.engine import fast_layers, tf
 from tests.report import made_up
 
 WANTED = {
@@ -95,7 +95,7 @@ def test_turns_are_taken_by_all_cases_in_each_round():
     assert row["unit"] == "calls (4 to 8, n = 3)"
 
 
-WAYS = [kernels._convolve_patches, convolutions.slices, convolutions.winograd]
+WAYS = [fast_layers._convolve_patches, convolutions.slices, convolutions.winograd]
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib import ROOT, cache, cifar10, data, image_files
-from lib.cifar10 import ARRAYS
+from lib import ROOT, cache, data
+from lib.data import cifar10, image_files
+from lib.data.cifar10 import ARRAYS
 from tests.unit.made_data import (
     PUBLIC_TYPE,
     archive,
@@ -789,7 +790,8 @@ def test_interrupted_decoding_leaves_nothing(own, monkeypatch):
 TWO_AT_ONCE = """
 import sys, time
 from pathlib import Path
-from lib import cifar10, data
+from lib import data
+from lib.data import cifar10
 
 started, read = Path(sys.argv[1]), cifar10.read
 

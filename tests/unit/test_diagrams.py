@@ -2,7 +2,8 @@
 
 import pytest
 
-from lib import architectures, diagrams, plots
+from lib import plots
+from lib.companions import architectures, diagrams
 from lib.engine import keras
 
 

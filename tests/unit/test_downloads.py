@@ -21,7 +21,8 @@ import pooch
 import psutil
 import pytest
 
-from lib import ROOT, cache, cifar10, data, downloads
+from lib import ROOT, cache, data, downloads
+from lib.data import cifar10
 from tests.conftest import NOWHERE
 from tests.unit.made_data import (
     archive,
@@ -280,6 +281,11 @@ def test_hosts_that_hang_take_as_long_as_one(silent, monkeypatch, capsys):
     assert tried in capsys.readouterr().out
 
 
+def test_an_empty_answer_is_no_answer(server):
+    server.files |= {f"/parquet/{cifar10.PARQUET_FILES[0]}": b""}
+    assert "(parquet edition: empty answer; Toronto archive: HTTP 404; npm: not in" in refusal()
+
+
 def test_a_name_server_that_hangs_does_not_take_longer(monkeypatch):
     monkeypatch.setattr(downloads, "PROBE_SECONDS", 0.5)
     monkeypatch.setattr(downloads, "check_web", lambda url: time.sleep(30))
@@ -363,7 +369,8 @@ def npm(tmp_path, monkeypatch, package):
 
 OPENING = """
 import signal
-from lib import cifar10, data
+from lib import data
+from lib.data import cifar10
 signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell had it ignored
 cifar10._BATCH_IMAGES, cifar10.NPM_SHA256, cifar10.BATCH_MD5 = 10, {sha!r}, {md5!r}
 print(data.open_source("cifar10").sha256)

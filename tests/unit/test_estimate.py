@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ladder import estimate
-from lib import backbones, data, models, pace, parameters, results
+from lib import data, models, pace, parameters, results
+from lib.companions import backbones
 from lib.study import COMPANIONS, SLUGS
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lib import explain
+from lib.companions import explain
 from lib.engine import keras
 
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from ladder import __main__ as command
-from lib import ROOT, cifar10, data, results
+from lib import ROOT, data, results
+from lib.data import cifar10
 from lib.study import COMPANIONS, SLUGS
 
 

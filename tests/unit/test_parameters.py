@@ -123,7 +123,7 @@ def test_fingerprint_of_a_companion_depends_on_more_modules(slug, more, monkeypa
     before = parameters.fingerprint(slug, values, data="", weights=None)
     outline = parameters._module_outline
     monkeypatch.setattr(
-        parameters, "_module_outline", lambda n: "new" if n == "transfer" else outline(n)
+        parameters, "_module_outline", lambda n: "new" if n == "companions/transfer" else outline(n)
     )
     assert (parameters.fingerprint(slug, values, data="", weights=None) != before) == more
 

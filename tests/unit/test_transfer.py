@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 
-from lib import backbones, data, inputs, models, study, training, transfer
+from lib import data, inputs, models, study, training
+from lib.companions import backbones, transfer
 from lib.engine import keras
 
 

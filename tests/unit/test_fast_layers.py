@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lib import kernels, models, training
-from lib.engine import keras, tf
+from lib import models, training
+from lib.engine import fast_layers, keras, tf
 
 
 def close(ours, theirs, tolerance: float) -> None:
@@ -49,7 +49,7 @@ def maps(*shape: int) -> np.ndarray:
 def test_convolution_equals_keras(shape, options, in_graph):
     ours, theirs = (
         run(module.Conv2D(16, 3, **options), maps(*shape), in_graph=in_graph)
-        for module in (kernels, keras.layers)
+        for module in (fast_layers, keras.layers)
     )
     for mine, his in zip(ours[0], theirs[0], strict=True):
         close(mine, his, 2e-6)
@@ -58,14 +58,14 @@ def test_convolution_equals_keras(shape, options, in_graph):
 @pytest.mark.parametrize(("size", "way"), [(2, "_convolve_2x2"), (4, "_convolve_patches")])
 def test_only_plain_3x3_kernels_take_another_way(monkeypatch, size, way):
     calls = []
-    monkeypatch.setattr(kernels, way, lambda x, kernel: calls.append(x.shape) or x)
+    monkeypatch.setattr(fast_layers, way, lambda x, kernel: calls.append(x.shape) or x)
     for options in ({"strides": 2}, {"dilation_rate": 2}, {"groups": 2}, {"kernel_size": 1}):
         options = {"kernel_size": 3, "padding": "same"} | options
-        kernels.Conv2D(8, **options)(maps(1, size, size, 8))
+        fast_layers.Conv2D(8, **options)(maps(1, size, size, 8))
     for other in (3, 6):
-        kernels.Conv2D(8, 3, padding="same")(maps(1, other, other, 8))
+        fast_layers.Conv2D(8, 3, padding="same")(maps(1, other, other, 8))
     assert calls == []
-    kernels.Conv2D(8, 3, padding="same")(maps(1, size, size, 8))
+    fast_layers.Conv2D(8, 3, padding="same")(maps(1, size, size, 8))
     assert calls == [(1, size, size, 8)]
 
 
@@ -73,7 +73,7 @@ def test_only_plain_3x3_kernels_take_another_way(monkeypatch, size, way):
 def test_batch_normalization_equals_keras(training):
     ours, theirs = (
         run(module.BatchNormalization(momentum=0.9), maps(7, 5, 5, 16), training=training)
-        for module in (kernels, keras.layers)
+        for module in (fast_layers, keras.layers)
     )
     for mine, his, tolerance in zip(ours[0], theirs[0], (2e-6, 3e-5, 1e-5, 1e-5), strict=True):
         close(mine, his, tolerance)
@@ -82,7 +82,7 @@ def test_batch_normalization_equals_keras(training):
 
 
 def test_frozen_batch_normalization_keeps_its_averages():
-    layer = kernels.BatchNormalization(trainable=False)
+    layer = fast_layers.BatchNormalization(trainable=False)
     layer.build((7, 5, 5, 16))
     before = layer.get_weights()
     layer(maps(7, 5, 5, 16), training=True)
@@ -92,7 +92,7 @@ def test_frozen_batch_normalization_keeps_its_averages():
 @pytest.mark.parametrize("rate", [0.25, 0.5, 0.3])
 @pytest.mark.parametrize("shape", [(64, 9, 7, 17), (4001, 5)])
 def test_dropout_drops_its_share_and_scales_the_rest(rate, shape):
-    layer = kernels.Dropout(rate, seed=3)
+    layer = fast_layers.Dropout(rate, seed=3)
     x = tf.constant(np.random.default_rng(0).normal(2, 3, shape).astype("f4"))
 
     @tf.function(input_signature=[tf.TensorSpec((None, *shape[1:]))])
@@ -117,12 +117,12 @@ def test_dropout_drops_its_share_and_scales_the_rest(rate, shape):
 
 def test_dropout_derives_from_its_seed_and_rests_outside_training():
     x = tf.ones((8, 16))
-    ours = [np.asarray(kernels.Dropout(0.25, seed=s)(x, training=True)) for s in (1, 1, 2)]
+    ours = [np.asarray(fast_layers.Dropout(0.25, seed=s)(x, training=True)) for s in (1, 1, 2)]
     assert np.array_equal(ours[0], ours[1])
     assert not np.array_equal(ours[0], ours[2])
-    assert np.array_equal(kernels.Dropout(0.25)(x, training=False), x)
-    assert np.array_equal(kernels.Dropout(0)(x, training=True), x)
-    rows = kernels.Dropout(0.5, noise_shape=(8, 1), seed=0)(x, training=True)  # Keras' way
+    assert np.array_equal(fast_layers.Dropout(0.25)(x, training=False), x)
+    assert np.array_equal(fast_layers.Dropout(0)(x, training=True), x)
+    rows = fast_layers.Dropout(0.5, noise_shape=(8, 1), seed=0)(x, training=True)  # Keras' way
     assert {tuple(sorted(set(row))) for row in np.asarray(rows).tolist()} == {(0.0,), (2.0,)}
 
 
@@ -137,7 +137,7 @@ def test_adam_equals_keras(clipnorm):
             optimizer.apply([tf.constant(gradient)], [variable])
         return np.asarray(variable), [np.asarray(v) for v in optimizer.variables]
 
-    (ours, state), (theirs, their_state) = steps(kernels), steps(keras.optimizers)
+    (ours, state), (theirs, their_state) = steps(fast_layers), steps(keras.optimizers)
     for mine, his in zip([ours, *state], [theirs, *their_state], strict=True):
         close(mine, his, 2e-5)  # float32 knows 1 - 0.999 to five digits
 
@@ -145,7 +145,7 @@ def test_adam_equals_keras(clipnorm):
 @pytest.mark.parametrize("slug", ["04_batch_norm", "06_vgg16_scratch"])
 def test_the_same_network_of_keras_own_layers(slug):
     model = models.build(slug)
-    plain = kernels.as_keras(model)
+    plain = fast_layers.as_keras(model)
     assert {type(layer).__module__.split(".")[0] for layer in plain.layers} == {"keras"}
     assert [layer.name for layer in plain.layers] == [layer.name for layer in model.layers]
     x = np.random.default_rng(0).random((5, 32, 32, 3), dtype=np.float32)

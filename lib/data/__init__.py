@@ -1,7 +1,7 @@
 """One door to data sets: open, keep a decoded copy, split. Images are uint8 arrays.
 
-``cifar10`` is found or downloaded (`lib.cifar10`), ``digits`` needs no file at all. Anything else
-is the path of a folder with the reader's own images (`lib.image_files`).
+``cifar10`` is found or downloaded (`lib.data.cifar10`), ``digits`` needs no file at all. Anything
+else is the path of a folder with the reader's own images (`lib.data.image_files`).
 """
 
 import hashlib
@@ -14,8 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lib import cache, cifar10, image_files
-from lib.image_files import DataError
+from lib import cache
+from lib.data import cifar10, image_files
+from lib.data.image_files import DataError
 
 
 class UnknownDatasetError(DataError):

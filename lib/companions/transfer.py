@@ -23,7 +23,7 @@ def features(backbone: keras.Model, images: Dataset) -> Features:
     """Computes the last feature map of all images, once.
 
     Args:
-        backbone: from images in [0, 1] to a feature map (`lib.backbones.build`).
+        backbone: from images in [0, 1] to a feature map (`lib.companions.backbones.build`).
         images: any data set; resized to the backbone's input.
 
     Returns:

@@ -1,0 +1,1 @@
+"""For the companion notebooks: reference networks, transfer learning, explanations."""
