@@ -38,7 +38,7 @@ rule notebook:
         python=lambda wildcards: sys.executable,  # not searched for {wildcards}
         dataset=lambda wildcards: DATASET,
     shell:
-        "{params.python:q} -m ladder.run {wildcards.slug} --profile {wildcards.profile}"
+        "{params.python:q} -P -m ladder.run {wildcards.slug} --profile {wildcards.profile}"
         " --seed {wildcards.seed} --dataset {params.dataset:q} --out ."
 
 
@@ -51,4 +51,4 @@ rule report:
         python=lambda wildcards: sys.executable,
         profile=PROFILE,
     shell:
-        "{params.python:q} -m ladder.run report --profile {params.profile} --out ."
+        "{params.python:q} -P -m ladder.run report --profile {params.profile} --out ."

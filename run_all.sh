@@ -4,4 +4,4 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$root/tools/environment.sh"
 export PYTHONPATH=$root
-exec "$PYTHON" -m ladder "$@"
+exec "$PYTHON" -P -m ladder "$@"  # -P: no module of the working directory

@@ -58,7 +58,7 @@ def sole_use(out: Path) -> Iterator[None]:
 
 def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
     """Runs jobs one after the other with Snakemake, past failures, and counts what is done."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(out), "--cores", "1", "--keep-going", "--nolock"]
     command += ["--rerun-incomplete", "--rerun-triggers", "mtime", "--quiet", "all"]
     command += ["--force", "--"]
@@ -113,7 +113,7 @@ def write_report(out: Path, *, profile: str, source: data.Source, dataset: str) 
         return ""
     if not any(f"-{profile}-" in path.name for path in results.paths(out)):
         return f"there is no record of profile {profile} to report on"
-    command = [sys.executable, "-m", "ladder.run", "report", "--profile", profile]
+    command = [sys.executable, "-P", "-m", "ladder.run", "report", "--profile", profile]
     command += ["--dataset", dataset]
     command += ["--data-digest", source.sha256, "--out", str(out)]
     (out / "logs").mkdir(exist_ok=True)

@@ -25,8 +25,8 @@ else
         fi
         echo "Making the environment in .venv (once; a few minutes) …"
         # A shell with PYTHONPATH set must not leak packages into it.
-        if ! (unset PYTHONPATH && "$base" -m venv --clear "$root/.venv" \
-            && "$PYTHON" -m pip install --quiet --disable-pip-version-check --require-hashes \
+        if ! (unset PYTHONPATH && "$base" -P -m venv --clear "$root/.venv" \
+            && "$PYTHON" -P -m pip install --quiet --disable-pip-version-check --require-hashes \
                 --requirement "$root/requirements.lock"); then
             echo "The environment could not be made: see the lines above. With a package index" \
                 "within reach, run this again; it starts afresh." >&2

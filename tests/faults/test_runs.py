@@ -369,6 +369,18 @@ def test_data_replaced_between_two_runs(climb, said):
     said("0 of 1 up to date: it is run again")
 
 
+def test_started_among_modules_of_the_same_names(climb, tmp_path, said):
+    """Started from a folder with `lib`, `ladder`, `random.py` and `yaml.py` of the reader's own"""
+    here = tmp_path / "here"
+    for package in ("lib", "ladder"):
+        (here / package).mkdir(parents=True)
+        (here / package / "__init__.py").write_text("raise SystemExit('not the project')")
+    for module in ("random", "yaml", "keras"):
+        (here / f"{module}.py").write_text("raise SystemExit('not the library')")
+    said(climb.end(cwd=here).splitlines()[0])
+    assert climb.record()["experiment"] == "00_base_cnn"
+
+
 @pytest.mark.battery
 def test_record_changed_by_hand(climb, short, said):
     """A record whose accuracy somebody improved"""
