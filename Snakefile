@@ -7,9 +7,6 @@
 import os
 import sys
 
-sys.path.insert(0, workflow.basedir)
-os.environ["PYTHONPATH"] = workflow.basedir
-
 from lib.study import SLUGS
 
 PROFILE = config.get("profile", "quick")

@@ -1,5 +1,5 @@
 # Sourced by run_all.sh and run_tests.sh: sets PYTHON to an interpreter that has all that
-# requirements.txt asks for. An active conda or virtual environment that satisfies it is
+# pyproject.toml asks for. An active conda or virtual environment that satisfies it is
 # used as it is; otherwise .venv is made from requirements.lock, once.
 #
 # Needs: root (the project's folder).
@@ -9,7 +9,7 @@ supported() {
 }
 
 if [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && supported python \
-    && python "$root/tools/satisfied.py" "$root/requirements.txt"; then
+    && python "$root/tools/satisfied.py" "$root/pyproject.toml"; then
     PYTHON=python
 else
     PYTHON=$root/.venv/bin/python
@@ -27,13 +27,13 @@ else
         # A shell with PYTHONPATH set must not leak packages into it.
         if ! (unset PYTHONPATH && "$base" -P -m venv --clear "$root/.venv" \
             && "$PYTHON" -P -m pip install --quiet --disable-pip-version-check --require-hashes \
-                --requirement "$root/requirements.lock"); then
+                --requirement "$root/requirements.lock" \
+            && "$PYTHON" -P -m pip install --quiet --disable-pip-version-check --no-deps \
+                --no-build-isolation --editable "$root"); then
             echo "The environment could not be made: see the lines above. With a package index" \
                 "within reach, run this again; it starts afresh." >&2
             exit 1
         fi
-        # Notebooks find the project from any working directory.
-        echo "$root" > "$("$PYTHON" -c 'import site; print(site.getsitepackages()[0])')/ladder.pth"
         cp "$root/requirements.lock" "$mark"
     fi
 fi

@@ -15,8 +15,6 @@ from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from ladder import run
 from ladder.report import charts, summary, verdicts
 from ladder.report.verdicts import Row

@@ -1,27 +1,35 @@
-"""Tells by its exit code whether this Python has all that a requirements file asks for."""
+"""Exits with 0 if this Python has all that pyproject.toml asks for; else says what it lacks."""
 
 import sys
+import tomllib
 from importlib import metadata
+from pathlib import Path
 
 
-def satisfied(path: str) -> bool:
-    """Returns whether every requirement of the file is installed in a version it admits."""
+def missing(project: Path) -> list[str]:
+    """Returns the dependencies that are not installed, or not in a version the project admits."""
     try:
         from packaging.requirements import Requirement
     except ImportError:
-        return False
-    with open(path, encoding="utf-8") as file:
-        lines = [line.split("#")[0].strip() for line in file]
-    for line in filter(None, lines):
-        requirement = Requirement(line)
+        return ["packaging"]
+    found = []
+    for text in tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]:
+        requirement = Requirement(text)
         try:
             version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
-            return False
+            found.append(text)
+            continue
         if not requirement.specifier.contains(version, prereleases=True):
-            return False
-    return True
+            found.append(f"{text} (has {version})")
+    return found
 
 
 if __name__ == "__main__":
-    sys.exit(not satisfied(sys.argv[1]))
+    lacking = missing(Path(sys.argv[1]))
+    if lacking:
+        print(
+            f"The active environment lacks {', '.join(lacking)}; .venv is used instead.",
+            file=sys.stderr,
+        )
+    sys.exit(bool(lacking))
