@@ -195,6 +195,19 @@ def test_a_failure_names_its_own_log(tmp_path, capsys, monkeypatch):
     assert "last week" not in told
 
 
+def test_a_full_disk_under_the_weights_stops_only_who_needs_them(tmp_path, capsys, monkeypatch):
+    def load():
+        raise OSError("the disk with the cache folder is full")
+
+    ran = []
+    monkeypatch.setattr(command.pretrained, "load", load)
+    monkeypatch.setattr(command, "run_jobs", lambda jobs, *_, **__: ran.extend(jobs))
+    arguments = ["--dataset", "digits", "--only", "00,07", "--out", str(tmp_path)]
+    assert command.main(arguments) == 1
+    assert [job.slug for job in ran] == ["00_base_cnn"]
+    assert "FAILED 07_vgg16_frozen-quick-seed0: the disk with" in capsys.readouterr().out
+
+
 def test_a_disk_that_cannot_lock_is_not_another_run(tmp_path, capsys, monkeypatch):
     def flock(*_):
         raise OSError(errno.ENOSYS, "Function not implemented")
