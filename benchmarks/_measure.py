@@ -8,9 +8,10 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from lib import data, inputs, models, parameters
+from lib import data, inputs, models
 from lib.data import cifar10
 from lib.engine import keras, tf
+from lib.results import parameters
 
 ROUNDS = 7
 

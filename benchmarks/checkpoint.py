@@ -2,7 +2,7 @@
 
 The thread that trains writes the bundle and waits for the disk, so the time it takes is its cost,
 with a look at the clock after each step. It is due once a minute, or at the end of each epoch that
-is longer, and every ten minutes inside an epoch (`lib.checkpoint`).
+is longer, and every ten minutes inside an epoch (`lib.training.checkpoints`).
 """
 
 import math
@@ -14,9 +14,10 @@ from unittest import mock
 import numpy as np
 
 from benchmarks._measure import build, dataset
-from lib import checkpoint, training
+from lib import training
 from lib.engine import keras
 from lib.study import SLUGS
+from lib.training import checkpoints
 
 BUNDLES = 5
 IMAGES = 40_000
@@ -88,7 +89,7 @@ def measure() -> list[dict]:
     """Returns per rung the share of training time that bundles take, and what a bundle weighs."""
     rows = []
     with (
-        tempfile.TemporaryDirectory(dir=checkpoint.cache.folder()) as folder,
+        tempfile.TemporaryDirectory(dir=checkpoints.cache.folder()) as folder,
         mock.patch.dict("os.environ", CIFAR10_LADDER_CACHE=folder),
     ):
         for slug in SLUGS:
@@ -97,8 +98,8 @@ def measure() -> list[dict]:
             epoch = step * math.ceil(IMAGES / batch_size)
             call = timed.call_seconds()
             write = statistics.median(timed.writes)
-            bundles_per_epoch = 1 + epoch // checkpoint.STEP_SECONDS
-            every = max(checkpoint.EPOCH_SECONDS, epoch / bundles_per_epoch)
+            bundles_per_epoch = 1 + epoch // checkpoints.STEP_SECONDS
+            every = max(checkpoints.EPOCH_SECONDS, epoch / bundles_per_epoch)
             spread = f"{min(timed.writes):.2f} to {max(timed.writes):.2f}"
             rows += [
                 {

@@ -10,9 +10,10 @@ import time
 from unittest import mock
 
 from benchmarks._measure import build, dataset, row
-from lib import callbacks, checkpoint, pace, training
+from lib import training
 from lib.engine import keras
 from lib.study import SLUGS
+from lib.training import callbacks, checkpoints, pace
 
 SECONDS = 12.0
 ROUNDS = 5
@@ -72,7 +73,7 @@ def _once(slug: str) -> tuple[float, float]:
         ended = time.perf_counter()
         training.evaluate(model, images)
         took = time.perf_counter() - began
-    checkpoint.remove(checkpoint.finished())
+    checkpoints.remove(checkpoints.finished())
     at, left = _Watched.seen
     return expected / took, left / (ended - at)
 

@@ -6,7 +6,8 @@ The schedule of `budget`, fewer images; both by turns, evaluation of the feature
 import time
 
 from benchmarks._measure import build, by_turns, dataset, ratios, row
-from lib import checkpoint, training
+from lib import training
+from lib.training import checkpoints
 
 IMAGES = 600
 
@@ -33,7 +34,7 @@ def measure() -> list[dict]:
             views=views,
         )
         took = time.perf_counter() - began
-        checkpoint.remove(checkpoint.finished())  # the next one is not to go on from here
+        checkpoints.remove(checkpoints.finished())  # the next one is not to go on from here
         return took
 
     found = by_turns(

@@ -5,7 +5,9 @@ case changes. They choose between schedules; the accuracies themselves are those
 """
 
 from benchmarks._measure import row
-from lib import checkpoint, data, models, parameters, pretrained, training
+from lib import data, models, pretrained, training
+from lib.results import parameters
+from lib.training import checkpoints
 
 TRAIN, VAL = 8_000, 3_000
 EPOCHS = {"05_data_augmentation": 15, "08_vgg16_finetuned": 4, "09_mini_vgg16": 5}
@@ -52,5 +54,5 @@ def _train(slug: str, images: data.Dataset, values: parameters.Values) -> float:
         augmented=values["AUGMENT"],
         head_epochs=values.get("HEAD_EPOCHS", 0),
     )
-    checkpoint.remove(checkpoint.finished())  # a next one is not to go on from here
+    checkpoints.remove(checkpoints.finished())  # a next one is not to go on from here
     return fit.history["val_accuracy"][-1]

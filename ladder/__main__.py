@@ -1,6 +1,6 @@
 """The main job, ``python -m ladder``: plan, run what is out of date, write the report.
 
-What is up to date is decided by fingerprint (`lib.parameters.fingerprint`); Snakemake runs
+What is up to date is decided by fingerprint (`lib.results.parameters.fingerprint`); Snakemake runs
 the rest, keeps going past a failure, and its state lies inside the report's folder.
 """
 
@@ -19,8 +19,9 @@ from pathlib import Path
 
 from ladder import run
 from ladder.plan import FEW, Job, UsageError, dry_run, plan, read_seeds, select, sizes_only
-from lib import ROOT, data, parameters, pretrained, results
-from lib.parameters import PROFILES, ParameterError
+from lib import ROOT, data, pretrained, results
+from lib.results import parameters
+from lib.results.parameters import PROFILES, ParameterError
 from lib.study import SLUGS, experiment
 
 

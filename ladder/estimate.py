@@ -6,8 +6,8 @@ from functools import cache
 from lib import models, pretrained
 from lib.companions import architectures
 from lib.data import Source
-from lib.pace import GRAPH_SECONDS, Pace, measure_pace, training_seconds
 from lib.study import COMPANIONS
+from lib.training.pace import GRAPH_SECONDS, Pace, measure_pace, training_seconds
 
 NOTEBOOK_SECONDS = 12.0
 """What a notebook takes beside training and evaluation: start, figures, page."""

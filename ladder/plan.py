@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import data, parameters, pretrained, results
+from lib import data, pretrained, results
 from lib.data import cifar10
+from lib.results import parameters
 from lib.study import COMPANIONS, SLUGS
 
 FEW = 1_000

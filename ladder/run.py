@@ -21,8 +21,10 @@ from pathlib import Path
 import psutil
 
 from ladder.report import pages, summary, verdicts
-from lib import ROOT, checkpoint, parameters, results
-from lib.parameters import ParameterError
+from lib import ROOT, results
+from lib.results import parameters
+from lib.results.parameters import ParameterError
+from lib.training import checkpoints
 
 KERNEL_START_SECONDS = 300
 CELL_SECONDS = 14 * 24 * 3600
@@ -144,7 +146,7 @@ def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path) -> Path:
             if part != record:
                 _move(part, out / part.relative_to(stage))
         _move(record, out / "results" / record.name)
-        checkpoint.remove(bundles)
+        checkpoints.remove(bundles)
 
     _execute(
         parameters.notebook_path(slug),

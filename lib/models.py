@@ -1,89 +1,17 @@
-"""Builders of the eleven networks. An architecture is data; two builders read it."""
+"""Builders of the study's networks, and facts about any network."""
 
+import json
 import math
 from typing import Any
 
-from lib import pretrained
+from lib import digests
 from lib.engine import fast_layers, keras
+from lib.errors import ModelError
 
 layers = keras.layers
 
 DROPOUT = 0.25
-VGG16_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
-
-# blocks: (convolutions, filters) per block, each block closed by 2×2 max pooling.
-# dropout_after: block numbers from 1 on, and "dense" for the last hidden layer.
-ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "00_base_cnn": {"blocks": ((1, 32),), "dense": (32,)},
-    "01_deeper_cnn": {"blocks": ((1, 32), (1, 64), (1, 128)), "dense": (256, 128)},
-    "02_dropout": {
-        "blocks": ((1, 32), (1, 64), (1, 128)),
-        "dense": (256, 128),
-        "dropout_after": (2, 3, "dense"),
-    },
-    "03_double_conv": {  # D1: the head of the printed summary; the code shows (256, 128)
-        "blocks": ((2, 32), (2, 64), (2, 128)),
-        "dense": (512,),
-        "dropout_after": (1, 2, 3, "dense"),
-    },
-    "04_batch_norm": {
-        "blocks": ((2, 32), (2, 64), (2, 128)),
-        "dense": (256, 128),
-        "dropout_after": (1, 2, 3, "dense"),
-        "batch_norm": True,
-    },
-    "05_data_augmentation": {  # the network of 04
-        "blocks": ((2, 32), (2, 64), (2, 128)),
-        "dense": (256, 128),
-        "dropout_after": (1, 2, 3, "dense"),
-        "batch_norm": True,
-    },
-    "06_vgg16_scratch": {"vgg16_blocks": 5},
-    "07_vgg16_frozen": {"vgg16_blocks": 5, "imagenet": True, "frozen": True},
-    "08_vgg16_finetuned": {"vgg16_blocks": 5, "imagenet": True},
-    "09_mini_vgg16": {"vgg16_blocks": 3, "imagenet": True},
-    "10_vgg16_64x64": {"vgg16_blocks": 5, "imagenet": True},
-}
-
-
-def build(
-    slug: str,
-    *,
-    image_size: int = 32,
-    classes: int = 10,
-    weights: "pretrained.Weights | None" = None,
-    **changes: Any,
-) -> keras.Model:
-    """Builds the network of one experiment.
-
-    Args:
-        slug: a key of `ARCHITECTURES`.
-        image_size: height and width of the input, pixels.
-        classes: units of the softmax.
-        weights: ImageNet weights, needed where the architecture says ``imagenet``;
-            nothing is ever replaced by random weights in silence.
-        **changes: what to change in the architecture, e.g. ``dense=(256, 128)``.
-
-    Returns:
-        A model from float32 (n, image_size, image_size, 3) in [0, 1] to class
-        probabilities float32 (n, classes). Not compiled.
-
-    Raises:
-        KeyError: if there is no such experiment or nothing of that name to change.
-        ValueError: if ImageNet weights are needed and not given, or given and not used.
-    """
-    if slug not in ARCHITECTURES:
-        raise KeyError(f"unknown experiment {slug!r}: expected one of {', '.join(ARCHITECTURES)}")
-    spec = ARCHITECTURES[slug] | changes
-    needs_weights = spec.pop("imagenet", False)
-    if needs_weights != (weights is not None):
-        raise ValueError(
-            f"{slug} {'needs' if needs_weights else 'does not use'} ImageNet weights: "
-            f"pass {'weights=pretrained.load()' if needs_weights else 'none'}"
-        )
-    builder = vgg16 if "vgg16_blocks" in spec else cnn
-    extra = {"weights": weights} if weights else {}
-    return builder(image_size=image_size, classes=classes, name=slug[3:], **spec, **extra)
+"""Rate of every Dropout of the study."""
 
 
 def cnn(
@@ -94,9 +22,8 @@ def cnn(
     dense: tuple[int, ...],
     dropout_after: tuple[int | str, ...] = (),
     batch_norm: bool = False,
-    name: str | None = None,
 ) -> keras.Model:
-    """Builds the plain convolutional networks of experiments 0 to 5.
+    """Builds a plain convolutional network, as in experiments 0 to 5.
 
     Args:
         image_size: height and width of the input, pixels.
@@ -106,7 +33,10 @@ def cnn(
         dropout_after: blocks, from 1 on, that end in Dropout, and ``"dense"`` for the
             last hidden layer.
         batch_norm: whether BatchNormalization follows every convolution and hidden layer.
-        name: the model's name.
+
+    Returns:
+        A model from float32 (n, image_size, image_size, 3) in [0, 1] to class probabilities
+        float32 (n, classes). Not compiled.
     """
     inputs = keras.Input(shape=(image_size, image_size, 3))
     x = inputs
@@ -119,38 +49,40 @@ def cnn(
         if number in dropout_after:
             x = fast_layers.Dropout(DROPOUT)(x)
     x = layers.Flatten()(x)
-    return keras.Model(
-        inputs,
-        head(x, dense, classes, batch_norm=batch_norm, dropout="dense" in dropout_after),
-        name=name,
-    )
+    outputs = head(x, dense, classes, batch_norm=batch_norm, dropout="dense" in dropout_after)
+    return keras.Model(inputs, outputs)
+
+
+VGG16_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
+"""(Convolutions, filters) of VGG16's blocks (arXiv 1409.1556)."""
 
 
 def vgg16(
     *,
     image_size: int,
     classes: int,
-    vgg16_blocks: int = 5,
+    weights: Any,
+    blocks: int = 5,
     frozen: bool = False,
-    weights: "pretrained.Weights | None" = None,
     dense: tuple[int, ...] = (256, 128),
-    name: str | None = None,
 ) -> keras.Model:
-    """Builds VGG16 without its top, with the study's head (experiments 6 to 10).
+    """Builds VGG16 without its top, with the study's head, as in experiments 6 to 10.
 
-    Layers carry Keras' names, ``block1_conv1`` to ``block5_pool``.
+    Layers have Keras' names, ``block1_conv1`` to ``block5_pool``.
 
     Args:
         image_size: height and width of the input, pixels, at least 32.
         classes: units of the softmax.
-        vgg16_blocks: how many of the five blocks to keep, from the first.
+        weights: ImageNet weights (`lib.pretrained.Weights`), or None for random ones.
+        blocks: how many of the five blocks to keep, from the first.
         frozen: whether VGG16's layers keep their weights in training.
-        weights: ImageNet weights, or None for random ones.
         dense: units of the hidden layers of the head.
-        name: the model's name.
+
+    Returns:
+        As `cnn`.
     """
     inputs = x = keras.Input(shape=(image_size, image_size, 3))
-    for block, (convolutions, filters) in enumerate(VGG16_BLOCKS[:vgg16_blocks], start=1):
+    for block, (convolutions, filters) in enumerate(VGG16_BLOCKS[:blocks], start=1):
         for number in range(1, convolutions + 1):
             x = fast_layers.Conv2D(
                 filters,
@@ -162,11 +94,17 @@ def vgg16(
             )(x)
         x = layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
     x = layers.Flatten()(x)
-    outputs = head(x, dense, classes, batch_norm=True, dropout=True)
-    model = keras.Model(inputs, outputs, name=name)
+    model = keras.Model(inputs, head(x, dense, classes, batch_norm=True, dropout=True))
     if weights is not None:
-        pretrained.assign(model, weights)
+        assign(model, weights)
     return model
+
+
+def assign(model: keras.Model, weights: Any) -> None:
+    """Puts ImageNet weights into the convolutions of a model that have VGG16's names."""
+    for layer in model.layers:
+        if layer.name in weights.tensors:
+            layer.set_weights(weights.tensors[layer.name])
 
 
 def head(x, dense: tuple[int, ...], classes: int, *, batch_norm: bool, dropout: bool):
@@ -200,19 +138,30 @@ def summary(model: keras.Model) -> str:
     return "\n".join(lines)
 
 
+def all_layers(model: keras.Model) -> list[keras.Layer]:
+    """Returns a model's layers in order; of a nested model its layers. Inputs are left out."""
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            found += all_layers(layer)
+        elif not isinstance(layer, layers.InputLayer):
+            found.append(layer)
+    return found
+
+
 def forward_macs(model: keras.Model) -> int:
     """Returns the multiply–adds of one image's forward pass (convolutions and dense layers)."""
-    return sum(layer_macs(layer) for layer in model.layers)
+    return sum(map(layer_macs, all_layers(model)))
 
 
 def training_macs(model: keras.Model) -> int:
     """Returns the multiply–adds of one image's training step.
 
-    Every layer runs forward. From the first trainable layer on, the gradient of the
-    input costs as much again; a trainable layer also pays for the gradient of its weights.
+    Every layer runs forward. From the first trainable layer on, the gradient of the input takes
+    as many again; a trainable layer also computes the gradient of its weights.
     """
     total, backward = 0, False
-    for layer in model.layers:
+    for layer in all_layers(model):
         macs, learns = layer_macs(layer), bool(layer.trainable_weights)
         total += macs * (1 + learns + backward)
         backward = backward or learns
@@ -224,6 +173,140 @@ def layer_macs(layer: keras.Layer) -> int:
     if isinstance(layer, layers.Conv2D):
         height, width = layer.output.shape[1:3]
         return height * width * math.prod(layer.kernel.shape)
-    if isinstance(layer, layers.Dense):
-        return math.prod(layer.kernel.shape)
-    return forward_macs(layer) if isinstance(layer, keras.Model) else 0
+    return math.prod(layer.kernel.shape) if isinstance(layer, layers.Dense) else 0
+
+
+_HEAD_BEGINS = (layers.Flatten, layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
+
+
+def base_layers(model: keras.Model, wanted: str) -> list[keras.Layer]:
+    """Returns the layers before the head, which begins with the first Flatten or global pooling.
+
+    Args:
+        model: functional.
+        wanted: the parameter that needs them, for the message.
+
+    Raises:
+        ModelError: if the model has no such layer.
+    """
+    found = all_layers(model)
+    for index, layer in enumerate(found):
+        if isinstance(layer, _HEAD_BEGINS):
+            return found[:index]
+    raise _no_head(wanted)
+
+
+def head_input(model: keras.Model, wanted: str) -> Any:
+    """Returns the symbolic output of the layer with which the head begins; see `base_layers`."""
+    for layer in model.layers:
+        if isinstance(layer, _HEAD_BEGINS):
+            return layer.output
+    raise _no_head(wanted)
+
+
+def _no_head(wanted: str) -> ModelError:
+    return ModelError(
+        f"{wanted} needs a head that begins with Flatten or a global pooling layer, and this "
+        f"network has none; add one, or set {wanted.split()[0]} = 0"
+    )
+
+
+_FACTS = (
+    *("filters", "kernel_size", "strides", "padding", "dilation_rate", "groups", "pool_size"),
+    *("units", "activation", "use_bias", "rate", "momentum", "epsilon", "center", "scale"),
+    *("kernel_regularizer", "bias_regularizer", "activity_regularizer"),
+)
+"""Of a layer's configuration all that decides what it computes and learns."""
+
+
+def architecture(model: keras.Model) -> str:
+    """Returns a digest of a network's layers: their classes, configurations, trainability.
+
+    Names, the input's size and the number of classes are left out, so that the same network on
+    other images has the same digest.
+
+    Args:
+        model: any; layers of nested models are taken as its own.
+    """
+    found = []
+    for layer in all_layers(model):
+        config = layer.get_config()
+        facts = {name: config[name] for name in _FACTS if config.get(name) is not None}
+        learns = layer.trainable if layer.weights else None
+        found.append([type(layer).__name__, facts, learns])
+    if found and "units" in found[-1][1]:
+        found[-1][1]["units"] = "classes"
+    return digests.of_json(json.loads(json.dumps(found, default=str)))[:16]
+
+
+def functional(model: keras.Model, image_size: int) -> keras.Model:
+    """Returns a model whose layers can be seen, with the same layers and weights.
+
+    Args:
+        model: sequential, with or without an Input, or functional.
+        image_size: height and width of its input, where it does not say.
+
+    Raises:
+        ModelError: if it is neither, or its layers do not fit together.
+    """
+    if not isinstance(model, keras.Model):
+        raise ModelError(f"model is a {type(model).__name__}; expected a keras.Model")
+    try:
+        if isinstance(model, keras.Sequential):
+            if not model.built:
+                model.build((None, image_size, image_size, 3))
+            return keras.Model(model.inputs, model.outputs, name=model.name)
+        if len(model.inputs) == len(model.outputs) == 1:
+            return model
+    except AttributeError:
+        pass
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"the network cannot be built: {str(error).splitlines()[0]}") from error
+    raise ModelError(
+        f"model is a {type(model).__name__} whose layers cannot be seen; build it with "
+        "models.cnn, models.vgg16, keras.Sequential or keras.Model(inputs, outputs)"
+    )
+
+
+def checked(model: keras.Model, images: Any) -> keras.Model:
+    """Returns a model as `functional` does, after checking that it can learn these images.
+
+    Args:
+        model: the network.
+        images: `lib.data.Dataset`.
+
+    Raises:
+        ModelError: if its input is not images, or its outputs are not one probability per class.
+    """
+    model = functional(model, images.image_size)
+    size, classes = model.input_shape[1], len(images.classes)
+    if model.input_shape != (None, size, size, 3) or not size:
+        raise ModelError(
+            f"the network's input is {model.input_shape[1:]}; expected square color images, like "
+            f"{(images.image_size, images.image_size, 3)}"
+        )
+    binary = classes == 2 and model.output_shape == (None, 1)
+    if model.output_shape != (None, classes) and not binary:
+        raise ModelError(
+            f"the network's output is {model.output_shape[1:]}; expected {(classes,)}, one "
+            f"probability for each of {classes} classes"
+        )
+    outputs = keras.ops.convert_to_numpy(model(keras.ops.zeros((1, size, size, 3))))
+    total = 1 if binary else outputs.sum()
+    if not (outputs.min() >= 0 and outputs.max() <= 1 and abs(total - 1) < 0.01):
+        raise ModelError(
+            "the network's outputs are not probabilities that add up to 1; end it with "
+            'layers.Dense(classes, activation="softmax")'
+        )
+    return model
+
+
+def as_keras(model: keras.Model) -> keras.Model:
+    """Returns the same network and weights of Keras' own layers, which any Keras can load."""
+    bare = functional(model, model.input_shape[1])
+    bare = keras.Model(bare.inputs, bare.outputs, name=model.name)  # without the optimizer
+    if not any(type(layer).__module__ == fast_layers.__name__ for layer in all_layers(bare)):
+        return bare
+    copy = keras.models.clone_model(bare, clone_function=fast_layers.plain)
+    copy.set_weights(bare.get_weights())
+    return copy

@@ -24,6 +24,7 @@ import numpy as np
 
 from lib import cache, downloads
 from lib.downloads import DownloadError, Provider, check_web
+from lib.errors import WeightsError
 
 KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
 KERAS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -59,10 +60,6 @@ MOST_NUMBERS = 3 * 3 * 512 * 512
 """In VGG16's largest kernel; what declares more is not read."""
 
 Tensors = dict[str, tuple[np.ndarray, np.ndarray]]
-
-
-class WeightsError(ValueError):
-    """Weights that cannot be had or trusted; the message says which, why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -115,13 +112,6 @@ def load(path: str = "auto") -> Weights:
             "VGG16's ImageNet weights are not on this machine and cannot be downloaded "
             f"({error}); give {KERAS_FILE} as VGG16_WEIGHTS=path or put it into ~/.keras/models"
         ) from error
-
-
-def assign(model, weights: Weights) -> None:
-    """Puts the weights into the convolutions of a Keras model that bear VGG16's names."""
-    for layer in model.layers:
-        if layer.name in weights.tensors:
-            layer.set_weights(weights.tensors[layer.name])
 
 
 def digest(tensors: Tensors) -> str:

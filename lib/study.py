@@ -8,6 +8,8 @@ the book chapter, the blog post, the course page and the papers follows (docs/st
 
 from dataclasses import dataclass
 
+from lib.metrics import Score
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -24,6 +26,7 @@ class Experiment:
         train_seconds: training time on the study's Colab GPU.
         total_params: parameters of the model.
         trainable_params: parameters that training changes.
+        architecture: digest of the network's layers (`lib.models.architecture`).
     """
 
     number: int
@@ -36,48 +39,39 @@ class Experiment:
     train_seconds: float
     total_params: int
     trainable_params: int
+    architecture: str
 
     @property
     def heading(self) -> str:
         """Number and title, as the report names it."""
         return f"{self.number} {self.title}"
 
-    @property
-    def uses_imagenet(self) -> bool:
-        """Whether the experiment starts from ImageNet weights."""
-        return self.number >= 7
-
-    @property
-    def image_size(self) -> int:
-        """Height and width of the network's input, pixels."""
-        return 64 if self.number == 10 else 32
-
 
 # fmt: off
 # number, slug, title, accuracy, loss, train accuracy, train loss, seconds, parameters, trainable
 EXPERIMENTS = (
     Experiment(0, "00_base_cnn", "Base CNN",
-               0.6256, 1.070, 0.71342, 0.840, 47.380263, 263_402, 263_402),
+               0.6256, 1.070, 0.71342, 0.840, 47.380263, 263_402, 263_402, "@0"),
     Experiment(1, "01_deeper_cnn", "Deeper CNN",
-               0.7230, 0.902, None, None, 45.206875, 651_978, 651_978),
+               0.7230, 0.902, None, None, 45.206875, 651_978, 651_978, "@1"),
     Experiment(2, "02_dropout", "Dropout",
-               0.7730, 0.673, 0.92065, 0.268, 83.477872, 651_978, 651_978),
+               0.7730, 0.673, 0.92065, 0.268, 83.477872, 651_978, 651_978, "@2"),
     Experiment(3, "03_double_conv", "Double convolutions",
-               0.7841, 0.672, 0.94010, 0.196, 136.842777, 1_341_226, 1_341_226),
+               0.7841, 0.672, 0.94010, 0.196, 136.842777, 1_341_226, 1_341_226, "@3"),
     Experiment(4, "04_batch_norm", "Batch normalization",
-               0.8173, 0.660, 0.97728, 0.074, 148.758790, 849_066, 847_402),
+               0.8173, 0.660, 0.97728, 0.074, 148.758790, 849_066, 847_402, "@4"),
     Experiment(5, "05_data_augmentation", "Data augmentation",
-               0.8594, 0.426, 0.92820, 0.206, 1225.159844, 849_066, 847_402),
+               0.8594, 0.426, 0.92820, 0.206, 1225.159844, 849_066, 847_402, "@5"),
     Experiment(6, "06_vgg16_scratch", "VGG16 from scratch",
-               0.8180, 0.559, 0.88450, 0.328, 948.826757, 14_881_738, 14_880_970),
+               0.8180, 0.559, 0.88450, 0.328, 948.826757, 14_881_738, 14_880_970, "@6"),
     Experiment(7, "07_vgg16_frozen", "VGG16, ImageNet, frozen",
-               0.6094, 1.118, 0.66653, 0.950, 1367.992402, 14_881_738, 166_282),
+               0.6094, 1.118, 0.66653, 0.950, 1367.992402, 14_881_738, 166_282, "@7"),
     Experiment(8, "08_vgg16_finetuned", "VGG16, ImageNet, fine-tuned",
-               0.8688, 0.411, None, None, 582.279129, 14_881_738, 14_880_970),
+               0.8688, 0.411, None, None, 582.279129, 14_881_738, 14_880_970, "@8"),
     Experiment(9, "09_mini_vgg16", "Mini-VGG16, fine-tuned",
-               0.8780, 0.388, 0.97303, 0.082, 789.168614, 2_820_042, 2_819_274),
+               0.8780, 0.388, 0.97303, 0.082, 789.168614, 2_820_042, 2_819_274, "@9"),
     Experiment(10, "10_vgg16_64x64", "VGG16 at 64×64, fine-tuned",
-               0.9166, 0.279, 0.98153, 0.056, 948.318542, 15_274_954, 15_274_186),
+               0.9166, 0.279, 0.98153, 0.056, 948.318542, 15_274_954, 15_274_186, "@10"),
 )
 # fmt: on
 
@@ -281,10 +275,23 @@ CHAPTER_PARAMS, CHAPTER_TRAINABLE = 15_242_050, 7_606_786
 """The book chapter's head, and what trains with the first 15 layers frozen."""
 
 
-def comparison(experiment: Experiment, accuracy: float, loss: float, *, dataset: str) -> str:
-    """Returns one line: published, ours, difference."""
-    ours = f"ours {accuracy:.2%} ({loss:.3f})"
+def comparison(slug: str, test: Score, *, dataset: str, other: str = "") -> str:
+    """Returns one line: published, ours, difference.
+
+    Args:
+        slug: of the experiment.
+        test: our test figures.
+        dataset: name of the data set.
+        other: what our network is, if it is not the study's.
+    """
+    ours = f"ours {test.accuracy:.2%} ({test.loss:.3f})"
     if dataset != "cifar10":
         return f"{ours}; the published figures are CIFAR-10's"
-    published = f"published {experiment.accuracy:.2%} (cross-entropy {experiment.loss:.3f})"
-    return f"{published}, {ours}, difference {100 * (accuracy - experiment.accuracy):+.2f} points"
+    if other:
+        return f"{ours} with {other}; the published figures are those of the study's network"
+    published = experiment(slug)
+    difference = 100 * (test.accuracy - published.accuracy)
+    return (
+        f"published {published.accuracy:.2%} (cross-entropy {published.loss:.3f}), {ours}, "
+        f"difference {difference:+.2f} points"
+    )

@@ -7,8 +7,9 @@ from html import escape
 from ladder.report import verdicts
 from ladder.report.claims import Judgement, caution
 from ladder.report.verdicts import Row
-from lib import ROOT, clock, parameters, results, tables
+from lib import ROOT, clock, results, tables
 from lib.data import cifar10
+from lib.results import parameters
 from lib.study import COMPANIONS, EXPERIMENTS, Experiment, experiment
 from lib.tables import Html
 

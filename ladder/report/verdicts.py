@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 
-from lib import parameters
+from lib.results import parameters
 from lib.study import EXPERIMENTS, Experiment
 
 LITERATURE_SD = 0.0056

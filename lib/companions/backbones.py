@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lib import pretrained
+from lib import models, pretrained
 from lib.engine import keras
 
 FAMILIES = {
@@ -96,7 +96,7 @@ def build(
         input_shape=(image_size, image_size, 3),
     )
     if assigned:
-        pretrained.assign(model, weights)
+        models.assign(model, weights)
     return keras.Model(inputs, model.output, name=name)  # Keras' own expects a list of inputs
 
 

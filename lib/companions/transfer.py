@@ -136,7 +136,7 @@ class HeadFit:
     """
 
     history: dict[str, list[float]]
-    metrics: dict[str, dict[str, float]]
+    metrics: dict[str, metrics.Score]
     seconds: float
 
 
@@ -180,7 +180,7 @@ def fit_head(
 
 def score_head(
     top: keras.Model, stored: Features, images: Dataset, part: str = "test"
-) -> dict[str, float]:
+) -> metrics.Score:
     """Returns accuracy (0 to 1) and cross-entropy (nats) of a head on stored features."""
     outputs = training.two_columns(np.asarray(top(stored[part], training=False)))
     return metrics.score(outputs, getattr(images, f"y_{part}"))

@@ -16,12 +16,7 @@ import numpy as np
 
 from lib import cache
 from lib.data import cifar10, image_files
-from lib.data.image_files import DataError
-
-
-class UnknownDatasetError(DataError):
-    """A name that means no data set."""
-
+from lib.errors import DataError, UnknownDatasetError
 
 PARTS = ("train", "val", "test")
 """Endings of a `Dataset`'s fields."""
@@ -53,6 +48,11 @@ class Dataset:
     y_val: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images, pixels."""
+        return self.x_train.shape[1]
 
     def __str__(self) -> str:
         height, width = self.x_train.shape[1:3]

@@ -21,8 +21,9 @@ from typing import IO
 import numpy as np
 
 from lib import ROOT, cache, downloads
-from lib.data.image_files import DataError, decode, digest_files
+from lib.data.image_files import decode, digest_files
 from lib.downloads import DownloadError, Provider
+from lib.errors import DataError
 
 CLASSES = (
     "airplane",

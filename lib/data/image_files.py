@@ -12,12 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from lib.errors import DataError
+
 MOST_FILE_BYTES = 2**29
 """The largest file of a data set that is read: CIFAR-10's parquet edition has 142 MB."""
-
-
-class DataError(ValueError):
-    """A data set that cannot be used; the message says which, why, and what to do."""
 
 
 def read(path: str) -> dict[str, np.ndarray]:

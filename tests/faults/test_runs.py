@@ -19,7 +19,8 @@ import psutil
 import pytest
 
 from ladder import run
-from lib import ROOT, checkpoint, results
+from lib import ROOT, results
+from lib.training import checkpoints
 
 SABOTAGE = Path(__file__).parent / "sabotage"
 SHORT = ("--profile", "smoke", "--only", "00")  # seconds of training
@@ -34,7 +35,7 @@ class Climb:
 
     def __init__(self, folder: Path, environment: dict[str, str]):
         self.folder, self.out = folder, folder / "out"
-        self.environment = environment | {checkpoint.EVERY: "0.1"}
+        self.environment = environment | {checkpoints.EVERY: "0.1"}
         # The data may be shared; what trainings leave may not.
         cache = folder / "cache"
         cache.mkdir()
@@ -263,7 +264,7 @@ def test_kernel_that_hangs(climb, long, said):
 )
 def test_kill_while_the_record_is_written(climb, short, said, who, what):
     """Kill −9 while record or page are written"""
-    no_bundle = {checkpoint.EVERY: "3600"}
+    no_bundle = {checkpoints.EVERY: "3600"}
     printed = climb.end(sabotage=f"{who}:{what}", code=1, extra=no_bundle)
     assert {"ipykernel": "kernel died", "ladder.run": "stopped before it ended"}[who] in printed
     assert results.read_all(climb.out) == []

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib import checkpoint
+from lib.training import checkpoints
 
 TRAINER = Path(__file__).parent / "trainer.py"
 SABOTAGE = Path(__file__).parent / "sabotage"
@@ -28,7 +28,7 @@ class Trainer:
         self.environment = environment | {
             "CIFAR10_LADDER_CACHE": str(folder / "cache"),
             "CIFAR10_LADDER_BATCH": "1",
-            checkpoint.EVERY: "0",
+            checkpoints.EVERY: "0",
         }
 
     def start(self, sabotage: str = "", rate: str = "1e-2", **extra: str) -> subprocess.Popen:
@@ -72,7 +72,7 @@ class Trainer:
 def unbroken(ladder_environment, tmp_path_factory) -> dict:
     """What a training leaves that nothing strikes and that writes no bundle."""
     trainer = Trainer(tmp_path_factory.mktemp("unbroken"), ladder_environment)
-    trainer.end(**{checkpoint.EVERY: "3600"})
+    trainer.end(**{checkpoints.EVERY: "3600"})
     record = json.loads(trainer.record.read_text())
     assert record["stopped_by"] == "val_accuracy"  # so that the counters have a say
     assert 4 < len(record["history"]["epoch"]) < 13
@@ -192,7 +192,7 @@ def test_bundle_of_another_training(trainer, unbroken, said):
 def test_full_disk_under_the_bundles(trainer, unbroken, said):
     """A disk that is full when a bundle is to be written"""
     # The decoded digits (9 MB) are there already, the bundles (0.2 MB) do not fit.
-    trainer.end(rate="0.5", **{checkpoint.EVERY: "3600"})
+    trainer.end(rate="0.5", **{checkpoints.EVERY: "3600"})
     printed = trainer.end(sabotage="disk:50")
     lines = [line for line in printed.splitlines() if "cannot be saved" in line]
     assert len(lines) == 1
@@ -238,11 +238,11 @@ def test_two_of_the_same_training_at_once(trainer, unbroken, said):
 def test_only_what_is_finished_loses_its_bundle(tmp_path, monkeypatch, said):
     """A training that was given up for another, which ends"""
     monkeypatch.setenv("CIFAR10_LADDER_CACHE", str(tmp_path))
-    given_up, ended = checkpoint.Bundle("given-up"), checkpoint.Bundle("ended")
+    given_up, ended = checkpoints.Bundle("given-up"), checkpoints.Bundle("ended")
     for bundle in (given_up, ended):
         bundle.save({}, {})
     ended.end()
-    checkpoint.remove(checkpoint.finished())
+    checkpoints.remove(checkpoints.finished())
     assert (given_up.path.exists(), ended.path.exists()) == (True, False)
     said("its bundle stays")
 
@@ -250,7 +250,7 @@ def test_only_what_is_finished_loses_its_bundle(tmp_path, monkeypatch, said):
 def test_old_bundles_go(tmp_path, monkeypatch, said):
     """Bundles that nobody came back for"""
     monkeypatch.setenv("CIFAR10_LADDER_CACHE", str(tmp_path))
-    old, young, mine = (checkpoint.Bundle(mark) for mark in ("old", "young", "mine"))
+    old, young, mine = (checkpoints.Bundle(mark) for mark in ("old", "young", "mine"))
     for bundle in (old, young, mine):
         bundle.save({"epoch": 1}, {"model": [np.zeros(2)]})
     month = time.time() - 31 * 24 * 3600

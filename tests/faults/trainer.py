@@ -9,8 +9,9 @@ import json
 import sys
 from pathlib import Path
 
-from lib import cache, checkpoint, data, training
+from lib import cache, data, training
 from lib.engine import keras
+from lib.training import checkpoints
 
 layers = keras.layers
 
@@ -57,7 +58,7 @@ def main(target: Path, learning_rate: float = 1e-2) -> None:
     }
     with cache.atomic_file(target) as part:
         part.write_text(json.dumps(record))
-    checkpoint.remove(checkpoint.finished())
+    checkpoints.remove(checkpoints.finished())
 
 
 if __name__ == "__main__":

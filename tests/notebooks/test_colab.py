@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lib import ROOT, parameters
+from lib import ROOT
+from lib.results import parameters
 from lib.study import COMPANIONS, SLUGS
 from tests.conftest import NO_NETWORK
 

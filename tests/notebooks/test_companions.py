@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from lib import parameters, results, study
+from lib import results, study
 from lib.engine import keras
+from lib.results import parameters
 from lib.study import COMPANIONS
 
 BASE = Path("results", "00_base_cnn-smoke-seed0.json")

@@ -6,8 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from lib import models, parameters, training
+from lib import models, training
 from lib.engine import keras
+from lib.results import parameters
 from lib.study import SLUGS, experiment
 
 

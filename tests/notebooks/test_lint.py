@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from ladder import run
-from lib import parameters
+from lib.results import parameters
 from lib.study import COMPANIONS, EXPERIMENTS, SLUGS, experiment
 
 PATHS = sorted(

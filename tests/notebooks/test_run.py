@@ -14,7 +14,8 @@ import nbformat
 import pytest
 
 from ladder import run
-from lib import parameters, results
+from lib import results
+from lib.results import parameters
 
 PARAMETERS = (
     'PROFILE = "study"\nDATASET = "auto"\nSEED = 0\nTRAIN_SIZE = 60\nVAL_SIZE = 20\n'

@@ -10,7 +10,8 @@ import nbformat
 import papermill
 import pytest
 
-from lib import ROOT, parameters
+from lib import ROOT
+from lib.results import parameters
 
 SLUG = "00_base_cnn"
 

@@ -7,7 +7,8 @@ import pytest
 
 from ladder import run
 from ladder.report import pages
-from lib import parameters, results
+from lib import results
+from lib.results import parameters
 
 pytestmark = pytest.mark.of_record
 MEGABYTES = 25

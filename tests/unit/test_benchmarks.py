@@ -10,8 +10,9 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import _measure, augmentation, ceiling, convolutions, recipes, time_to_accuracy
-from lib import data, models, parameters, results, training
+from lib import data, models, results, training
 from lib.engine import fast_layers, tf
+from lib.results import parameters
 from tests.report import made_up
 
 WANTED = {

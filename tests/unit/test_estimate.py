@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from ladder import estimate
-from lib import data, models, pace, parameters, results
+from lib import data, models, results
 from lib.companions import backbones
+from lib.results import parameters
 from lib.study import COMPANIONS, SLUGS
+from lib.training import pace
 
 
 @pytest.fixture(scope="module")

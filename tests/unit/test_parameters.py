@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from lib import parameters
-from lib.parameters import ParameterError
+from lib.results import parameters
+from lib.results.parameters import ParameterError
 
 
 @pytest.fixture

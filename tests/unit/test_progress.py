@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib import callbacks
+from lib.training import callbacks
 
 
 class Clock:

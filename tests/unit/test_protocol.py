@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from lib import parameters
+from lib.results import parameters
 from lib.study import SLUGS
 
 NAMED = {"AUGMENT": "augmented"}  # all other arguments bear their parameter's name

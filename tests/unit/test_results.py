@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lib import data, metrics, models, parameters, results, training
+from lib import data, metrics, models, results, training
 from lib.engine import tf
+from lib.results import parameters
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from ladder.report import sections, verdicts
-from lib import parameters, results, tables
+from lib import results, tables
+from lib.results import parameters
 from lib.study import SLUGS
 from tests.report import made_up
 

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from lib import callbacks, data, inputs, metrics, models, training
+from lib import data, inputs, metrics, models, training
 from lib.engine import keras
+from lib.training import callbacks
 
 
 class OneWeight(keras.Model):

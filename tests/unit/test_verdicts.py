@@ -8,7 +8,8 @@ import pytest
 from scipy import stats
 
 from ladder.report import sections, verdicts
-from lib import parameters, study, tables
+from lib import study, tables
+from lib.results import parameters
 from lib.study import EXPERIMENTS, SLUGS, experiment
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib import clock, models, results
+from lib import clock, models
 from lib.data import Dataset
-from lib.engine import keras, tf
+from lib.engine import keras, machine, tf
 
 GRAPH_SECONDS = 4.0
 """What TensorFlow takes to make the graphs of one more model and to set it up."""
@@ -42,13 +42,13 @@ def measure_pace(model: keras.Model, batch_size: int) -> Pace:
     x = tf.constant(rng.random((count, size, size, 3), np.float32))
     y = tf.constant(np.arange(count) % classes)
     kept = [variable.numpy() for variable in model.variables]
-    learnt = [variable.value for variable in model.trainable_variables]
+    trainable = [variable.value for variable in model.trainable_variables]
 
     @tf.function
     def train():
         with tf.GradientTape() as tape:
             loss = keras.losses.sparse_categorical_crossentropy(y, model(x, training=True))
-        return [tf.reduce_sum(gradient) for gradient in tape.gradient(loss, learnt)]
+        return [tf.reduce_sum(gradient) for gradient in tape.gradient(loss, trainable)]
 
     @tf.function
     def infer():
@@ -71,54 +71,40 @@ def _shortest(work: Callable) -> float:
     return min(seconds)
 
 
-def training_seconds(
-    pace: Pace,
-    *,
-    epochs: int,
-    train: int,
-    val: int,
-    test: int,
-    head_epochs: int = 0,
-    views: int = 0,
-) -> float:
+def training_seconds(pace: Pace, recipe, *, train: int, val: int, test: int) -> float:
     """Estimates the seconds of training and evaluation.
 
     Args:
         pace: see `measure_pace`.
-        epochs: at most; early stopping may end sooner.
+        recipe: `lib.training.Recipe`; early stopping may end sooner.
         train, val, test: images of each part.
-        head_epochs, views: see `lib.training.fit`.
     """
-    forward = head_epochs * (train + val) + train + val + test
+    forward = recipe.head_epochs * (train + val) + train + val + test
     trained = 0
-    if views:  # the head alone learns in next to no time
-        forward += views * train + val
+    if recipe.views:  # the head alone learns in next to no time
+        forward += recipe.views * train + val
     else:
-        forward += epochs * val
-        trained = epochs * train
+        forward += recipe.epochs * val
+        trained = recipe.epochs * train
     return GRAPH_SECONDS + trained * pace.training + forward * pace.forward
 
 
-def announce(
-    model: keras.Model,
-    images: Dataset,
-    *,
-    epochs: int,
-    batch_size: int,
-    head_epochs: int = 0,
-    views: int = 0,
-) -> None:
-    """Prints how long training is likely to take here and what makes it shorter."""
+def announce(model: keras.Model, images: Dataset, recipe) -> None:
+    """Prints how long training is likely to take here and what makes it shorter.
+
+    Args:
+        model: functional.
+        images: the data.
+        recipe: `lib.training.Recipe`.
+    """
     seconds = training_seconds(
-        measure_pace(model, batch_size),
-        epochs=epochs,
-        head_epochs=head_epochs,
-        views=views,
+        measure_pace(model, recipe.batch_size),
+        recipe,
         train=len(images.x_train),
         val=len(images.x_val),
         test=len(images.x_test),
     )
-    device = ", ".join(results.gpus()) or "the CPU"
+    device = ", ".join(machine.gpus()) or "the CPU"
     print(
         f"Training and evaluation take about {clock(seconds)} here, on {device}, if all epochs "
         "run.\n"

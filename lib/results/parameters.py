@@ -1,7 +1,6 @@
-"""What a notebook takes: its parameters cell, the profiles, strict checks, the fingerprint."""
+"""What a notebook takes: its parameters cell, the profiles, strict checks."""
 
 import ast
-import hashlib
 import json
 from functools import cache
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import yaml
 
 from lib import ROOT
+from lib.errors import ParameterError
 from lib.study import COMPANIONS
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -22,29 +22,7 @@ LABELS = ("OUT", "PROFILE", "DATASET", *PATHS)
 
 READ_BY_RECORD = ("OUT", "PROFILE")  # through `results.write`, not by name
 
-# The modules on which a training's outcome depends; companions use some more.
-TRAINING_MODULES = (
-    "callbacks",
-    "data/__init__",
-    "data/image_files",
-    "engine/__init__",
-    "engine/fast_layers",
-    "feeds",
-    "inputs",
-    "metrics",
-    "models",
-    "pretrained",
-    "training",
-)
-COMPANION_MODULES = tuple(
-    f"companions/{name}" for name in ("architectures", "backbones", "explain", "transfer")
-)
-
 Values = dict[str, Any]
-
-
-class ParameterError(ValueError):
-    """A parameter that a notebook cannot take; the message names it and what is expected."""
 
 
 def notebook_path(slug: str) -> Path:
@@ -61,7 +39,8 @@ def notebook_path(slug: str) -> Path:
 
 
 @cache
-def _code_cells(path: Path) -> tuple[tuple[frozenset[str], str], ...]:
+def code_cells(path: Path) -> tuple[tuple[frozenset[str], str], ...]:
+    """Returns tags and source of each code cell of a notebook."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
     return tuple(
         (frozenset(cell["metadata"].get("tags", ())), "".join(cell["source"]))
@@ -70,15 +49,15 @@ def _code_cells(path: Path) -> tuple[tuple[frozenset[str], str], ...]:
     )
 
 
-def _story(path: Path) -> list[str]:
-    """Returns the code that does the work: all cells but set-up and parameters."""
-    return [code for tags, code in _code_cells(path) if not tags & {"setup", "parameters"}]
+def working_code(path: Path) -> list[str]:
+    """Returns the code of all cells but set-up and parameters."""
+    return [code for tags, code in code_cells(path) if not tags & {"setup", "parameters"}]
 
 
 def defaults(slug: str) -> Values:
     """Reads the literals of a notebook's parameters cell."""
     path = notebook_path(slug)
-    cells = [code for tags, code in _code_cells(path) if "parameters" in tags]
+    cells = [code for tags, code in code_cells(path) if "parameters" in tags]
     if len(cells) != 1:
         raise ParameterError(f"{path.name} has {len(cells)} cells tagged 'parameters', expected 1")
     return {
@@ -119,7 +98,7 @@ def check(slug: str, values: Values) -> Values:
     known = defaults(slug)
     read = {
         node.id
-        for code in _story(notebook_path(slug))
+        for code in working_code(notebook_path(slug))
         for node in ast.walk(ast.parse(code))
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
     }
@@ -149,10 +128,21 @@ def in_notebook(slug: str, names: Values) -> Values:
     return check(slug, {name: names[name] for name in defaults(slug)})
 
 
-def asked(values: Values) -> Values:
-    """Returns the parameters that say what is computed, the seed apart."""
+def computed(values: Values) -> Values:
+    """Returns the parameters that decide what is computed, without the seed."""
     left_out = {*LABELS, "SEED"} - {"PICTURE"}  # another picture, another result
     return {key: value for key, value in values.items() if key not in left_out}
+
+
+def without_paths(values: Values, *, dataset: str) -> Values:
+    """Returns all parameters but OUT; of a path only the last part.
+
+    Args:
+        values: the parameters.
+        dataset: name of the data set.
+    """
+    shown = {key: value for key, value in values.items() if key != "OUT"} | {"DATASET": dataset}
+    return shown | {key: Path(values[key]).name for key in PATHS if key in values}
 
 
 def integers(name: str, text: str, *, least: int, most: int) -> list[int]:
@@ -175,58 +165,3 @@ def integers(name: str, text: str, *, least: int, most: int) -> list[int]:
             f"{name} = {text!r}: expected whole numbers from {least} to {most}, separated by commas"
         )
     return numbers
-
-
-def fingerprint(slug: str, values: Values, *, data: str, weights: str | None) -> str:
-    """Digest over all that a record depends on (docs/design.md).
-
-    That is the notebook's code, its parameters, the data, the weights and the modules
-    that training depends on. Comments, docstrings, paths and names of outputs do not count.
-
-    Args:
-        slug: the notebook.
-        values: all of its parameters.
-        data: digest of the data set.
-        weights: digest of the ImageNet weights, or None.
-    """
-    more = COMPANION_MODULES if slug in COMPANIONS else ()
-    content = {
-        "notebook": [_outline(ast.parse(code)) for code in _story(notebook_path(slug))],
-        "modules": training_code() + [_module_outline(module) for module in more],
-        "parameters": {name: value for name, value in values.items() if name not in LABELS},
-        "data": data,
-        "weights": weights,
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def training_code() -> list:
-    """Returns the modules on which a training's outcome depends, without comments."""
-    return [_module_outline(module) for module in TRAINING_MODULES]
-
-
-@cache
-def _module_outline(name: str) -> list:
-    return _outline(ast.parse((ROOT / "lib" / f"{name}.py").read_text(encoding="utf-8")))
-
-
-def _outline(node: Any) -> Any:
-    """Writes a syntax tree as lists that are the same under every supported Python."""
-    if isinstance(node, list):
-        return [_outline(part) for part in node if not _is_docstring(part)]
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = [
-        [name, _outline(value)]
-        for name, value in ast.iter_fields(node)
-        if value not in (None, []) and name not in ("ctx", "kind", "type_comment")
-    ]
-    return [type(node).__name__, *fields]
-
-
-def _is_docstring(node: Any) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )

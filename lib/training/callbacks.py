@@ -1,19 +1,17 @@
-"""What watches a training: early stopping, progress, and the bundles it can go on from."""
+"""Callbacks of a training: early stopping, progress, and the checkpoints it can resume from."""
 
 import math
 import time
 
 import numpy as np
 
-from lib import checkpoint, clock
+from lib import clock
 from lib.engine import keras
+from lib.errors import TrainingError
+from lib.training import checkpoints
 
 LINE_SECONDS = 300.0
 """Inside long epochs a log gets a line so often."""
-
-
-class TrainingError(RuntimeError):
-    """A training that failed; the message says how and what to change."""
 
 
 class EarlyStopping(keras.callbacks.Callback):
@@ -143,27 +141,27 @@ class Progress(keras.callbacks.Callback):
             )
 
 
-class Checkpoints(keras.callbacks.Callback):
-    """Keeps a training's state in its bundle, so that it goes on after a kill, bit for bit.
+class SaveCheckpoints(keras.callbacks.Callback):
+    """Saves a training's state, so that it resumes after a kill, bit for bit.
 
-    It must be the last callback. What Dropout draws is derived from (seed, epoch, step)
-    here, as Keras' own state of it is not among a model's weights.
+    It must be the last callback. The numbers that Dropout draws are derived from (seed, epoch,
+    step) here, as Keras' own state of it is not among a model's weights.
 
     Args:
-        bundle: where the state lies, see `lib.checkpoint`.
-        progress, stopping: the other callbacks, whose state is kept too.
+        checkpoint: where the state is saved, see `lib.training.checkpoints`.
+        progress, stopping: the other callbacks, whose state is saved too.
         seed: of the training.
         steps_per_epoch: of the training.
 
     Attributes:
         epoch: epochs that are done.
         step: steps that are done of the epoch under way.
-        finished: whether the bundle holds the state after all epochs.
+        finished: whether the checkpoint holds the state after all epochs.
     """
 
     def __init__(
         self,
-        bundle: checkpoint.Bundle,
+        checkpoint: checkpoints.Checkpoint,
         progress: Progress,
         stopping: EarlyStopping,
         *,
@@ -171,7 +169,7 @@ class Checkpoints(keras.callbacks.Callback):
         steps_per_epoch: int,
     ):
         super().__init__()
-        self.bundle, self.progress, self.stopping = bundle, progress, stopping
+        self.checkpoint, self.progress, self.stopping = checkpoint, progress, stopping
         self.seed, self.steps_per_epoch = seed, steps_per_epoch
         self.epoch = self.step = 0
         self.finished = False
@@ -179,8 +177,8 @@ class Checkpoints(keras.callbacks.Callback):
         self.arrays: dict[str, list[np.ndarray]] = {}
 
     def resume(self, model: keras.Model) -> None:
-        """Takes over what the bundle holds; the optimizer's and metrics' share follows later."""
-        found = self.bundle.load()
+        """Restores the saved state; that of the optimizer and the metrics follows later."""
+        found = self.checkpoint.load()
         if not found:
             return
         facts, self.arrays = found
@@ -197,9 +195,9 @@ class Checkpoints(keras.callbacks.Callback):
         _assign(model.weights, self.arrays.pop("model"))
         where = f"epoch {self.epoch + 1}, step {self.step + 1}"
         print(
-            f"An interrupted training goes on "
+            f"An interrupted training resumes "
             f"{'with its evaluation' if self.finished else f'at {where}'}; "
-            f"{clock(facts['seconds'])} of it are kept.",
+            f"{clock(facts['seconds'])} of work are kept.",
             flush=True,
         )
 
@@ -216,26 +214,28 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.step += 1
-        if self.step < self.steps_per_epoch and self._due(checkpoint.STEP_SECONDS):
+        if self.step < self.steps_per_epoch and self._due(checkpoints.STEP_SECONDS):
             self.save()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.epoch, self.step = epoch + 1, 0
-        if self._due(checkpoint.EPOCH_SECONDS) and not self.model.stop_training:
+        if self._due(checkpoints.EPOCH_SECONDS) and not self.model.stop_training:
             self.save()
 
     def finish(self, model: keras.Model) -> None:
-        """Keeps the state after all epochs, where training it again would take long."""
+        """Saves the state after all epochs, if training it again would take long."""
+        if self.finished:
+            return
         self.finished = True
-        if self.progress.seconds() >= checkpoint.seconds_between(checkpoint.EPOCH_SECONDS):
+        if self.progress.seconds() >= checkpoints.seconds_between(checkpoints.EPOCH_SECONDS):
             self.set_model(model)
             self.save()
 
     def _due(self, seconds: float) -> bool:
-        return time.monotonic() - self.saved >= checkpoint.seconds_between(seconds)
+        return time.monotonic() - self.saved >= checkpoints.seconds_between(seconds)
 
     def save(self) -> None:
-        """Writes the bundle."""
+        """Saves the state."""
         groups = {
             "model": self.model.weights,
             "optimizer": self.model.optimizer.variables,
@@ -252,7 +252,7 @@ class Checkpoints(keras.callbacks.Callback):
             "best": self.stopping.best,
             "chosen": (self.stopping.best_epoch, self.stopping.stopped_by),
         }
-        self.bundle.save(facts, arrays)
+        self.checkpoint.save(facts, arrays)
         self.saved = time.monotonic()
 
 

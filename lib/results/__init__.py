@@ -1,0 +1,279 @@
+"""A notebook's run: begun before its network is built, recorded as one JSON file at its end."""
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lib import ROOT, cache, study
+from lib.engine import machine
+from lib.results import fingerprint, parameters
+from lib.results.record import SCHEMA, DatasetFacts, ModelFacts, Record, TrainingFacts
+
+STAGE = "CIFAR10_LADDER_STAGE"
+"""Environment variable: the folder in which `ladder.run` collects a run's files before it moves
+them to OUT. It is not a parameter, so that no page shows it."""
+CHECKPOINTS = "checkpoints.json"
+"""File in that folder: the checkpoints that are needed until the record is in its place."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A notebook's run.
+
+    Attributes:
+        slug: the notebook.
+        values: its parameters.
+        began: when it began, `time.perf_counter` seconds.
+    """
+
+    slug: str
+    values: parameters.Values
+    began: float
+
+    def announce(self, model, images, recipe) -> None:
+        """Says whether the network is the study's, and how long its training takes here.
+
+        Args:
+            model: the Keras model, see `lib.training.fit`.
+            images: `lib.data.Dataset`.
+            recipe: `lib.training.Recipe`.
+
+        Raises:
+            ModelError: if the model cannot be trained on these images.
+        """
+        from lib import models
+        from lib.training import pace
+
+        model = models.checked(model, images)
+        if self._is_other_network(model):
+            ours, published = model.count_params(), study.experiment(self.slug).total_params
+            print(
+                "This is not the study's network "
+                f"({ours:,} parameters; the study's has {published:,}): "
+                "the run is recorded as custom, without a verdict."
+            )
+        pace.announce(model, images, recipe)
+
+    def compare(self, model, evaluation, *, dataset: str) -> None:
+        """Prints accuracy and cross-entropy of the three parts, and the published figures.
+
+        Args:
+            model: the trained Keras model.
+            evaluation: `lib.training.Evaluation`.
+            dataset: name of the data set.
+        """
+        for part, score in evaluation.metrics.items():
+            print(f"{part:<6} accuracy {score.accuracy:7.2%}   cross-entropy {score.loss:.3f}")
+        other = "another network" if self._is_other_network(model) else ""
+        print(study.comparison(self.slug, evaluation.metrics["test"], dataset=dataset, other=other))
+        if evaluation.at_chance:
+            print("The network is at chance level: it has learned nothing.")
+
+    def write(self, *, images, model, fit, evaluation, weights=None) -> Path:
+        """Writes a finished run: the model, the test predictions, then, last, the record.
+
+        Args:
+            images: `lib.data.Dataset`.
+            model: the trained Keras model.
+            fit: `lib.training.Fit`.
+            evaluation: `lib.training.Evaluation`.
+            weights: `lib.pretrained.Weights`, where the run started from them.
+
+        Returns:
+            The path of the record, ``<OUT>/results/<slug>-<profile>-seed<k>.json``. The
+            probabilities (float32, n × classes) and labels of the test images are saved beside it
+            as ``.npz``, the model in ``<OUT>/models`` in Keras' format. If the parameters or the
+            network are not those of PROFILE, the profile is "custom" with a mark (`Record.name`).
+
+        Raises:
+            OSError: if the folder cannot be written; nothing is left half written.
+        """
+        from lib import models
+
+        architecture = models.architecture(model)
+        record = Record(
+            **self._common(images, weights, self._is_other_network(model) and architecture),
+            model=ModelFacts(
+                total_params=model.count_params(),
+                trainable_params=models.trainable_params(model),
+                forward_macs=models.forward_macs(model),
+                architecture=architecture,
+            ),
+            training=TrainingFacts(
+                images_seen=fit.images_seen,
+                operations=fit.operations,
+                best_epoch=fit.best_epoch,
+                stopped_by=fit.stopped_by,
+                at_chance=evaluation.at_chance,
+            ),
+            metrics=evaluation.metrics,
+            history=fit.history,
+        )
+        record.timing.update(
+            train_seconds=round(fit.seconds, 3),
+            evaluation_seconds=round(evaluation.seconds, 3),
+            train_images_per_second=round(fit.images_seen / fit.seconds, 1),
+        )
+        with cache.atomic_file(self._folder / "models" / f"{record.name}.keras") as part:
+            models.as_keras(model).save(part)
+        with cache.atomic_file(self._folder / "results" / f"{record.name}.npz") as part:
+            np.savez_compressed(part, probabilities=evaluation.probabilities, labels=images.y_test)
+        return self._finish(record, fit.checkpoints)
+
+    def write_companion(
+        self,
+        *,
+        images,
+        title: str,
+        summary: str,
+        tables: dict[str, list[dict]],
+        fits: Iterable = (),
+        weights=None,
+    ) -> Path:
+        """Writes what a companion notebook found.
+
+        Args:
+            images: `lib.data.Dataset`.
+            title: of the notebook.
+            summary: its last paragraph, "what we saw".
+            tables: rows by name of the table; a row is column: figure. Columns that end in
+                "seconds" go to the record's ``timing``, as they never repeat.
+            fits: each `lib.training.Fit` of the notebook.
+            weights: `lib.pretrained.Weights`, where they were used.
+
+        Returns:
+            The path of the record, as `write`.
+
+        Raises:
+            OSError: if the folder cannot be written; nothing is left half written.
+        """
+        content = self._common(images, weights)
+        kept = {}
+        for name, rows in tables.items():
+            timed = [{k: v for k, v in row.items() if k.endswith("seconds")} for row in rows]
+            pairs = zip(rows, timed, strict=True)
+            kept[name] = [{k: v for k, v in row.items() if k not in out} for row, out in pairs]
+            if any(timed):
+                content["timing"][name] = timed
+        record = Record(**content, title=title, summary=summary, tables=kept)
+        return self._finish(record, [path for fit in fits for path in fit.checkpoints])
+
+    @property
+    def _folder(self) -> Path:
+        return ROOT / os.environ.get(STAGE, self.values["OUT"])
+
+    def _is_other_network(self, model) -> bool:
+        """Returns whether a network has other layers than the study's."""
+        from lib import models
+
+        return models.architecture(model) != study.experiment(self.slug).architecture
+
+    def _common(self, images, weights, other_network: str = "") -> dict:
+        """Returns the fields that all records have.
+
+        Args:
+            images, weights: see `write`.
+            other_network: digest of a network that is not the study's.
+        """
+        values, profile = self.values, self.values["PROFILE"]
+        of_profile = parameters.of_profile(profile, self.slug)
+        if other_network or parameters.computed(values) != parameters.computed(of_profile):
+            profile = "custom"
+        used = {"source": weights.source, "sha256": weights.sha256} if weights else None
+        return {
+            "schema": SCHEMA,
+            "experiment": self.slug,
+            "seed": values["SEED"],
+            "profile": profile,
+            "fingerprint": fingerprint.of_run(
+                self.slug,
+                values,
+                data=images.sha256,
+                weights=used and used["sha256"],
+                architecture=other_network or "",
+            ),
+            "status": "complete",
+            "dataset": DatasetFacts(
+                name=images.name,
+                variant=images.variant,
+                sha256=images.sha256,
+                train=len(images.x_train),
+                val=len(images.x_val),
+                test=len(images.x_test),
+                classes=list(images.classes),
+            ),
+            "parameters": parameters.without_paths(values, dataset=images.name),
+            "weights": used,
+            "timing": {"total_seconds": round(time.perf_counter() - self.began, 3)},
+            "memory": {"peak_rss_mb": machine.peak_rss_mb()},
+            "environment": machine.environment(),
+        }
+
+    def _finish(self, record: Record, checkpoints: list[Path]) -> Path:
+        """Writes a record, whole or not at all, and removes the checkpoints of its training."""
+        path = self._folder / "results" / f"{record.name}.json"
+        content = record.to_json()
+        text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        with cache.atomic_file(path) as part:
+            part.write_text(text, encoding="utf-8")
+        if STAGE in os.environ:  # the record is not yet in its place
+            (self._folder / CHECKPOINTS).write_text(json.dumps([path.name for path in checkpoints]))
+        else:
+            for checkpoint in checkpoints:
+                checkpoint.unlink(missing_ok=True)
+        return path
+
+
+def begin(slug: str, names: parameters.Values) -> Run:
+    """Begins a run: checks the parameters, forgets earlier models and seeds everything.
+
+    Args:
+        slug: the notebook, e.g. ``"00_base_cnn"``.
+        names: the notebook's ``globals()``.
+
+    Raises:
+        ParameterError: if a parameter is unknown, unread, or of another type.
+    """
+    from lib.engine import seed
+
+    values = parameters.in_notebook(slug, names)
+    seed(values["SEED"])
+    return Run(slug, values, time.perf_counter())
+
+
+def trained_model(out: Path, run: str):
+    """Loads the model of a run of the ladder.
+
+    Args:
+        out: the report's folder.
+        run: name of the run, e.g. ``"05_data_augmentation-quick-seed0"``.
+
+    Returns:
+        The run's `Record`, and its Keras model, not compiled.
+
+    Raises:
+        RecordError: if that folder has no such record or model, or it cannot be read.
+    """
+    from lib.engine import keras
+    from lib.errors import RecordError
+    from lib.results.record import read
+
+    path = out / "models" / f"{run}.keras"
+    if not path.is_file():
+        there = sorted(path.stem for path in (out / "models").glob("[!.]*.keras"))
+        raise RecordError(
+            f"RUN = {run!r}: no model of that run is in {out.name}/models; expected one of "
+            f"{', '.join(there) or 'none yet: run ./run_all.sh first'}"
+        )
+    record = read(out / "results" / f"{run}.json")
+    try:
+        return record, keras.saving.load_model(path, compile=False)
+    except Exception as error:  # Keras', zip's and HDF5's
+        raise RecordError(
+            f"{path.name} is damaged or holds code, which is not run; delete it and run again"
+        ) from error

@@ -1,0 +1,330 @@
+"""Compile, fit and evaluate: what all notebooks do alike, as the study did it."""
+
+import math
+import os
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from lib import inputs, metrics, models
+from lib.data import PARTS, Dataset
+from lib.engine import fast_layers, keras
+from lib.errors import ParameterError, TrainingError
+from lib.metrics import Score
+from lib.training import checkpoints, feeds
+from lib.training.callbacks import EarlyStopping, Progress, SaveCheckpoints
+
+HEAD_LEARNING_RATE = 1e-3
+"""Adam's rate while only the head learns."""
+
+
+def seed(value: int) -> None:
+    """Forgets earlier models and seeds everything. Call before a network is built."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a network is trained.
+
+    Attributes:
+        epochs: at most.
+        batch_size: images per step.
+        learning_rate: Adam's rate, or the peak of the schedule.
+        patience: epochs without improvement before `EarlyStopping` acts; 0 for never.
+        seed: order and augmentation derive from it.
+        clipnorm: bound on the norm of each variable's gradient, 0 for none.
+        schedule: ``"constant"``, or ``"linear"``: a tenth of warm-up, then linear decay to zero.
+        augmented: whether training images are augmented (`lib.inputs`).
+        head_epochs: epochs, before all others, in which only the head learns, at
+            `HEAD_LEARNING_RATE` (head first, then all layers: arXiv 2202.10054). The head is all
+            that follows the first Flatten or global pooling.
+        views: 0 trains through all layers. Otherwise the frozen layers, all up to the head, work
+            only once, for so many augmentations of each training image, and the epochs take these
+            in turns.
+
+    Raises:
+        ParameterError: if a value is out of range.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    patience: int
+    seed: int
+    clipnorm: float = 0.0
+    schedule: str = "constant"
+    augmented: bool = False
+    head_epochs: int = 0
+    views: int = 0
+
+    def __post_init__(self):
+        at_least = {"epochs": 1, "batch_size": 1, "patience": 0, "head_epochs": 0, "views": 0}
+        for name, least in at_least.items():
+            if (value := getattr(self, name)) < least:
+                raise ParameterError(f"{name.upper()} = {value}: expected at least {least}")
+        if self.schedule not in ("constant", "linear"):
+            raise ParameterError(f"SCHEDULE = {self.schedule!r}: expected 'constant' or 'linear'")
+
+
+class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Learning rate that rises to its peak in ``warmup`` steps and falls to zero at ``steps``."""
+
+    def __init__(self, peak: float, warmup: int, steps: int):
+        self.peak, self.warmup, self.steps = peak, warmup, steps
+
+    def __call__(self, step):
+        step = keras.ops.cast(step, "float32")
+        rising = (step + 1) / max(self.warmup, 1)
+        falling = (self.steps - step) / max(self.steps - self.warmup, 1)
+        return self.peak * keras.ops.clip(keras.ops.minimum(rising, falling), 0, 1)
+
+    def get_config(self) -> dict:
+        return {"peak": self.peak, "warmup": self.warmup, "steps": self.steps}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a training left behind.
+
+    Attributes:
+        history: per epoch ``epoch`` (from 1), ``loss``, ``accuracy``, ``val_loss``,
+            ``val_accuracy`` (losses in nats, accuracies 0 to 1) and ``learning_rate`` at its end.
+        best_epoch: epoch, from 1, whose weights the model has.
+        stopped_by: ``"val_loss"``, ``"val_accuracy"`` or ``"epochs"``.
+        images_seen: training images, each counted once per epoch.
+        operations: multiply–adds spent on them, forward and backward.
+        seconds: wall time, validation included; of an interrupted training that of all parts
+            that were kept.
+        checkpoints: files that can be removed once the run is recorded.
+    """
+
+    history: dict[str, list[float]]
+    best_epoch: int
+    stopped_by: str
+    images_seen: int
+    operations: int
+    seconds: float
+    checkpoints: tuple[Path, ...] = ()
+
+
+def compile(
+    model: keras.Model,
+    *,
+    learning_rate: float,
+    clipnorm: float = 0.0,
+    schedule: str = "constant",
+    steps: int = 0,
+) -> None:
+    """Compiles with Adam and cross-entropy, the study's choice throughout.
+
+    Args:
+        model: the model; changed in place. One sigmoid unit means two classes.
+        learning_rate, clipnorm, schedule: see `Recipe`.
+        steps: all steps of the training, for ``"linear"``.
+    """
+    if schedule == "linear":
+        learning_rate = LinearDecay(learning_rate, steps // 10, steps)
+    two_classes = model.output_shape[-1] == 1
+    model.compile(
+        optimizer=fast_layers.Adam(learning_rate, clipnorm=clipnorm or None),
+        loss="binary_crossentropy" if two_classes else "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=False,  # on a CPU slower for convolutions
+    )
+    # Otherwise optimizer and metrics make their variables inside the graph, which is then traced
+    # twice: many seconds for deep networks.
+    model.optimizer.build(model.trainable_variables)
+    outputs = keras.ops.full((1, model.output_shape[-1]), 0.5)
+    label = keras.ops.zeros((1, 1) if two_classes else (1,), dtype="int64")
+    model.compute_loss(y=label, y_pred=outputs)
+    model.compute_metrics(None, label, outputs)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training with a learning rate and trainable layers of its own.
+
+    Attributes:
+        epochs, learning_rate: see `Recipe`.
+        trainable: layers, and whether they learn.
+        macs: multiply–adds of one image's training step.
+    """
+
+    epochs: int
+    learning_rate: float
+    trainable: tuple[tuple[keras.Layer, bool], ...]
+    macs: int = 0
+
+    def begin(self) -> None:
+        """Freezes and unfreezes layers."""
+        for layer, learns in self.trainable:
+            layer.trainable = learns
+
+
+def _stages(model: keras.Model, network: keras.Model, recipe: Recipe) -> list[Stage]:
+    """Returns the parts of a training: the head alone, if wanted, then everything.
+
+    Args:
+        model: the whole model.
+        network: the part of it that trains, see `feeds.Feed`.
+        recipe: how it is trained.
+    """
+    base = ()
+    if recipe.head_epochs:
+        base = models.base_layers(model, f"HEAD_EPOCHS = {recipe.head_epochs}")
+    stages = []
+    for epochs, rate, learns in (
+        (recipe.head_epochs, HEAD_LEARNING_RATE, False),
+        (recipe.epochs, recipe.learning_rate, True),
+    ):
+        stages.append(Stage(epochs, rate, tuple((x, learns and x.trainable) for x in base)))
+    measured = []
+    for stage in stages[not recipe.head_epochs :]:
+        stage.begin()
+        measured.append(replace(stage, macs=models.training_macs(network)))
+    return measured
+
+
+def fit(model: keras.Model, images: Dataset, recipe: Recipe) -> Fit:
+    """Trains a model on the training part and watches the validation part.
+
+    A training that was killed resumes from its last checkpoint (`lib.training.checkpoints`),
+    without being told, and ends as if it had never been interrupted.
+
+    Args:
+        model: the model, not trained before; compiled here. Sequential or functional.
+        images: the data; its test part is not touched.
+        recipe: how to train.
+
+    Raises:
+        ModelError: if the model cannot be trained on these images, or not by this recipe.
+        TrainingError: if the loss is not a number, or the model has been trained before.
+    """
+    whole = models.checked(model, images)
+    optimizer = getattr(model, "optimizer", None)  # not there before the first compile
+    if optimizer is not None and int(optimizer.iterations) > 0:
+        raise TrainingError(
+            "this model has been trained already, wholly or in part: run the notebook from its "
+            "first cell, so that the training starts from the seed"
+        )
+    checkpoint = checkpoints.of_training(whole, images, asdict(recipe))
+    feed = feeds.of(whole, images, recipe)
+    stages = _stages(whole, feed.network, recipe)
+    macs = [stage.macs for stage in stages for _ in range(stage.epochs)]
+    count, steps = len(images.y_train), math.ceil(len(images.y_train) / recipe.batch_size)
+    checks = len(images.y_val) * models.forward_macs(feed.network)
+    progress = Progress([count * each + checks for each in macs], steps, lines=in_batch_run())
+    stopping = EarlyStopping(recipe.patience)
+    saver = SaveCheckpoints(checkpoint, progress, stopping, seed=recipe.seed, steps_per_epoch=steps)
+    saver.resume(feed.network)
+    first = 0
+    for stage in stages:
+        stage.begin()
+        end = first + stage.epochs
+        if not saver.finished and saver.epoch < end:
+            compile(
+                feed.network,
+                learning_rate=stage.learning_rate,
+                clipnorm=recipe.clipnorm,
+                schedule=recipe.schedule,
+                steps=steps * stage.epochs,
+            )
+            model.optimizer = feed.network.optimizer  # counts its steps
+            watched = [stopping] if stage is stages[-1] else []
+            _run_epochs(feed, first, end, callbacks=[progress, *watched, saver])
+        first = end
+    saver.finish(feed.network)
+    return Fit(
+        history=progress.history,
+        best_epoch=stopping.best_epoch,
+        stopped_by=stopping.stopped_by,
+        images_seen=saver.epoch * count,
+        operations=feed.operations + count * sum(macs[: saver.epoch]),
+        seconds=feed.seconds + progress.seconds(),
+        checkpoints=(*feed.checkpoints, checkpoint.path),
+    )
+
+
+def _run_epochs(feed: feeds.Feed, first: int, end: int, *, callbacks: list) -> None:
+    """Trains the compiled network from epoch ``first`` to ``end``, or what is left of it."""
+    network, saver = feed.network, callbacks[-1]
+    if saver.epoch > first or saver.step:
+        saver.resume_optimizer(network)
+    while saver.epoch < end and not network.stop_training:
+        # An epoch that was interrupted is ended first, with the steps that it still has.
+        until = saver.epoch + 1 if saver.step else end
+        network.fit(
+            feed.train(saver.epoch * saver.steps_per_epoch + saver.step),
+            initial_epoch=saver.epoch,
+            epochs=until,
+            steps_per_epoch=saver.steps_per_epoch - saver.step,
+            validation_data=feed.val,
+            callbacks=callbacks,
+            shuffle=False,  # the stream is
+            verbose=0,
+        )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A trained model on all three parts: inference mode, no augmentation, plain cross-entropy.
+
+    Attributes:
+        metrics: of ``train``, ``val`` and ``test``.
+        probabilities: of the test images, float32, shape (n, classes).
+        at_chance: whether the model has learned nothing: its test accuracy is not above
+            that of always naming the commonest class (by two standard errors).
+        seconds: wall time.
+    """
+
+    metrics: dict[str, Score]
+    probabilities: np.ndarray
+    at_chance: bool
+    seconds: float
+
+
+def evaluate(model: keras.Model, images: Dataset) -> Evaluation:
+    """Measures a model on all three parts. The test part is used here and nowhere else."""
+    began = time.perf_counter()
+    measured = {}
+    for part in PARTS:
+        x, y = getattr(images, f"x_{part}"), getattr(images, f"y_{part}")
+        probabilities = predict(model, x)
+        measured[part] = metrics.score(probabilities, y)
+    share = np.bincount(images.y_test).max() / len(images.y_test)
+    margin = 2 * math.sqrt(share * (1 - share) / len(images.y_test))
+    return Evaluation(
+        metrics=measured,
+        probabilities=probabilities,
+        at_chance=bool(measured["test"].accuracy <= share + margin),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def predict(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    """Returns a model's outputs for images, in inference mode.
+
+    Args:
+        model: from float32 (n, h, w, 3) in [0, 1].
+        x: uint8 images (n, any, any, 3); resized to the model's input.
+
+    Returns:
+        float32; one sigmoid unit becomes two columns of probabilities.
+    """
+    nothing = np.zeros(len(x), np.int64)
+    batches = inputs.evaluation_batches(x, nothing, image_size=model.input_shape[1])
+    return two_columns(model.predict(batches, verbose=0))
+
+
+def two_columns(outputs: np.ndarray) -> np.ndarray:
+    """Writes one sigmoid unit, (n, 1), as the probabilities of two classes, (n, 2)."""
+    return np.hstack([1 - outputs, outputs]) if outputs.shape[1:] == (1,) else outputs
+
+
+def in_batch_run() -> bool:
+    """Whether `ladder.run` executes the notebook, rather than a person."""
+    return os.environ.get("CIFAR10_LADDER_BATCH") == "1"
