@@ -1,6 +1,6 @@
 """The main job, ``python -m ladder``: plan, run what is out of date, write the report.
 
-What is up to date is decided by fingerprint (`lib.results.parameters.fingerprint`); Snakemake runs
+What is up to date is decided by fingerprint (`lib.results.fingerprint`); Snakemake runs
 the rest, keeps going past a failure, and its state lies inside the report's folder.
 """
 
@@ -19,9 +19,10 @@ from pathlib import Path
 
 from ladder import run
 from ladder.plan import FEW, Job, UsageError, dry_run, plan, read_seeds, select, sizes_only
-from lib import ROOT, data, pretrained, results
-from lib.results import parameters
-from lib.results.parameters import PROFILES, ParameterError
+from lib import ROOT, data, pretrained
+from lib.errors import LadderError, ParameterError, RecordError, UnknownDatasetError, WeightsError
+from lib.results import parameters, record
+from lib.results.parameters import PROFILES
 from lib.study import SLUGS, experiment
 
 
@@ -61,10 +62,10 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
     """Runs jobs one after the other with Snakemake, past failures, and counts what is done."""
     command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(out), "--cores", "1", "--keep-going", "--nolock"]
-    command += ["--rerun-incomplete", "--rerun-triggers", "mtime", "--quiet", "all"]
-    command += ["--force", "--"]
-    command += [f"results/{job.name}.json" for job in jobs]
-    environment = os.environ | {
+    command += ["--rerun-triggers", "mtime", "--quiet", "all", "--"]
+    command += [f".running/{job.name}.done" for job in jobs]
+    environment = os.environ | run.absolute_paths()
+    environment |= {
         run.PARENT: str(os.getpid()),  # a run does not outlive us
         # Not through --config: Snakemake reads values as YAML, in which "x: y" is a dictionary.
         "CIFAR10_LADDER_DATASET": dataset,
@@ -84,7 +85,7 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=1)
                 running = process.poll() is None
-                for job in [job for job in waiting if job.up_to_date(out)]:
+                for job in [job for job in waiting if job.record(out)]:
                     waiting.remove(job)
                     done = len(jobs) - len(waiting)
                     print(f"{job.slug:<24}done: {done} of {len(jobs)}", flush=True)
@@ -102,17 +103,17 @@ def why_failed(name: str, out: Path) -> str:
     """Returns the last line of a failed notebook's log."""
     log = out / "logs" / f"{name}.log"
     lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
-    failed = [line.removeprefix("FAILED: ") for line in lines if line.startswith("FAILED: ")]
+    failed = [line.removeprefix(run.FAILED) for line in lines if line.startswith(run.FAILED)]
     return failed[-1] if failed else "stopped before it ended"
 
 
 def write_report(out: Path, *, profile: str, source: data.Source, dataset: str) -> str:
     """Writes the report if its records or its code are new; returns why it is not there, or ""."""
     page = out / "index.html"
-    mark = run.report_digest(out, profile=profile, data=source.sha256)
-    if page.is_file() and mark in page.read_text(encoding="utf-8")[:4000]:
+    digest = run.report_digest(out, profile=profile, data=source.sha256)
+    if page.is_file() and digest in page.read_text(encoding="utf-8")[:4000]:
         return ""
-    if not any(f"-{profile}-" in path.name for path in results.paths(out)):
+    if not any(f"-{profile}-" in path.name for path in record.paths(out)):
         return f"there is no record of profile {profile} to report on"
     command = [sys.executable, "-P", "-m", "ladder.run", "report", "--profile", profile]
     command += ["--dataset", dataset]
@@ -131,11 +132,11 @@ def refuse_to_replace(jobs: list[Job], out: Path, source: data.Source) -> None:
         UsageError: if a job would replace one.
     """
     for job in jobs:
-        with suppress(results.RecordError):
-            found = results.read(out / "results" / f"{job.name}.json")["dataset"]
-            if found["name"] not in (source.name, "digits"):
+        with suppress(RecordError):
+            found = record.read(out / "results" / f"{job.name}.json").dataset
+            if found.name not in (source.name, "digits"):
                 raise UsageError(
-                    f"--out {out} holds {job.name} of other images ({found['variant']}), which "
+                    f"--out {out} holds {job.name} of other images ({found.variant}), which "
                     f"this run ({source.variant}) would replace; choose another --out"
                 )
 
@@ -147,18 +148,18 @@ def print_results(jobs: list[Job], out: Path) -> None:
     if any(job.slug in SLUGS for job in jobs):
         print(f"{'':<34} {'published' if comparable else '':>9} {'ours':>9} {'training':>10}")
     for job in jobs:
-        if not job.up_to_date(out):
+        found = job.record(out)
+        if not found:
             continue
-        record = results.read(out / "results" / f"{job.name}.json")
-        if "tables" in record:
-            print(f"{job.name:<34} {record['timing']['total_seconds']:.0f} s")
+        if found.is_companion:
+            print(f"{found.name:<34} {found.timing['total_seconds']:.0f} s")
             continue
-        published = f"{experiment(job.slug).accuracy:.2%}" if comparable else ""
-        note = "  learnt nothing (chance level)" if record["training"]["at_chance"] else ""
+        custom = found.profile == "custom"
+        published = "" if custom or not comparable else f"{experiment(job.slug).accuracy:.2%}"
+        note = "  chance level: it has learned nothing" if found.training.at_chance else ""
         print(
-            f"{job.name:<34} {published:>9} "
-            f"{record['metrics']['test']['accuracy']:>9.2%} "
-            f"{record['timing']['train_seconds']:>8.0f} s{note}"
+            f"{found.name:<34} {published:>9} {found.metrics['test'].accuracy:>9.2%} "
+            f"{found.timing['train_seconds']:>8.0f} s{note}"
         )
 
 
@@ -181,19 +182,19 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell had them ignored
         signal.signal(number, signal.default_int_handler)
     try:
-        return _plan_and_climb(options)
-    except (UsageError, ParameterError, data.UnknownDatasetError) as error:
+        return _plan_and_run(options)
+    except (UsageError, ParameterError, UnknownDatasetError) as error:
         print(error, file=sys.stderr)
         return 2
-    except (data.DataError, OSError) as error:
+    except (LadderError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped. What is finished is kept; the same command goes on from here.")
+        print("\nStopped. What is finished is kept; the same command resumes from here.")
         return 1
 
 
-def _plan_and_climb(options: argparse.Namespace) -> int:
+def _plan_and_run(options: argparse.Namespace) -> int:
     slugs, seeds = select(options.only), read_seeds(options.seeds)
     for slug in slugs:
         parameters.of_profile(options.profile, slug)
@@ -212,13 +213,13 @@ def _plan_and_climb(options: argparse.Namespace) -> int:
         dry_run(jobs, out, source)
         return 0
     with sole_use(out):
-        return _climb(jobs, out, profile=options.profile, dataset=dataset, source=source)
+        return _run(jobs, out, profile=options.profile, dataset=dataset, source=source)
 
 
-def _climb(jobs: list[Job], out: Path, *, profile: str, dataset: str, source: data.Source) -> int:
+def _run(jobs: list[Job], out: Path, *, profile: str, dataset: str, source: data.Source) -> int:
     began = time.perf_counter()
     failures: dict[str, str] = {}
-    stale = [job for job in jobs if not job.up_to_date(out)]
+    stale = [job for job in jobs if not job.record(out)]
     refuse_to_replace(stale, out, source)
     print(
         f"{source.variant}, profile {profile}: {len(jobs) - len(stale)} of {len(jobs)} up to date."
@@ -226,12 +227,12 @@ def _climb(jobs: list[Job], out: Path, *, profile: str, dataset: str, source: da
     if any(job.needs_weights for job in stale):
         try:
             pretrained.load()
-        except (pretrained.WeightsError, OSError) as error:
+        except (WeightsError, OSError) as error:
             failures = {job.name: str(error) for job in stale if job.needs_weights}
     runnable = [job for job in stale if job.name not in failures]
     if runnable:
         run_jobs(runnable, out, dataset=dataset)
-    failures |= {job.name: why_failed(job.name, out) for job in runnable if not job.up_to_date(out)}
+    failures |= {job.name: why_failed(job.name, out) for job in runnable if not job.record(out)}
     if reason := write_report(out, profile=profile, source=source, dataset=dataset):
         failures["report"] = reason
     print_results(jobs, out)

@@ -1,96 +1,105 @@
 """How long a notebook is likely to take on this machine."""
 
-import math
-from functools import cache
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
 
-from lib import models, pretrained
-from lib.companions import architectures
+from ladder.run import OF_RECORD
+from lib import models
 from lib.data import Source
+from lib.errors import RecordError
+from lib.results import model_cell, record
+from lib.results.record import Record
 from lib.study import COMPANIONS
-from lib.training.pace import GRAPH_SECONDS, Pace, measure_pace, training_seconds
+from lib.training import Recipe
+from lib.training.pace import Pace, measure_pace, training_seconds
 
 NOTEBOOK_SECONDS = 12.0
-"""What a notebook takes beside training and evaluation: start, figures, page."""
+"""Seconds of a notebook beside training and evaluation: start, figures, page."""
+REFERENCE = "08_vgg16_finetuned"
+"""The experiment whose speed compares this machine with that of a record."""
 
 
-def _pace(slug: str, image_size: int, classes: int, batch_size: int) -> Pace:
-    def network(slug: str) -> dict:
-        return models.ARCHITECTURES[slug] | {"imagenet": False}
-
-    alike = next(other for other in models.ARCHITECTURES if network(other) == network(slug))
-    return _measured_pace(alike, image_size, classes, batch_size)
-
-
-@cache
-def _measured_pace(slug: str, image_size: int, classes: int, batch_size: int) -> Pace:
-    changes = {"imagenet": False} if "imagenet" in models.ARCHITECTURES[slug] else {}
-    model = models.build(slug, image_size=image_size, classes=classes, **changes)
-    return measure_pace(model, batch_size)
-
-
-def job_seconds(slug: str, values: dict, source: Source) -> float:
-    """Estimates the seconds of one notebook, all of it, before it runs.
+class Estimator:
+    """Estimates the seconds of notebooks before they run; each network is timed once.
 
     Args:
-        slug: the notebook.
-        values: its parameters.
         source: the data set.
+        out: the report's folder, whose records of companions say how long they take.
     """
-    if slug == "inspect_a_model":
-        slug = values["EXPERIMENT"]
-    if slug in COMPANIONS:
-        macs, graphs = _companion_macs(slug, values, source)
-        pace, one = _pace("08_vgg16_finetuned", 32, 10, 32), sum(_vgg16_macs(32))
-        return NOTEBOOK_SECONDS + GRAPH_SECONDS * graphs + macs * pace.forward / one
-    val = min(values["VAL_SIZE"], source.max_val)
-    return NOTEBOOK_SECONDS + training_seconds(
-        _pace(slug, values.get("IMAGE_SIZE", 32), len(source.classes), values["BATCH_SIZE"]),
-        epochs=values["EPOCHS"],
-        head_epochs=values.get("HEAD_EPOCHS", 0),
-        views=values.get("VIEWS", 0),
-        train=min(values["TRAIN_SIZE"], len(source.y_train) - val),
-        val=val,
-        test=min(values["TEST_SIZE"], len(source.y_test)),
-    )
+
+    def __init__(self, source: Source, out: Path):
+        self.source, self.out = source, out
+        self.paces: dict[tuple, Pace] = {}
+
+    def seconds(self, slug: str, values: dict) -> float:
+        """Returns the seconds of one notebook, all of it.
+
+        Args:
+            slug: the notebook.
+            values: its parameters.
+        """
+        if slug == "inspect_a_model":  # trains one of the eleven
+            slug = values["EXPERIMENT"]
+        if slug in COMPANIONS:
+            return NOTEBOOK_SECONDS + self._companion(slug, values)
+        train, val, test = self._sizes(values)
+        given = {f.name: values.get(f.name.upper(), f.default) for f in fields(Recipe)}
+        recipe = Recipe(**given | {"augmented": False})
+        pace = self._pace(slug, values.get("IMAGE_SIZE", 32), values["BATCH_SIZE"])
+        return NOTEBOOK_SECONDS + training_seconds(pace, recipe, train=train, val=val, test=test)
+
+    def _sizes(self, values: dict) -> tuple[int, int, int]:
+        """Returns how many images there are to train, validate and test."""
+        val = min(values.get("VAL_SIZE", 0), self.source.max_val)
+        train = min(values.get("TRAIN_SIZE", 0), len(self.source.y_train) - val)
+        return train, val, min(values.get("TEST_SIZE", 0), len(self.source.y_test))
+
+    def _pace(self, slug: str, image_size: int, batch_size: int) -> Pace:
+        model = model_cell.build(
+            slug, classes=len(self.source.classes), image_size=image_size, weights=None
+        )
+        key = models.architecture(model), image_size, batch_size
+        if key not in self.paces:
+            self.paces[key] = measure_pace(model, batch_size)
+        return self.paces[key]
+
+    def _companion(self, slug: str, values: dict) -> float:
+        """Scales the seconds of a companion's record by its work and this machine's pace."""
+
+        def distance(found: Record) -> tuple[bool, float]:
+            return found.dataset.name != self.source.name, abs(
+                self._work(values) - self._work(found.parameters)
+            )
+
+        for out, slower in ((self.out, lambda: 1.0), (OF_RECORD, self._slower_than_of_record)):
+            if found := sorted(_records(out, f"{slug}-*"), key=distance):
+                ratio = (1 + self._work(values)) / (1 + self._work(found[0].parameters))
+                return found[0].timing["total_seconds"] * ratio * slower()
+        return 0.0
+
+    def _work(self, values: dict) -> float:
+        """Returns a number that grows with the work of a companion: images times epochs."""
+        epochs = max((v for name, v in values.items() if name.endswith("EPOCHS")), default=1)
+        sizes = sum(self._sizes(values))
+        more = sum(min(values.get(name, 0), len(self.source.y_train)) for name in _MORE_SIZES)
+        return (sizes + more) * max(epochs, 1)
+
+    def _slower_than_of_record(self) -> float:
+        """Returns how many times as long as in the committed record a training step takes here."""
+        for found in _records(OF_RECORD, f"{REFERENCE}-*"):
+            pace = self._pace(REFERENCE, 32, found.parameters["BATCH_SIZE"])
+            return pace.training * found.timing["train_images_per_second"]
+        return 1.0
 
 
-def _vgg16_macs(size: int) -> list[float]:
-    """Returns the multiply–adds of VGG16's five blocks for one image."""
-    totals = [0.0] * 5
-    for name, kernel in pretrained.SHAPES.items():
-        block = int(name.removeprefix("block")[0]) - 1
-        totals[block] += (size // 2**block) ** 2 * math.prod(kernel)
-    return totals
+_MORE_SIZES = ("OTHERS_SIZE", "UNFROZEN_SIZE")
 
 
-def _companion_macs(slug: str, values: dict, source: Source) -> tuple[float, int]:
-    """Returns the multiply–adds of a companion notebook, about, and how many models it makes."""
-    val = min(values.get("VAL_SIZE", 0), source.max_val)
-    train = min(values.get("TRAIN_SIZE", 0), len(source.y_train) - val)
-    test = min(values.get("TEST_SIZE", 0), len(source.y_test))
-    every, epochs = train + val + test, values.get("EPOCHS", 0)
-    if slug == "reference_architectures":
-        alexnet = architectures.build("AlexNet", image_size=values["FILTER_SIZE"])
-        filters = values["FILTER_EPOCHS"] * train * models.training_macs(alexnet)
-        count = 9 if values["NETWORKS"] == "all" else values["NETWORKS"].count(",") + 1
-        return filters + count * values["OPERATIONS"], 3 * count + 4
-    if slug == "feature_extraction":
-        return every * sum(_vgg16_macs(values["IMAGE_SIZE"])), 4
-    if slug == "freezing_depth":
-        blocks = _vgg16_macs(values["IMAGE_SIZE"])
-        macs = 2 * every * sum(blocks)
-        fewer = min(values["UNFROZEN_SIZE"], train)
-        for depth in map(int, values["DEPTHS"].split(",")):
-            trained = sum(blocks) + 2 * sum(blocks[5 - depth :])
-            macs += values["UNFROZEN_EPOCHS"] * (fewer * trained + val * sum(blocks))
-            macs += test * sum(blocks)
-        return macs, 8
-    if slug == "transfer_strategies":
-        blocks = _vgg16_macs(values["IMAGE_SIZE"])
-        trained = 3 * sum(blocks) + 2 * (sum(blocks) + 2 * blocks[-1])
-        others = min(values["OTHERS_SIZE"], len(source.y_train)) + val + test
-        return epochs * train * trained + 4 * (every + others) * sum(blocks), 8
-    if slug == "why_frozen_fails":
-        sizes = [int(size) for size in values["SIZES"].split(",")]
-        return 2 * every * sum(sum(_vgg16_macs(size)) for size in sizes), 2 * len(sizes)
-    return 0.0, 2  # imagenet_prediction
+def _records(out: Path, pattern: str) -> list[Record]:
+    """Returns the sound records in a report's folder whose names match a pattern."""
+    found = []
+    for path in sorted((out / "results").glob(f"{pattern}.json")):
+        with suppress(RecordError):
+            found.append(record.read(path))
+    return found

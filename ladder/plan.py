@@ -1,21 +1,24 @@
 """What is to run: notebooks and seeds, what is up to date, and how long it will take."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from lib import data, pretrained, results
+from lib import clock, data, pretrained
 from lib.data import cifar10
-from lib.results import parameters
+from lib.errors import LadderError, RecordError
+from lib.results import fingerprint, parameters, record
+from lib.results.record import Record
 from lib.study import COMPANIONS, SLUGS
 
 FEW = 1_000
 """Training images below which `quick` takes too few steps to learn."""
 
 
-class UsageError(ValueError):
+class UsageError(LadderError):
     """A command line that makes no sense; the message says what was expected."""
 
 
@@ -25,29 +28,50 @@ class Job:
 
     Attributes:
         slug: the notebook.
-        name: of its record and page.
+        profile, seed: of the run.
         values: its parameters.
-        fingerprint: what an up-to-date record of it carries.
+        data: digest of the data set.
     """
 
     slug: str
-    name: str
+    profile: str
+    seed: int
     values: parameters.Values
-    fingerprint: str
+    data: str
 
-    def up_to_date(self, out: Path) -> bool:
-        """Whether the record and the page of exactly this run are there."""
-        try:
-            record = results.read(out / "results" / f"{self.name}.json")
-        except results.RecordError:
-            return False
-        page = out / "notebooks" / f"{self.name}.html"
-        return record["fingerprint"] == self.fingerprint and page.is_file()
+    @property
+    def name(self) -> str:
+        """Name of its log, and of its record if the network is the study's."""
+        return record.run_name(self.slug, self.profile, self.seed)
 
     @property
     def needs_weights(self) -> bool:
         """Whether the notebook starts from ImageNet weights."""
         return "WEIGHTS" in self.values
+
+    def record(self, out: Path) -> Record | None:
+        """Returns the up-to-date record of exactly this run, if it and its page are there.
+
+        A notebook with another network than the study's leaves a custom record.
+        """
+        custom = sorted((out / "results").glob(f"{self.slug}-custom-*-seed{self.seed}.json"))
+        for path in (out / "results" / f"{self.name}.json", *custom):
+            if not (out / "notebooks" / f"{path.stem}.html").is_file():
+                continue
+            with suppress(RecordError):
+                found = record.read(path)
+                if found.fingerprint == self._fingerprint(found if path in custom else None):
+                    return found
+        return None
+
+    def _fingerprint(self, custom: Record | None) -> str:
+        return fingerprint.of_run(
+            self.slug,
+            self.values,
+            data=self.data,
+            weights=pretrained.TENSORS_SHA256 if self.needs_weights else None,
+            architecture=custom.model.architecture if custom and custom.model else "",
+        )
 
 
 def select(text: str) -> list[str]:
@@ -96,12 +120,7 @@ def read_seeds(text: str) -> list[int]:
 
 
 def plan(
-    slugs: list[str],
-    *,
-    profile: str,
-    seeds: list[int],
-    source: data.Source,
-    dataset: str,
+    slugs: list[str], *, profile: str, seeds: list[int], source: data.Source, dataset: str
 ) -> list[Job]:
     """Returns the jobs, notebook by notebook."""
     jobs = []
@@ -109,25 +128,21 @@ def plan(
         for seed in seeds:
             values = parameters.of_profile(profile, slug)
             values |= {"PROFILE": profile, "SEED": seed, "DATASET": dataset}
-            weights = pretrained.TENSORS_SHA256 if "WEIGHTS" in values else None
-            mark = parameters.fingerprint(slug, values, data=source.sha256, weights=weights)
-            name = results.name(slug, profile, seed)
-            jobs.append(Job(slug=slug, name=name, values=values, fingerprint=mark))
+            jobs.append(Job(slug, profile, seed, values, source.sha256))
     return jobs
 
 
 def dry_run(jobs: list[Job], out: Path, source: data.Source) -> None:
     """Prints the plan with an estimated time for each notebook that would run."""
-    from ladder import estimate
-    from lib import clock
+    from ladder.estimate import Estimator
 
-    total = 0.0
+    total, estimator = 0.0, Estimator(source, out)
     print(f"Data: {source.variant}. Each network is timed for about a second.", flush=True)
     for job in jobs:
-        if job.up_to_date(out):
+        if job.record(out):
             print(f"  {job.name:<40} up to date")
             continue
-        seconds = estimate.job_seconds(job.slug, job.values, source)
+        seconds = estimator.seconds(job.slug, job.values)
         total += seconds
         print(f"  {job.name:<40} {clock(seconds)}", flush=True)
     print(f"  {'all, at most':<40} {clock(total)}")

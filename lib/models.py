@@ -236,7 +236,7 @@ def architecture(model: keras.Model) -> str:
         found.append([type(layer).__name__, facts, learns])
     if found and "units" in found[-1][1]:
         found[-1][1]["units"] = "classes"
-    return digests.of_json(json.loads(json.dumps(found, default=str)))[:16]
+    return digests.of_json(json.loads(json.dumps(found, default=str)))[:12]
 
 
 def functional(model: keras.Model, image_size: int) -> keras.Model:

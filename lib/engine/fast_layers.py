@@ -1,7 +1,7 @@
 """Keras' layers and optimizer with the same mathematics in fewer passes over memory.
 
-Each class does what the class of Keras with its name does, with other TensorFlow operations;
-`benchmarks.settings` measures what each one brings on a CPU.
+Each class does the same as Keras' class of its name, with other TensorFlow operations that are
+faster on a CPU (`benchmarks.settings` measures each). On a GPU they are Keras' own classes.
 """
 
 from lib.engine import keras, tf
@@ -146,3 +146,8 @@ def plain(layer: keras.Layer) -> keras.Layer:
     ours = type(layer).__module__ == __name__
     kind = getattr(keras.layers, type(layer).__name__) if ours else type(layer)
     return kind.from_config(layer.get_config())
+
+
+if tf.config.list_physical_devices("GPU"):
+    Conv2D, Dropout = keras.layers.Conv2D, keras.layers.Dropout
+    BatchNormalization, Adam = keras.layers.BatchNormalization, keras.optimizers.Adam

@@ -35,42 +35,50 @@ class Run:
     values: parameters.Values
     began: float
 
-    def announce(self, model, images, recipe) -> None:
-        """Says whether the network is the study's, and how long its training takes here.
+    def show_network(self, model, images) -> None:
+        """Checks a network, shows its layers, and says so if it is not the study's.
 
         Args:
             model: the Keras model, see `lib.training.fit`.
             images: `lib.data.Dataset`.
-            recipe: `lib.training.Recipe`.
 
         Raises:
             ModelError: if the model cannot be trained on these images.
         """
+        from lib import models, plots
+
+        plots.show_text(models.summary(models.checked(model, images)))
+        if self._is_other_network(model):
+            published = study.experiment(self.slug).total_params
+            print(
+                f"This is not the study's network ({model.count_params():,} parameters; the "
+                f"study's has {published:,}): the run is recorded as custom, without a verdict."
+            )
+
+    def announce(self, model, images, recipe) -> None:
+        """Says how long the training of a network is likely to take here.
+
+        Args:
+            model, images: see `show_network`.
+            recipe: `lib.training.Recipe`.
+        """
         from lib import models
         from lib.training import pace
 
-        model = models.checked(model, images)
-        if self._is_other_network(model):
-            ours, published = model.count_params(), study.experiment(self.slug).total_params
-            print(
-                "This is not the study's network "
-                f"({ours:,} parameters; the study's has {published:,}): "
-                "the run is recorded as custom, without a verdict."
-            )
-        pace.announce(model, images, recipe)
+        pace.announce(models.checked(model, images), images, recipe)
 
-    def compare(self, model, evaluation, *, dataset: str) -> None:
+    def compare(self, model, images, evaluation) -> None:
         """Prints accuracy and cross-entropy of the three parts, and the published figures.
 
         Args:
-            model: the trained Keras model.
+            model, images: see `show_network`.
             evaluation: `lib.training.Evaluation`.
-            dataset: name of the data set.
         """
         for part, score in evaluation.metrics.items():
             print(f"{part:<6} accuracy {score.accuracy:7.2%}   cross-entropy {score.loss:.3f}")
         other = "another network" if self._is_other_network(model) else ""
-        print(study.comparison(self.slug, evaluation.metrics["test"], dataset=dataset, other=other))
+        test = evaluation.metrics["test"]
+        print(study.comparison(self.slug, test, dataset=images.name, other=other))
         if evaluation.at_chance:
             print("The network is at chance level: it has learned nothing.")
 
@@ -239,10 +247,10 @@ def begin(slug: str, names: parameters.Values) -> Run:
     Raises:
         ParameterError: if a parameter is unknown, unread, or of another type.
     """
-    from lib.engine import seed
+    from lib import training
 
     values = parameters.in_notebook(slug, names)
-    seed(values["SEED"])
+    training.seed(values["SEED"])
     return Run(slug, values, time.perf_counter())
 
 

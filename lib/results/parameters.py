@@ -20,7 +20,8 @@ BASES = {"few": ("quick",)}  # profiles that it begins from, after `study`
 PATHS = ("WEIGHTS", "CLASSIFIER_WEIGHTS", "PICTURE", "RECORDS")
 LABELS = ("OUT", "PROFILE", "DATASET", *PATHS)
 
-READ_BY_RECORD = ("OUT", "PROFILE")  # through `results.write`, not by name
+READ_BY_RECORD = ("OUT", "PROFILE")  # by `lib.results`, not by name
+OF_NETWORK = ("HEAD", "POOL1_DROPOUT")  # a model cell that was replaced need not read them
 
 Values = dict[str, Any]
 
@@ -107,7 +108,8 @@ def check(slug: str, values: Values) -> Values:
             raise ParameterError(
                 f"{slug} has no parameter {name!r}: expected one of {', '.join(known)}"
             )
-        if name not in read and name not in READ_BY_RECORD:
+        free = name in READ_BY_RECORD or (name in OF_NETWORK and value == known[name])
+        if name not in read and not free:
             raise ParameterError(f"{slug} never reads its parameter {name!r}; remove it")
         wanted = type(known[name])
         if type(value) is not wanted and not (wanted is float and type(value) is int):
