@@ -191,7 +191,6 @@ def _executed(
     Raises:
         RunError: if the notebook, or the block, fails; the log says why.
     """
-    sys.modules.setdefault("rfc3987_syntax", None)  # nbformat would load a large, useless grammar
     import nbformat
     import papermill
 
