@@ -90,6 +90,16 @@ def experiment(slug: str) -> Experiment:
         raise KeyError(f"unknown experiment {slug!r}: expected one of {', '.join(SLUGS)}") from None
 
 
+def is_other_network(slug: str, architecture: str) -> bool:
+    """Returns whether a network is another one than the study has in that experiment.
+
+    Args:
+        slug: of the notebook; the study has no network for one that is not among the eleven.
+        architecture: digest of the network's layers, "" if it is not known.
+    """
+    return bool(architecture) and slug in SLUGS and architecture != experiment(slug).architecture
+
+
 @dataclass(frozen=True)
 class Claim:
     """What the study concludes from its figures.

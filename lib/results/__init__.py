@@ -180,7 +180,7 @@ class Run:
         """Returns whether a network has other layers than the study's."""
         from lib import models
 
-        return models.architecture(model) != study.experiment(self.slug).architecture
+        return study.is_other_network(self.slug, models.architecture(model))
 
     def _common(self, images, weights, other_network: str = "") -> dict:
         """Returns the fields that all records have.

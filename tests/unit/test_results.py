@@ -176,11 +176,11 @@ def test_a_figure_that_is_no_number_is_not_recorded(finished, values, tmp_path):
         (lambda r: r.pop("metrics"), "lacks 'metrics'"),
         (lambda r: r.update(status="running"), "status 'running'"),
         (lambda r: r.update(schema=99), "schema 99"),
-        (lambda r: r.update(seed="0"), "'seed' is '0'"),
+        (lambda r: r.update(seed="0"), "seed: Input should be a valid integer, got '0'"),
         (lambda r: r["metrics"]["test"].update(accuracy=62.56), "metrics of 'test'"),
         (lambda r: r["metrics"].pop("val"), "metrics of 'val'"),
-        (lambda r: r["dataset"].pop("sha256"), "'dataset' lacks 'sha256'"),
-        (lambda r: r["model"].update(total_params="1"), "'total_params' is '1', expected int"),
+        (lambda r: r["dataset"].pop("sha256"), "dataset.sha256: Field required;"),
+        (lambda r: r["model"].update(total_params="1"), "model.total_params: Input should be"),
     ],
 )
 def test_unusable_record_is_named(finished, values, damage, message):
@@ -279,7 +279,7 @@ def test_truncated_record_is_left_out_of_a_report(finished, values, tmp_path, ca
     (path.parent / "torn.json").write_text(path.read_text()[:100])
     assert [r.experiment for r in record.read_all(tmp_path)] == ["00_base_cnn"]
     said = capsys.readouterr().out
-    assert "Left out: results/torn.json is not readable" in said
+    assert "Left out: results/torn.json: JSON: Invalid JSON" in said
     assert str(tmp_path) not in said  # the report's page shows it
     assert len(record.paths(tmp_path)) == 2
 
