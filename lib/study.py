@@ -13,7 +13,7 @@ from lib.metrics import Score
 
 @dataclass(frozen=True)
 class Experiment:
-    """One rung of the ladder, as published.
+    """One experiment, as published.
 
     Attributes:
         number: 0 to 10.
@@ -107,7 +107,7 @@ class Claim:
     Attributes:
         number: 1 to 11, in the study's order.
         text: the claim in one sentence.
-        confounds: what else changes between the rungs compared (docs/study.md D8), or "".
+        confounds: what else changes between the experiments compared (docs/study.md D8), or "".
     """
 
     number: int
