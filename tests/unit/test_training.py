@@ -136,7 +136,7 @@ def test_a_model_is_trained_once():
         training.fit(model, digits(), RECIPE)
 
 
-def test_nor_is_one_whose_training_was_resumed_after_its_last_epoch(monkeypatch, tmp_path):
+def test_a_model_resumed_after_its_last_epoch_is_trained_already(monkeypatch, tmp_path):
     monkeypatch.setenv("CIFAR10_LADDER_CACHE", str(tmp_path))
     monkeypatch.setenv("CIFAR10_LADDER_CHECKPOINT_SECONDS", "0")
     train("00_base_cnn", epochs=1)  # as if it were killed in its evaluation
@@ -145,7 +145,7 @@ def test_nor_is_one_whose_training_was_resumed_after_its_last_epoch(monkeypatch,
         training.fit(model, digits(), RECIPE)
 
 
-def test_nor_is_one_that_keras_has_trained():
+def test_a_model_that_keras_has_trained_is_trained_already():
     model = model_cell.build("00_base_cnn")
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
     model.fit(np.zeros((4, 32, 32, 3)), np.zeros(4), verbose=0)
