@@ -5,13 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 
 import numpy as np
 
-from lib import data, inputs, models
+from lib import data, inputs, training
 from lib.data import cifar10
 from lib.engine import keras, tf
-from lib.results import parameters
+from lib.results import model_cell, parameters
 
 ROUNDS = 7
 
@@ -91,10 +92,27 @@ def dataset(train: int, val: int, test: int) -> data.Dataset:
 
 
 def build(slug: str) -> tuple[keras.Model, dict]:
-    """Returns a rung's network with random weights, and the values of its ``budget``."""
+    """Returns an experiment's network with random weights, and the values of its ``budget``."""
     values = parameters.of_profile("budget", slug)
-    changes = {"imagenet": False} if "imagenet" in models.ARCHITECTURES[slug] else {}
-    return models.build(slug, image_size=values.get("IMAGE_SIZE", 32), **changes), values
+    return model_cell.build(slug, **values), values
+
+
+def recipe(values: dict, **changes) -> training.Recipe:
+    """Returns the recipe that a notebook makes of its parameters, for all epochs.
+
+    Args:
+        values: the parameters.
+        **changes: fields of the recipe that are to differ.
+    """
+    names = {f.name: f.name.upper() for f in fields(training.Recipe)} | {"augmented": "AUGMENT"}
+    given = {name: values[key] for name, key in names.items() if key in values}
+    return training.Recipe(**given | {"patience": 0} | changes)
+
+
+def forget(fit: training.Fit) -> None:
+    """Removes the checkpoints of a training, so that the next one does not resume from them."""
+    for path in fit.checkpoints:
+        path.unlink(missing_ok=True)
 
 
 class Training:

@@ -1,8 +1,9 @@
-"""Training speed of each rung against PyTorch: same network, batch and optimizer, by turns.
+"""Training speed of each experiment against PyTorch: same network, batch and optimizer, by turns.
 
 PyTorch works on the same two cores, float32, `channels_last`, with its Adam (the best of its
 implementations for a CPU, `fused=True`) and batches that are ready in memory; ours come through
-the input pipeline, augmented from rung 5 on. `pip install -r benchmarks/requirements.txt` first.
+the input pipeline, augmented from experiment 5 on. `pip install -r benchmarks/requirements.txt`
+first.
 """
 
 import sys
@@ -21,7 +22,7 @@ sys.modules.setdefault("triton", None)
 
 
 def measure() -> list[dict]:
-    """Returns images/s of PyTorch and our speed against it, per rung."""
+    """Returns images/s of PyTorch and our speed against it, per experiment."""
     rows = []
     for slug in SLUGS:
         keras.utils.clear_session()
@@ -96,8 +97,8 @@ def _torch_speed(
     import torch
 
     network = torch_network(model).train()
-    learnt = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(learnt, lr=1e-5, eps=1e-7, fused=True)
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(trainable, lr=1e-5, eps=1e-7, fused=True)
     loss_of = torch.nn.CrossEntropyLoss()
     x, y = noise(batch_size, model.input_shape[1])
     x = torch.from_numpy(inputs.scale(x)).permute(0, 3, 1, 2)  # channels last in memory
@@ -110,7 +111,7 @@ def _torch_speed(
             loss = loss_of(network(x), y)
             loss.backward()
             if clipnorm:
-                for parameter in learnt:
+                for parameter in trainable:
                     torch.nn.utils.clip_grad_norm_(parameter, clipnorm)
             optimizer.step()
             loss.item()

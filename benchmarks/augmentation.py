@@ -1,9 +1,9 @@
 """Augmented batches per second and core: ours against Keras' `ImageDataGenerator`.
 
 Rotation, shift, flip and scaling of batches of 256 images; one thread, processor time. What it
-costs in training: rung 5 with and without augmentation, by turns, wall time; as that is noisy, also
-the processor time of as many augmented images. And what a second thread for batches brings and
-costs.
+costs in training: experiment 5 with and without augmentation, by turns, wall time; as that is
+noisy, also the processor time of as many augmented images. And what a second thread for batches
+brings and costs.
 """
 
 import os
@@ -23,7 +23,7 @@ BATCH = 256
 
 
 def measure() -> list[dict]:
-    """Returns images/s of both, their ratio, and the share of rung 5's training time."""
+    """Returns images/s of both, their ratio, and the share of experiment 5's training time."""
     rows, ours_at_32 = [], []
     for size in (32, 64, 224):
         batches = max(1, 8 * 32**2 // size**2)
@@ -58,7 +58,7 @@ def measure() -> list[dict]:
     share = [100 * (1 - ratio) for ratio in ratios(speeds["augmented"], speeds["plain"])]
     rows.append(
         row(
-            "rung 5: wall time that augmentation adds",
+            "experiment 5: wall time that augmentation adds",
             share,
             "%",
             target=3,
@@ -69,7 +69,7 @@ def measure() -> list[dict]:
     augmenting = statistics.median(ours_at_32) * os.cpu_count()
     taken = [100 * speed / augmenting for speed in speeds["augmented"]]
     rows.append(
-        row("rung 5: augmentation, of all cores' time", taken, "%", target=3, better="lower")
+        row("experiment 5: augmentation, of all cores' time", taken, "%", target=3, better="lower")
     )
     return rows
 

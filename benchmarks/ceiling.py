@@ -1,10 +1,10 @@
-"""What `throughput` can reach: the speed of a rung's convolutions and dense layers alone.
+"""What `throughput` can reach: the speed of an experiment's convolutions and dense layers alone.
 
-For the rungs that miss their share there: the same share, of these products only, at the batch size
-of ``budget``. 1 is the speed of a float32 matrix product (sgemm, 2048 × 2048); more is possible, as
-what a kernel would multiply beyond the border counts too. oneDNN's gradients of kernels are the
-slowest part. Where "all three" is near the target of `throughput`, almost no time is left for the
-rest of a step: activations, pooling, Dropout, BatchNormalization, optimizer, input.
+For the experiments that miss their share there: the same share, of these products only, at the
+batch size of ``budget``. 1 is the speed of a float32 matrix product (sgemm, 2048 × 2048); more is
+possible, as what a kernel would multiply beyond the border counts too. oneDNN's gradients of
+kernels are the slowest part. Where "all three" is near the target of `throughput`, almost no time
+is left for the rest of a step: activations, pooling, Dropout, BatchNormalization, optimizer, input.
 """
 
 import time
@@ -14,14 +14,14 @@ from benchmarks._measure import build, by_turns, matrix_product, ratios, row
 from lib import models
 from lib.engine import keras, tf
 
-RUNGS = ("01_deeper_cnn", "02_dropout", "03_double_conv", "10_vgg16_64x64")
+SLUGS = ("01_deeper_cnn", "02_dropout", "03_double_conv", "10_vgg16_64x64")
 ROUNDS = 15
 
 
 def measure() -> list[dict]:
     """Returns the share of forward passes, of both gradients, and of the three together."""
     rows = []
-    for slug in RUNGS:
+    for slug in SLUGS:
         keras.utils.clear_session()
         model, values = build(slug)
         macs = _macs(model)
@@ -66,7 +66,7 @@ def _steps(model: keras.Model, batch_size: int) -> dict[str, Callable[[], list]]
             found.append(tape.gradient(outputs, inputs[of], upstream))
         return found
 
-    return {  # graphs without what nothing asks for: gradients run no forward pass
+    return {  # graphs without what nothing needs: gradients run no forward pass
         "forward": tf.function(lambda: [product(*inputs) for product, *inputs, _ in layers]),
         "gradients of maps": tf.function(lambda: gradients(0, layers[1:])),
         "gradients of kernels": tf.function(lambda: gradients(1, layers)),

@@ -1,8 +1,8 @@
-"""What bundles cost: each rung at ``budget`` size, with and without them by turns in one run.
+"""What checkpoints cost: each experiment as in ``budget``, with and without them by turns.
 
-The thread that trains writes the bundle and waits for the disk, so the time it takes is its cost,
-with a look at the clock after each step. It is due once a minute, or at the end of each epoch that
-is longer, and every ten minutes inside an epoch (`lib.training.checkpoints`).
+The thread that trains writes the checkpoint and waits for the disk, so the time it takes is its
+cost, with a look at the clock after each step. It is due once a minute, or at the end of each epoch
+that is longer, and every ten minutes inside an epoch (`lib.training.checkpoints`).
 """
 
 import math
@@ -14,17 +14,17 @@ from unittest import mock
 import numpy as np
 
 from benchmarks._measure import build, dataset
-from lib import training
+from lib import cache, training
 from lib.engine import keras
 from lib.study import SLUGS
-from lib.training import checkpoints
+from lib.training import callbacks, checkpoints
 
-BUNDLES = 5
+CHECKPOINTS = 5
 IMAGES = 40_000
 
 
-class _ByTurns(training.Checkpoints):
-    """Writes a bundle after every second epoch and takes the times."""
+class _ByTurns(callbacks.SaveCheckpoints):
+    """Writes a checkpoint after every second epoch and takes the times."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
@@ -52,7 +52,7 @@ class _ByTurns(training.Checkpoints):
         began = time.perf_counter()
         super().save()
         self.writes.append(time.perf_counter() - began)
-        self.megabytes = self.bundle.path.stat().st_size / 1e6
+        self.megabytes = self.checkpoint.path.stat().st_size / 1e6
 
     def call_seconds(self) -> float:
         """What Keras takes to call a callback after a step, its figures made into numbers."""
@@ -65,31 +65,30 @@ class _ByTurns(training.Checkpoints):
 
 
 def _train(slug: str) -> tuple[_ByTurns, int]:
-    """Trains a rung for some steps on noise; returns what was timed, and the batch size."""
-    training.start(0)
+    """Trains an experiment for some steps on noise; returns what was timed, and the batch size."""
+    training.seed(0)
     model, values = build(slug)
     batch_size = values["BATCH_SIZE"]
     images = dataset(2 * batch_size, 50, 50)
-    epochs = 2 * BUNDLES + 1
-    with mock.patch.object(training, "Checkpoints", _ByTurns):
-        training.fit(
-            model,
-            images,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=1e-4,
-            patience=epochs,  # watched, so that bundles hold best weights too
-            seed=0,
-            augmented=values.get("AUGMENT", False),
-        )
+    epochs = 2 * CHECKPOINTS + 1
+    recipe = training.Recipe(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=1e-4,
+        patience=epochs,  # watched, so that checkpoints hold best weights too
+        seed=0,
+        augmented=values.get("AUGMENT", False),
+    )
+    with mock.patch.object(training, "SaveCheckpoints", _ByTurns):
+        training.fit(model, images, recipe)
     return _ByTurns.last, batch_size
 
 
 def measure() -> list[dict]:
-    """Returns per rung the share of training time that bundles take, and what a bundle weighs."""
+    """Returns per experiment the share of training time that checkpoints take, and their size."""
     rows = []
     with (
-        tempfile.TemporaryDirectory(dir=checkpoints.cache.folder()) as folder,
+        tempfile.TemporaryDirectory(dir=cache.folder()) as folder,
         mock.patch.dict("os.environ", CIFAR10_LADDER_CACHE=folder),
     ):
         for slug in SLUGS:
@@ -98,12 +97,12 @@ def measure() -> list[dict]:
             epoch = step * math.ceil(IMAGES / batch_size)
             call = timed.call_seconds()
             write = statistics.median(timed.writes)
-            bundles_per_epoch = 1 + epoch // checkpoints.STEP_SECONDS
-            every = max(checkpoints.EPOCH_SECONDS, epoch / bundles_per_epoch)
+            per_epoch = 1 + epoch // checkpoints.STEP_SECONDS
+            every = max(checkpoints.EPOCH_SECONDS, epoch / per_epoch)
             spread = f"{min(timed.writes):.2f} to {max(timed.writes):.2f}"
             rows += [
                 {
-                    "case": f"{slug}: bundles, of training time",
+                    "case": f"{slug}: checkpoints, of training time",
                     "figure": 100 * (write / every + call / step),
                     "unit": f"% ({write:.2f} s ({spread}) in {every:.0f} s, and "
                     f"{1e6 * call:.0f} µs in each step of {1e3 * step:.0f} ms)",
@@ -112,7 +111,7 @@ def measure() -> list[dict]:
                     "required": True,
                 },
                 {
-                    "case": f"{slug}: size of a bundle",
+                    "case": f"{slug}: size of a checkpoint",
                     "figure": timed.megabytes,
                     "unit": "MB",
                     "target": None,

@@ -1,7 +1,7 @@
 """How well the time is estimated: before the training, and from a third of it on.
 
-Each rung is trained and evaluated as in `budget`, on fewer images of noise, as many as take about
-12 seconds, in turns. A figure is how far the median of estimate ÷ truth is from 1.
+Each experiment is trained and evaluated as in `budget`, on fewer images of noise, as many as take
+about 12 seconds, in turns. A figure is how far the median of estimate ÷ truth is from 1.
 """
 
 import math
@@ -9,18 +9,18 @@ import statistics
 import time
 from unittest import mock
 
-from benchmarks._measure import build, dataset, row
+from benchmarks._measure import build, dataset, forget, recipe, row
 from lib import training
 from lib.engine import keras
 from lib.study import SLUGS
-from lib.training import callbacks, checkpoints, pace
+from lib.training import callbacks, pace
 
 SECONDS = 12.0
 ROUNDS = 5
 
 
 def measure() -> list[dict]:
-    """Returns per rung how far both estimates are off."""
+    """Returns per experiment how far both estimates are off."""
     before: dict[str, list[float]] = {slug: [] for slug in SLUGS}
     within: dict[str, list[float]] = {slug: [] for slug in SLUGS}
     for _ in range(ROUNDS):
@@ -46,40 +46,32 @@ def _once(slug: str) -> tuple[float, float]:
     """Returns estimate ÷ truth of a whole training, and of what is left after a third of it."""
     keras.utils.clear_session()
     model, values = build(slug)
-    plan = {
-        "epochs": values["EPOCHS"] if "VIEWS" in values else 3,
-        "head_epochs": min(1, values.get("HEAD_EPOCHS", 0)),
-        "views": values.get("VIEWS", 0),
-    }
-    measured = pace.measure_pace(model, values["BATCH_SIZE"])
-    one = pace.training_seconds(measured, **plan, train=1000, val=100, test=200)
+    plan = recipe(
+        values,
+        epochs=values["EPOCHS"] if "VIEWS" in values else 3,
+        head_epochs=min(1, values.get("HEAD_EPOCHS", 0)),
+        learning_rate=1e-5,
+        schedule="constant",
+    )
+    measured = pace.measure_pace(model, plan.batch_size)
+    one = pace.training_seconds(measured, plan, train=1000, val=100, test=200)
     count = math.ceil(SECONDS / (one - pace.GRAPH_SECONDS) * 1000)
     sizes = {"train": count, "val": math.ceil(count / 10), "test": math.ceil(count / 5)}
-    expected = pace.training_seconds(measured, **plan, **sizes)
+    expected = pace.training_seconds(measured, plan, **sizes)
     images = dataset(**sizes)
     with mock.patch.object(training, "Progress", _Watched):
         began = time.perf_counter()
-        training.fit(
-            model,
-            images,
-            **plan,
-            batch_size=values["BATCH_SIZE"],
-            learning_rate=1e-5,
-            clipnorm=values.get("CLIPNORM", 0.0),
-            patience=0,
-            seed=0,
-            augmented=values.get("AUGMENT", False),
-        )
+        fit = training.fit(model, images, plan)
         ended = time.perf_counter()
         training.evaluate(model, images)
         took = time.perf_counter() - began
-    checkpoints.remove(checkpoints.finished())
+    forget(fit)
     at, left = _Watched.seen
     return expected / took, left / (ended - at)
 
 
 class _Watched(callbacks.Progress):
-    """Writes down when a third of the work was done, and how long the rest was said to take."""
+    """Writes down when a third of the work was done, and how long the rest was expected to take."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)

@@ -46,8 +46,8 @@ def _child(way: str, size: int) -> None:
     import psutil
 
     from benchmarks._measure import noise
-    from lib import inputs, results
-    from lib.engine import tf
+    from lib import inputs
+    from lib.engine import machine, tf
 
     batch = max(1, PIXELS // size**2)
 
@@ -66,7 +66,7 @@ def _child(way: str, size: int) -> None:
     make(count=4, batches=2)  # what the machinery needs
     before = psutil.Process().memory_info().rss / 2**20
     make(count=IMAGES, batches=12)
-    print(results.peak_rss_mb() - before)
+    print(machine.peak_rss_mb() - before)
 
 
 if __name__ == "__main__":

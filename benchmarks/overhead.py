@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from benchmarks._measure import row
-from lib import ROOT, results
+from lib import ROOT
+from lib.results import record
 from lib.study import SLUGS
 
 ROUNDS = 5
@@ -37,5 +38,5 @@ def _outside(slug: str) -> float:
             check=True,
         )
         seconds = time.perf_counter() - began
-        timing = results.read(results.paths(Path(folder))[0])["timing"]
+        timing = record.read(record.paths(Path(folder))[0]).timing
     return seconds - timing["train_seconds"] - timing["evaluation_seconds"]

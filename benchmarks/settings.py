@@ -12,7 +12,7 @@ A figure above 1 is faster than the default, one below slower; within the spread
 | oneDNN | on | |
 | precision | float32 | bfloat16 pays only where the processor has units for it, as here |
 | allocator | the system's | huge pages and kept blocks are within the noise |
-| batch size | by rung | larger ones are faster per image, but each image teaches less |
+| batch size | by experiment | larger ones are faster per image, but each image teaches less |
 """
 
 import ctypes.util
@@ -50,7 +50,7 @@ for library in ("tcmalloc_minimal", "jemalloc"):
 
 
 class _Child:
-    """A process that trains with one setting when it is asked to, and says how fast."""
+    """A process that trains with one setting, a turn for each line it gets, and says how fast."""
 
     def __init__(self, slug: str, setting: dict):
         self.process = subprocess.Popen(

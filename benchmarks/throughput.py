@@ -1,12 +1,12 @@
-"""Training speed of each rung: images/s, share of the machine's matrix product, against Keras.
+"""Training speed of each experiment: images/s, share of the matrix product, against Keras.
 
 All at the batch size of ``budget``, through the project's own input pipeline. "Keras as it comes"
 is the same network of Keras' own layers and optimizer, `model.fit` on arrays of floats, neither
 resized nor augmented. The share counts multiply–adds of convolutions and dense layers, forward and
-backward, against float32 matrix products of the same seconds; what a 3×3 kernel would multiply
-beyond the border counts too, as is usual. What these products reach alone
-stands in `ceiling`: where that is hardly above the target, or below, TensorFlow's convolutions are
-why it is missed. They are the same in "Keras as it comes"; only what is around them can be gained.
+backward, against this machine's float32 matrix products of the same seconds; what a 3×3 kernel
+would multiply beyond the border counts too, as is usual. What these products reach alone stands in
+`ceiling`: where that is hardly above the target, or below, TensorFlow's convolutions are why it is
+missed. They are the same in "Keras as it comes"; only what is around them can be gained.
 """
 
 from benchmarks._measure import (
@@ -20,7 +20,7 @@ from benchmarks._measure import (
     row,
 )
 from lib import inputs, models, training
-from lib.engine import fast_layers, keras
+from lib.engine import keras
 from lib.study import SLUGS
 
 SHARES = {  # at least, of the matrix product's speed
@@ -32,17 +32,17 @@ SHARES = {  # at least, of the matrix product's speed
     "10_vgg16_64x64": 0.90,
 }
 ROUNDS = 15
-EPOCH = 64  # batches of the arrays: where a gain is asked for, few turns begin an epoch of Keras'
+EPOCH = 64  # batches of the arrays: where a gain has a target, few turns begin an epoch of Keras'
 AGAINST_KERAS = {"04_batch_norm": 1.4, "05_data_augmentation": 1.4}
 
 
 def measure() -> list[dict]:
-    """Returns images/s, share of the matrix product and gain over Keras, per rung."""
+    """Returns images/s, share of the matrix product and gain over Keras, per experiment."""
     rows = []
     for slug in SLUGS:
         keras.utils.clear_session()
         model, values = build(slug)
-        plain = fast_layers.as_keras(model)
+        plain = models.as_keras(model)
         batch_size, clipnorm = values["BATCH_SIZE"], values.get("CLIPNORM", 0.0)
         training.compile(model, learning_rate=1e-5, clipnorm=clipnorm)
         plain.compile(

@@ -1,37 +1,37 @@
 """What `budget` takes to its accuracy, and the study's protocol to its own: from records.
 
 Reads the run of record (`reports/of-record`), or else the last run (`reports/latest`). Training
-operations are counted in epochs of the rung's own network, as `study` trains it: an epoch in which
-only the head learns, or features are computed, counts for less. `study` stops early: where that is
-after few epochs, its accuracy is low too.
+operations are counted in epochs of the experiment's own network, as `study` trains it: an epoch in
+which only the head learns, or features are computed, counts for less. `study` stops early: where
+that is after few epochs, its accuracy is low too.
 """
 
 import statistics
 
 from benchmarks._measure import row
-from lib import ROOT, models, results, study
+from lib import ROOT, models, study
+from lib.results import model_cell, record
+from lib.results.record import Record
 from lib.study import EXPERIMENTS
 
-# Epochs of the rung's own network that the published accuracy may take.
+# Epochs of the experiment's own network that the published accuracy may take.
 EPOCHS = {"06_vgg16_scratch": 12, "08_vgg16_finetuned": 4, "09_mini_vgg16": 4, "10_vgg16_64x64": 3}
 
 
 def measure() -> list[dict]:
-    """Returns epochs, operations, seconds and accuracy of every rung that has a record."""
+    """Returns epochs, operations, seconds and accuracy of every experiment that has a record."""
     folders = (ROOT / "reports" / name for name in ("of-record", "latest"))
-    folder = next((folder for folder in folders if results.paths(folder)), None)
+    folder = next((folder for folder in folders if record.paths(folder)), None)
     if folder is None:
         raise SystemExit(
             "no records in reports/of-record or reports/latest: run ./run_all.sh --profile budget "
             "and ./run_all.sh --profile study first"
         )
-    records = [r for r in results.read_all(folder) if r["profile"] in ("budget", "study")]
+    records = record.read_all(folder)
     rows = []
     for experiment in EXPERIMENTS:
         found = {
-            profile: [
-                r for r in records if r["experiment"] == experiment.slug and r["profile"] == profile
-            ]
+            profile: [r for r in records if (r.experiment, r.profile) == (experiment.slug, profile)]
             for profile in ("budget", "study")
         }
         for profile, some in found.items():
@@ -51,25 +51,20 @@ def measure() -> list[dict]:
     return rows
 
 
-def _epochs(record: dict) -> float:
+def _epochs(found: Record) -> float:
     """Returns a record's training operations in epochs of its own network."""
-    slug, size = record["experiment"], record["parameters"].get("IMAGE_SIZE", 32)
-    changes = {"imagenet": False} if "imagenet" in models.ARCHITECTURES[slug] else {}
-    network = models.build(
-        slug, image_size=size, classes=len(record["dataset"]["classes"]), **changes
-    )
-    return record["training"]["operations"] / (
-        record["dataset"]["train"] * models.training_macs(network)
-    )
+    size = {k: v for k, v in found.parameters.items() if k == "IMAGE_SIZE"}
+    network = model_cell.build(found.experiment, classes=len(found.dataset.classes), **size)
+    return found.training.operations / (found.dataset.train * models.training_macs(network))
 
 
-def _rows(experiment: study.Experiment, profile: str, records: list[dict]) -> list[dict]:
+def _rows(experiment: study.Experiment, profile: str, records: list[Record]) -> list[dict]:
     case = f"{experiment.slug}, {profile}"
     budget = profile == "budget"
     return [
         row(
             f"{case}: test accuracy",
-            [100 * r["metrics"]["test"]["accuracy"] for r in records],
+            [100 * r.metrics["test"].accuracy for r in records],
             "%",
             target=100 * experiment.accuracy if budget else None,
         ),
@@ -82,8 +77,8 @@ def _rows(experiment: study.Experiment, profile: str, records: list[dict]) -> li
         ),
         row(
             f"{case}: training",
-            [r["timing"]["train_seconds"] / 60 for r in records],
-            f"minutes on {' and '.join(sorted({r['environment']['cpu'] for r in records}))}",
+            [r.timing["train_seconds"] / 60 for r in records],
+            f"minutes on {' and '.join(sorted({r.environment['cpu'] for r in records}))}",
             better="lower",
         ),
     ]

@@ -10,18 +10,22 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from lib import data, results
+from lib.results import parameters
 from lib.training import checkpoints
+from lib.training.checkpoints import Checkpoint
 
 TRAINER = Path(__file__).parent / "trainer.py"
 SABOTAGE = Path(__file__).parent / "sabotage"
 
 
 class Trainer:
-    """Runs ``trainer.py`` with a cache of its own and a bundle after every step."""
+    """Runs ``trainer.py`` with a cache of its own and a checkpoint after every step."""
 
     def __init__(self, folder: Path, environment: dict[str, str]):
         self.record = folder / "record.json"
@@ -64,13 +68,13 @@ class Trainer:
         return process.returncode == -signal.SIGKILL
 
     @property
-    def bundles(self) -> list[Path]:
+    def checkpoints(self) -> list[Path]:
         return sorted(Path(self.environment["CIFAR10_LADDER_CACHE"], "checkpoints").iterdir())
 
 
 @pytest.fixture(scope="module")
 def unbroken(ladder_environment, tmp_path_factory) -> dict:
-    """What a training leaves that nothing strikes and that writes no bundle."""
+    """What a training leaves that nothing strikes and that writes no checkpoint."""
     trainer = Trainer(tmp_path_factory.mktemp("unbroken"), ladder_environment)
     trainer.end(**{checkpoints.EVERY: "3600"})
     record = json.loads(trainer.record.read_text())
@@ -86,7 +90,7 @@ def trainer(ladder_environment, tmp_path) -> Trainer:
 
 def assert_same(trainer: Trainer, unbroken: dict) -> None:
     assert json.loads(trainer.record.read_text()) == unbroken
-    assert trainer.bundles == []  # what is finished needs none
+    assert trainer.checkpoints == []  # what is finished needs none
 
 
 def kills(trainer: Trainer, unbroken: dict, count: int, seed: int) -> int:
@@ -121,13 +125,13 @@ def test_many_kills_at_random_moments(ladder_environment, tmp_path, unbroken, sa
     said(f"45 of 45, in {ended} trainings, each of which equals the unbroken one")
 
 
-def test_kill_while_a_bundle_is_written(trainer, unbroken, said):
-    """Kill −9 while a bundle is written"""
+def test_kill_while_a_checkpoint_is_written(trainer, unbroken, said):
+    """Kill −9 while a checkpoint is written"""
     trainer.struck("fsync:23")
-    part, bundle = trainer.bundles
-    assert part.name.startswith(f".{bundle.name}.")
+    part, whole = trainer.checkpoints
+    assert part.name.startswith(f".{whole.name}.")
     line = trainer.end().splitlines()[1]
-    assert "goes on at epoch 3, step 3;" in line  # 22 bundles: one per step, with the epochs'
+    assert "resumes at epoch 3, step 3;" in line  # 22 checkpoints: one per step, and the epochs'
     assert_same(trainer, unbroken)
     said(line)
 
@@ -136,7 +140,7 @@ def test_kill_during_the_evaluation(trainer, unbroken, said):
     """Kill −9 after the training, during its evaluation"""
     assert trainer.killed_at("^trained")
     printed = trainer.end()
-    assert "goes on with its evaluation" in printed
+    assert "resumes with its evaluation" in printed
     assert "epoch 1/" not in printed
     assert_same(trainer, unbroken)
     said(printed.splitlines()[1])
@@ -157,11 +161,11 @@ DAMAGES = {
         for damage in DAMAGES
     ],
 )
-def test_damaged_bundle(trainer, unbroken, said, damage):
-    """A damaged bundle"""
+def test_damaged_checkpoint(trainer, unbroken, said, damage):
+    """A damaged checkpoint"""
     trainer.killed_at("epoch 2/")
-    (bundle,) = (path for path in trainer.bundles if path.name[0] != ".")
-    bundle.write_bytes(DAMAGES[damage](bundle.read_bytes()))
+    (whole,) = (path for path in trainer.checkpoints if path.name[0] != ".")
+    whole.write_bytes(DAMAGES[damage](whole.read_bytes()))
     line = trainer.end().splitlines()[1]
     assert re.match(r"The saved state of this training cannot be used \(.+\); it starts anew", line)
     assert_same(trainer, unbroken)
@@ -169,18 +173,18 @@ def test_damaged_bundle(trainer, unbroken, said, damage):
 
 
 @pytest.mark.battery
-def test_bundle_of_another_training(trainer, unbroken, said):
-    """The bundle of another training under this one's name"""
+def test_checkpoint_of_another_training(trainer, unbroken, said):
+    """The checkpoint of another training under this one's name"""
     assert trainer.killed_at("epoch 2/")
-    (mine,) = (path for path in trainer.bundles if path.name[0] != ".")
+    (mine,) = (path for path in trainer.checkpoints if path.name[0] != ".")
     mine.unlink()
-    with trainer.start(rate="2e-2") as process:  # another training: it finds nothing to go on from
+    with trainer.start(rate="2e-2") as process:  # another training: it finds nothing to resume from
         for line in process.stdout:
-            assert "goes on" not in line
+            assert "resumes" not in line
             if "epoch 2/" in line:
                 break
         process.kill()
-    (other,) = (path for path in trainer.bundles if path.name[0] != ".")
+    (other,) = (path for path in trainer.checkpoints if path.name[0] != ".")
     assert other.name != mine.name
     other.rename(mine)
     line = trainer.end().splitlines()[1]
@@ -189,9 +193,9 @@ def test_bundle_of_another_training(trainer, unbroken, said):
     said(line)
 
 
-def test_full_disk_under_the_bundles(trainer, unbroken, said):
-    """A disk that is full when a bundle is to be written"""
-    # The decoded digits (9 MB) are there already, the bundles (0.2 MB) do not fit.
+def test_full_disk_under_the_checkpoints(trainer, unbroken, said):
+    """A disk that is full when a checkpoint is to be written"""
+    # The decoded digits (9 MB) are there already, the checkpoints (0.2 MB) do not fit.
     trainer.end(rate="0.5", **{checkpoints.EVERY: "3600"})
     printed = trainer.end(sabotage="disk:50")
     lines = [line for line in printed.splitlines() if "cannot be saved" in line]
@@ -207,9 +211,9 @@ def test_clock_that_goes_backwards(trainer, unbroken, said):
             if "epoch 3/" in line:
                 break
         process.kill()
-    for path in trainer.bundles:  # as if it had been written in a year
+    for path in trainer.checkpoints:  # as if it had been written in a year
         os.utime(path, (time.time() + 3e7,) * 2)
-    assert "goes on at epoch" in trainer.end(sabotage="clock:3600")
+    assert "resumes at epoch" in trainer.end(sabotage="clock:3600")
     assert len(trainer.record.with_name("sabotaged").read_text().splitlines()) == 2
     assert_same(trainer, unbroken)
     said("equals the unbroken training")
@@ -225,7 +229,7 @@ def test_two_of_the_same_training_at_once(trainer, unbroken, said):
         one.send_signal(signal.SIGSTOP)
         with trainer.start() as other:
             for line in other.stdout:
-                if "goes on" in line:
+                if "resumes" in line:
                     break
             one.send_signal(signal.SIGCONT)
             for process in (one, other):
@@ -235,27 +239,40 @@ def test_two_of_the_same_training_at_once(trainer, unbroken, said):
     said(line)
 
 
-def test_only_what_is_finished_loses_its_bundle(tmp_path, monkeypatch, said):
+def test_only_what_is_recorded_loses_its_checkpoint(tmp_path, monkeypatch, said):
     """A training that was given up for another, which ends"""
     monkeypatch.setenv("CIFAR10_LADDER_CACHE", str(tmp_path))
-    given_up, ended = checkpoints.Bundle("given-up"), checkpoints.Bundle("ended")
-    for bundle in (given_up, ended):
-        bundle.save({}, {})
-    ended.end()
-    checkpoints.remove(checkpoints.finished())
+    given_up, ended = Checkpoint("given-up"), Checkpoint("ended")
+    for checkpoint in (given_up, ended):
+        checkpoint.save({}, {})
+    slug = "freezing_depth"
+    values = parameters.of_profile("smoke", slug) | {"OUT": str(tmp_path / "out")}
+    run = results.Run(slug, values, time.perf_counter())
+    images = data.load("digits", train_size=20, val_size=10, test_size=10)
+    content = {"images": images, "title": "", "summary": "", "tables": {}}
+    assert run.write_companion(**content).is_file()
+    assert (given_up.path.exists(), ended.path.exists()) == (True, True)
+    stage = tmp_path / "stage"
+    content["fits"] = [SimpleNamespace(checkpoints=(ended.path, tmp_path / "never saved"))]
+    with monkeypatch.context() as patch:
+        patch.setenv(results.STAGE, str(stage))
+        run.write_companion(**content)
+    assert ended.path.exists()  # until the record is in its place
+    assert ended.path.name in json.loads((stage / results.CHECKPOINTS).read_text())
+    run.write_companion(**content)
     assert (given_up.path.exists(), ended.path.exists()) == (True, False)
-    said("its bundle stays")
+    said("its checkpoint stays")
 
 
-def test_old_bundles_go(tmp_path, monkeypatch, said):
-    """Bundles that nobody came back for"""
+def test_old_checkpoints_go(tmp_path, monkeypatch, said):
+    """Checkpoints that nobody came back for"""
     monkeypatch.setenv("CIFAR10_LADDER_CACHE", str(tmp_path))
-    old, young, mine = (checkpoints.Bundle(mark) for mark in ("old", "young", "mine"))
-    for bundle in (old, young, mine):
-        bundle.save({"epoch": 1}, {"model": [np.zeros(2)]})
+    old, young, mine = (Checkpoint(key) for key in ("old", "young", "mine"))
+    for checkpoint in (old, young, mine):
+        checkpoint.save({"epoch": 1}, {"model": [np.zeros(2)]})
     month = time.time() - 31 * 24 * 3600
-    for bundle in (old, mine):
-        os.utime(bundle.path, (month, month))
+    for checkpoint in (old, mine):
+        os.utime(checkpoint.path, (month, month))
     gone = old.path.with_name("gone.npz")
     gone.symlink_to("nothing")  # as if another process had removed it in between
     facts, arrays = mine.load()

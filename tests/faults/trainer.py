@@ -7,11 +7,11 @@ head trained first, early stopping with two monitors, a learning rate that falls
 import hashlib
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from lib import cache, data, training
 from lib.engine import keras
-from lib.training import checkpoints
 
 layers = keras.layers
 
@@ -28,13 +28,11 @@ def network() -> keras.Model:
 
 def main(target: Path, learning_rate: float = 1e-2) -> None:
     """Trains, evaluates and writes what came out, exactly."""
-    training.start(0)
+    training.seed(0)
     images = data.load("digits", train_size=320, val_size=60, test_size=60)
     model = network()
     print("ready", flush=True)
-    fit = training.fit(
-        model,
-        images,
+    recipe = training.Recipe(
         epochs=12,
         batch_size=32,
         learning_rate=learning_rate,
@@ -44,6 +42,7 @@ def main(target: Path, learning_rate: float = 1e-2) -> None:
         augmented=True,
         head_epochs=1,
     )
+    fit = training.fit(model, images, recipe)
     print("trained", flush=True)
     evaluation = training.evaluate(model, images)
     record = {
@@ -52,13 +51,14 @@ def main(target: Path, learning_rate: float = 1e-2) -> None:
         "stopped_by": fit.stopped_by,
         "images_seen": fit.images_seen,
         "operations": fit.operations,
-        "metrics": evaluation.metrics,
+        "metrics": {part: asdict(score) for part, score in evaluation.metrics.items()},
         "probabilities": hashlib.sha256(evaluation.probabilities.tobytes()).hexdigest(),
         "weights": [hashlib.sha256(w.tobytes()).hexdigest() for w in model.get_weights()],
     }
     with cache.atomic_file(target) as part:
         part.write_text(json.dumps(record))
-    checkpoints.remove(checkpoints.finished())
+    for path in fit.checkpoints:
+        path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

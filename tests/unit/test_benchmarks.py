@@ -3,6 +3,7 @@
 import importlib
 import json
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import _measure, augmentation, ceiling, convolutions, recipes, time_to_accuracy
-from lib import data, models, results, training
-from lib.engine import fast_layers, tf
-from lib.results import parameters
+from lib import data, models, training
+from lib.engine import fast_layers, machine, tf
+from lib.results import model_cell, parameters
+from lib.study import SLUGS
 from tests.report import made_up
 
 WANTED = {
@@ -124,14 +126,15 @@ def test_augmentation_is_measured_on_augmented_batches():
 
 
 def test_a_budget_is_counted_in_epochs_of_its_own_network():
-    network = models.build("08_vgg16_finetuned", imagenet=False)
+    slug, size = "10_vgg16_64x64", {"IMAGE_SIZE": 48}
+    network = model_cell.build(slug, **size)
     one = models.training_macs(network)
-    record = {
-        "experiment": "08_vgg16_finetuned",
-        "parameters": {},
-        "dataset": {"train": 100, "classes": list("abcdefghij")},
-        "training": {"operations": 100 * (2 * one + models.forward_macs(network))},
-    }
+    record = SimpleNamespace(
+        experiment=slug,
+        parameters=size | {"DATASET": "cifar10"},
+        dataset=SimpleNamespace(train=100, classes=list("abcdefghij")),
+        training=SimpleNamespace(operations=100 * (2 * one + models.forward_macs(network))),
+    )
     epochs = time_to_accuracy._epochs(record)
     assert epochs == pytest.approx(2 + 1 / 3, abs=0.01)
 
@@ -140,26 +143,55 @@ def test_training_times_name_their_machines(tmp_path, monkeypatch):
     made_up.write(tmp_path / "reports" / "latest", profiles={"budget": {0: 2}})
     monkeypatch.setattr(time_to_accuracy, "ROOT", tmp_path)
     (minutes,) = [r for r in time_to_accuracy.measure() if r["case"].endswith(": training")]
-    assert minutes["unit"].startswith(f"minutes on {results.environment()['cpu']} (")
+    assert minutes["unit"].startswith(f"minutes on {machine.environment()['cpu']} (")
 
 
-def test_recipes_are_told_apart_by_what_they_change(monkeypatch):
-    rung, given = "05_data_augmentation", []
+def test_recipes_are_named_by_what_they_change(monkeypatch):
+    slug, given = "05_data_augmentation", []
 
-    def fit(model, images, **options):
-        given.append(options)
-        return SimpleNamespace(history={"val_accuracy": [0.0, options["learning_rate"]]})
+    def fit(model, images, recipe):
+        given.append(recipe)
+        history = {"val_accuracy": [0.0, recipe.learning_rate]}
+        return SimpleNamespace(history=history, checkpoints=())
 
     few = data.load("digits", train_size=64, val_size=50, test_size=20)
     monkeypatch.setattr(data, "load", lambda *_, **__: few)
     monkeypatch.setattr(training, "fit", fit)
-    monkeypatch.setattr(recipes, "TRIED", {rung: ({}, {"LEARNING_RATE": 0.25})})
+    monkeypatch.setattr(recipes, "TRIED", {slug: ({}, {"LEARNING_RATE": 0.25})})
     rows = recipes.measure()
-    assert [row["case"] for row in rows] == [f"{rung}: as in budget", f"{rung}: LEARNING_RATE 0.25"]
+    assert [row["case"] for row in rows] == [f"{slug}: as in budget", f"{slug}: LEARNING_RATE 0.25"]
     assert rows[1]["figure"] == 25  # the last epoch's
     usual, other = given
-    budget = parameters.of_profile("budget", rung)
-    assert usual["learning_rate"] == budget["LEARNING_RATE"]
-    assert usual | {"learning_rate": 0.25} == other
-    assert (usual["schedule"], usual["augmented"]) == ("linear", True)
-    assert rows[0]["unit"] == f"% of validation, after {usual['epochs']} epochs"
+    budget = parameters.of_profile("budget", slug)
+    assert usual.learning_rate == budget["LEARNING_RATE"]
+    assert replace(usual, learning_rate=0.25) == other
+    assert (usual.schedule, usual.augmented) == ("linear", True)
+    assert rows[0]["unit"] == f"% of validation, after {usual.epochs} epochs"
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_networks_and_recipes_are_those_of_budget(slug):
+    model, values = _measure.build(slug)
+    recipe = _measure.recipe(values)
+    assert model.input_shape[1] == values.get("IMAGE_SIZE", 32)
+    names = [
+        "EPOCHS",
+        "BATCH_SIZE",
+        "LEARNING_RATE",
+        "SCHEDULE",
+        "CLIPNORM",
+        "HEAD_EPOCHS",
+        "VIEWS",
+    ]
+    expected = {name: values[name] for name in names if name in values}
+    assert {name: getattr(recipe, name.lower()) for name in expected} == expected
+    assert recipe.augmented == values.get("AUGMENT", False)
+    assert (recipe.patience, recipe.seed) == (0, 0)
+    assert _measure.recipe(values, views=0, epochs=2).epochs == 2
+
+
+def test_a_training_does_not_resume_from_the_one_before(tmp_path):
+    kept, gone = tmp_path / "kept.npz", tmp_path / "gone.npz"
+    kept.touch()
+    _measure.forget(SimpleNamespace(checkpoints=(kept, gone)))
+    assert not kept.exists()

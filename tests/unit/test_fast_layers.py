@@ -1,10 +1,13 @@
 """Our layers and optimizer against Keras' own: same variables, same figures."""
 
+import importlib
+
 import numpy as np
 import pytest
 
 from lib import models, training
 from lib.engine import fast_layers, keras, tf
+from lib.results import model_cell
 
 
 def close(ours, theirs, tolerance: float) -> None:
@@ -144,11 +147,53 @@ def test_adam_equals_keras(clipnorm):
 
 @pytest.mark.parametrize("slug", ["04_batch_norm", "06_vgg16_scratch"])
 def test_the_same_network_of_keras_own_layers(slug):
-    model = models.build(slug)
-    plain = fast_layers.as_keras(model)
+    model = model_cell.build(slug)
+    plain = models.as_keras(model)
     assert {type(layer).__module__.split(".")[0] for layer in plain.layers} == {"keras"}
     assert [layer.name for layer in plain.layers] == [layer.name for layer in model.layers]
     x = np.random.default_rng(0).random((5, 32, 32, 3), dtype=np.float32)
     close(model(x, training=False), plain(x, training=False), 1e-5)
     config = [layer.get_config() for layer in model.layers]
     assert config == [layer.get_config() for layer in plain.layers]
+
+
+def test_a_plain_layer_is_keras_own_with_the_same_configuration():
+    for ours in (fast_layers.Conv2D(8, 3, trainable=False), fast_layers.Dropout(0.3)):
+        layer = fast_layers.plain(ours)
+        assert type(layer) is getattr(keras.layers, type(ours).__name__)
+        assert layer.get_config() == ours.get_config()
+    other = keras.layers.Dense(4)
+    assert type(fast_layers.plain(other)) is keras.layers.Dense
+
+
+FAST = ("Conv2D", "Dropout", "BatchNormalization", "Adam")
+
+
+@pytest.fixture
+def listed(monkeypatch):
+    """Loads the module anew as TensorFlow lists some GPUs, and once more afterwards."""
+
+    def load(gpus: list[str]) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(tf.config, "list_physical_devices", lambda kind=None: gpus)
+            importlib.reload(fast_layers)
+
+    yield load
+    importlib.reload(fast_layers)
+
+
+def test_on_a_gpu_all_are_keras_own(listed):
+    listed([])
+    assert [getattr(fast_layers, name).__module__ for name in FAST] == 4 * [fast_layers.__name__]
+    listed(["/physical_device:GPU:0"])
+    theirs = [keras.layers.Conv2D, keras.layers.Dropout, keras.layers.BatchNormalization]
+    assert [getattr(fast_layers, name) for name in FAST] == [*theirs, keras.optimizers.Adam]
+    model = models.cnn(
+        image_size=8, classes=10, blocks=((1, 4),), dense=(4,), dropout_after=(1,), batch_norm=True
+    )
+    assert not [x for x in model.layers if not type(x).__module__.startswith("keras.")]
+    training.compile(model, learning_rate=1e-3)
+    assert type(model.optimizer) is keras.optimizers.Adam
+    plain = models.as_keras(model)
+    x = maps(2, 8, 8, 3)
+    assert np.array_equal(model(x), plain(x))

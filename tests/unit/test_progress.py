@@ -29,7 +29,7 @@ def clock(monkeypatch):
 
 
 def train(progress, clock, *, epochs, steps, second_per_step) -> list[float]:
-    """Plays a training; returns what was said to be left after each step."""
+    """Plays a training; returns what it expected to be left after each step."""
     progress.set_model(Model())
     said = []
     for epoch in range(epochs):
@@ -95,8 +95,8 @@ def test_a_log_gets_few_lines_and_a_person_one_that_changes(clock, capsys):
     assert shown.count("\n") == 1
 
 
-def test_a_resumed_epoch_goes_on_where_it_was(clock):
+def test_a_resumed_epoch_continues_where_it_was(clock):
     progress = callbacks.Progress([10.0, 10.0], 10, lines=True)
-    progress.step = 5  # as the bundle said
+    progress.step = 5  # as the checkpoint says
     said = train(progress, clock, epochs=1, steps=5, second_per_step=lambda epoch: 1.0)
     assert said[1:] == pytest.approx([13, 12, 11, 10])

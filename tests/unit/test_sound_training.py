@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lib import data, inputs, metrics, models, training
+from lib.results import model_cell
 
 
 @pytest.fixture(scope="module")
@@ -12,15 +13,14 @@ def images() -> data.Dataset:
 
 
 def fit(model, images) -> training.Fit:
-    return training.fit(
-        model, images, epochs=1, batch_size=32, learning_rate=1e-3, patience=0, seed=0
-    )
+    recipe = training.Recipe(epochs=1, batch_size=32, learning_rate=1e-3, patience=0, seed=0)
+    return training.fit(model, images, recipe)
 
 
 @pytest.fixture
 def network():
     """A small network with Dropout, and BatchNormalization that has other means than a batch."""
-    training.start(0)
+    training.seed(0)
     model = models.cnn(
         image_size=32,
         classes=10,
@@ -42,14 +42,14 @@ def test_training_never_touches_the_test_images(images):
             assert not name.endswith("_test"), f"training reads {name}"
             return getattr(images, name)
 
-    fit(models.build("00_base_cnn"), Sealed())
+    fit(model_cell.build("00_base_cnn"), Sealed())
 
 
 def test_an_epochs_figures_are_those_of_the_validation_images(images, network):
     left = fit(network, images)
     measured = metrics.score(training.predict(network, images.x_val), images.y_val)
-    assert left.history["val_loss"][-1] == pytest.approx(measured["loss"], rel=1e-4)
-    assert left.history["val_accuracy"][-1] == pytest.approx(measured["accuracy"])
+    assert left.history["val_loss"][-1] == pytest.approx(measured.loss, rel=1e-4)
+    assert left.history["val_accuracy"][-1] == pytest.approx(measured.accuracy)
 
 
 def test_evaluation_is_over_all_images_as_they_are_in_inference_mode(images, network, monkeypatch):
@@ -60,8 +60,8 @@ def test_evaluation_is_over_all_images_as_they_are_in_inference_mode(images, net
         x, y = getattr(images, f"x_{part}"), getattr(images, f"y_{part}")
         expected = np.asarray(network(x / np.float32(255), training=False))
         loss = -np.log(np.maximum(expected[np.arange(len(y)), y], 1e-7)).mean()
-        assert measured["loss"] == pytest.approx(loss, rel=1e-4), part
-        assert measured["accuracy"] == pytest.approx((expected.argmax(axis=1) == y).mean()), part
+        assert measured.loss == pytest.approx(loss, rel=1e-4), part
+        assert measured.accuracy == pytest.approx((expected.argmax(axis=1) == y).mean()), part
 
 
 def test_a_networks_answer_does_not_depend_on_chance_or_on_other_images(images, network):
@@ -73,8 +73,8 @@ def test_a_networks_answer_does_not_depend_on_chance_or_on_other_images(images, 
 
 def test_two_seeds_are_two_networks():
     def weights(seed: int) -> np.ndarray:
-        training.start(seed)
-        return models.build("00_base_cnn").layers[1].get_weights()[0]
+        training.seed(seed)
+        return model_cell.build("00_base_cnn").layers[1].get_weights()[0]
 
     assert np.array_equal(weights(0), weights(0))
     assert not np.array_equal(weights(0), weights(1))
@@ -98,8 +98,8 @@ def test_augmentation_comes_after_resizing_and_leaves_labels_alone(images):
 
 
 def test_a_frozen_base_keeps_its_weights_in_training(images):
-    training.start(0)
-    model = models.vgg16(image_size=32, classes=10, vgg16_blocks=1, frozen=True)
+    training.seed(0)
+    model = models.vgg16(image_size=32, classes=10, weights=None, blocks=1, frozen=True)
 
     def weights() -> list[np.ndarray]:
         return [model.get_layer("block1_conv1").get_weights()[0], model.layers[-1].get_weights()[0]]

@@ -1,12 +1,15 @@
 """Early stopping, schedule, metrics and repeatability."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from lib import data, inputs, metrics, models, training
+from lib import clock, data, inputs, metrics, models, training
 from lib.engine import keras
+from lib.errors import ModelError, ParameterError, TrainingError
+from lib.results import model_cell
 from lib.training import callbacks
 
 
@@ -69,9 +72,9 @@ def test_score_is_plain_accuracy_and_cross_entropy():
     probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.0, 1.0, 0.0]], dtype=np.float32)
     labels = np.array([0, 2, 1])
     measured = metrics.score(probabilities, labels)
-    assert measured["accuracy"] == pytest.approx(2 / 3)
+    assert measured.accuracy == pytest.approx(2 / 3)
     expected = -(math.log(0.7) + math.log(0.3) + math.log(1 - 1e-7)) / 3
-    assert measured["loss"] == pytest.approx(expected, rel=1e-6)
+    assert measured.loss == pytest.approx(expected, rel=1e-6)
 
 
 def test_score_equals_keras():
@@ -82,11 +85,11 @@ def test_score_equals_keras():
     loss = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
     accuracy = keras.metrics.sparse_categorical_accuracy(labels, probabilities)
     measured = metrics.score(probabilities, labels)
-    assert measured["loss"] == pytest.approx(float(np.mean(loss)), rel=1e-5)
-    assert measured["accuracy"] == pytest.approx(float(np.mean(accuracy)))
+    assert measured.loss == pytest.approx(float(np.mean(loss)), rel=1e-5)
+    assert measured.accuracy == pytest.approx(float(np.mean(accuracy)))
 
 
-SETTINGS = {"epochs": 2, "batch_size": 64, "learning_rate": 1e-3, "patience": 0, "seed": 0}
+RECIPE = training.Recipe(epochs=2, batch_size=64, learning_rate=1e-3, patience=0, seed=0)
 
 
 def digits() -> data.Dataset:
@@ -94,9 +97,9 @@ def digits() -> data.Dataset:
 
 
 def train(slug="04_batch_norm", **changes):
-    training.start(0)
-    model = models.build(slug)
-    fit = training.fit(model, digits(), **(SETTINGS | changes))
+    training.seed(0)
+    model = model_cell.build(slug)
+    fit = training.fit(model, digits(), replace(RECIPE, **changes))
     return model, fit, training.evaluate(model, digits())
 
 
@@ -117,20 +120,37 @@ def test_threads_that_make_batches_change_nothing(threads, monkeypatch):
 
 def test_dropout_derives_from_the_seed_and_not_from_what_was_drawn_before():
     def dropped(seed, drawn_before):
-        training.start(0)
+        training.seed(0)
         for _ in range(drawn_before):
             keras.layers.Dropout(0.5)(np.ones((1, 4), "f4"), training=True)
-        model = models.build("02_dropout")
+        model = model_cell.build("02_dropout")
         model.set_weights([np.full(w.shape, 0.01, "f4") for w in model.get_weights()])
-        return training.fit(model, digits(), **(SETTINGS | {"epochs": 1, "seed": seed})).history
+        return training.fit(model, digits(), replace(RECIPE, epochs=1, seed=seed)).history
 
     assert dropped(0, 0) == dropped(0, 3) != dropped(1, 0)
 
 
 def test_a_model_is_trained_once():
     model, *_ = train("00_base_cnn", epochs=1)
-    with pytest.raises(callbacks.TrainingError, match="has been trained already"):
-        training.fit(model, digits(), **SETTINGS)
+    with pytest.raises(TrainingError, match="has been trained already"):
+        training.fit(model, digits(), RECIPE)
+
+
+def test_a_model_resumed_after_its_last_epoch_is_trained_already(monkeypatch, tmp_path):
+    monkeypatch.setenv("CIFAR10_LADDER_CACHE", str(tmp_path))
+    monkeypatch.setenv("CIFAR10_LADDER_CHECKPOINT_SECONDS", "0")
+    train("00_base_cnn", epochs=1)  # as if it were killed in its evaluation
+    model, *_ = train("00_base_cnn", epochs=1)
+    with pytest.raises(TrainingError, match="has been trained already"):
+        training.fit(model, digits(), RECIPE)
+
+
+def test_a_model_that_keras_has_trained_is_trained_already():
+    model = model_cell.build("00_base_cnn")
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
+    model.fit(np.zeros((4, 32, 32, 3)), np.zeros(4), verbose=0)
+    with pytest.raises(TrainingError, match="has been trained already"):
+        training.fit(model, digits(), RECIPE)
 
 
 def test_without_patience_nothing_is_watched():
@@ -155,7 +175,7 @@ def test_what_a_fit_leaves_behind():
     assert fit.history["learning_rate"][-1] < 1e-4
     # The record's figures are those of the model that is there, on the parts they name.
     probabilities = model.predict(digits().x_test / np.float32(255), verbose=0)
-    assert evaluation.metrics["test"]["accuracy"] == pytest.approx(
+    assert evaluation.metrics["test"].accuracy == pytest.approx(
         (probabilities.argmax(1) == digits().y_test).mean()
     )
     assert not evaluation.at_chance
@@ -166,30 +186,27 @@ def test_constant_rate_is_recorded():
     assert fit.history["learning_rate"] == pytest.approx([1e-3, 1e-3])
 
 
-def test_head_first_leaves_the_base_alone_and_then_trains_it():
-    training.start(0)
-    model = models.build("09_mini_vgg16", imagenet=False)
+def test_head_first_leaves_the_base_alone_and_then_trains_it(monkeypatch):
+    training.seed(0)
+    model = model_cell.build("09_mini_vgg16")
     before = model.get_layer("block1_conv1").get_weights()[0]
     seen = []
 
-    class Watch(training.Progress):
+    class Watch(callbacks.Progress):
         def on_epoch_end(self, epoch, logs):
             super().on_epoch_end(epoch, logs)
             seen.append(np.abs(model.get_layer("block1_conv1").get_weights()[0] - before).max())
 
-    original, training.Progress = training.Progress, Watch
-    try:
-        small = data.load("digits", train_size=64, val_size=32, test_size=32)
-        fit = training.fit(model, small, **(SETTINGS | {"epochs": 1, "head_epochs": 1}))
-    finally:
-        training.Progress = original
+    monkeypatch.setattr(training, "Progress", Watch)
+    small = data.load("digits", train_size=64, val_size=32, test_size=32)
+    fit = training.fit(model, small, replace(RECIPE, epochs=1, head_epochs=1))
     assert seen[0] == 0 < seen[1]
     assert fit.history["epoch"] == [1, 2]
     assert fit.operations < 2 * 64 * models.training_macs(model)
 
 
 def test_divergence_is_an_error_with_advice():
-    with pytest.raises(callbacks.TrainingError, match="lower LEARNING_RATE"):
+    with pytest.raises(TrainingError, match="lower LEARNING_RATE"):
         train("00_base_cnn", learning_rate=1e30)
 
 
@@ -208,16 +225,18 @@ def test_chance_level_is_noticed():
         ({"epochs": 0}, "EPOCHS = 0"),
         ({"batch_size": 0}, "BATCH_SIZE = 0"),
         ({"patience": -1}, "PATIENCE = -1"),
+        ({"head_epochs": -1}, "HEAD_EPOCHS = -1"),
+        ({"views": -1}, "VIEWS = -1"),
         ({"schedule": "cosine"}, "SCHEDULE = 'cosine'"),
     ],
 )
 def test_values_out_of_range(change, message):
-    with pytest.raises(ValueError, match=message):
-        train("00_base_cnn", **change)
+    with pytest.raises(ParameterError, match=message):
+        replace(RECIPE, **change)
 
 
 def test_clock():
-    assert [callbacks.clock(s) for s in (8.2, 89, 91, 720, 12_600)] == [
+    assert [clock(s) for s in (8.2, 89, 91, 720, 12_600)] == [
         "8 s",
         "89 s",
         "2 min",
@@ -228,9 +247,11 @@ def test_clock():
 
 def frozen(**changes):
     """Trains the head of a frozen first block of VGG16 on digits."""
-    training.start(0)
-    model = models.vgg16(image_size=32, classes=10, vgg16_blocks=1, frozen=True, dense=(16,))
-    fit = training.fit(model, digits(), **(SETTINGS | changes))
+    training.seed(0)
+    model = models.vgg16(
+        image_size=32, classes=10, weights=None, blocks=1, frozen=True, dense=(16,)
+    )
+    fit = training.fit(model, digits(), replace(RECIPE, **changes))
     return model, fit
 
 
@@ -266,8 +287,8 @@ def test_a_training_killed_among_its_views_keeps_those_it_has(monkeypatch, tmp_p
     monkeypatch.setenv("CIFAR10_LADDER_CACHE", str(tmp_path))
     monkeypatch.setenv("CIFAR10_LADDER_CHECKPOINT_SECONDS", "0")
     unbroken, _ = frozen(views=3, augmented=True)
-    for bundle in tmp_path.rglob("*.npz"):
-        bundle.unlink()
+    for checkpoint in tmp_path.rglob("*.npz"):
+        checkpoint.unlink()
     real, seen = inputs.evaluation_batches, []
 
     def kill_at(number):
@@ -291,5 +312,5 @@ def test_a_training_killed_among_its_views_keeps_those_it_has(monkeypatch, tmp_p
 
 
 def test_features_of_layers_that_learn_are_refused():
-    with pytest.raises(ValueError, match=r"VIEWS = 2: layers before Flatten learn.*set VIEWS = 0"):
+    with pytest.raises(ModelError, match=r"VIEWS = 2: layers before .* learn.*set VIEWS = 0"):
         train(views=2)
