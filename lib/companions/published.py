@@ -1,4 +1,4 @@
-"""What the companions' sources publish (docs/study.md)."""
+"""Published figures of the companions' sources (docs/study.md)."""
 
 from typing import NamedTuple
 
