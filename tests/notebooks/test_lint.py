@@ -71,7 +71,7 @@ class TestEveryNotebook:
         drawn += ["figures.predictions(", "plots.predictions("]
         for cell in cells(path):
             shows = any(call in text(cell) for call in drawn)
-            if shows or "plots.maps(" not in text(cell):  # maps may give a picture away
+            if shows or "figures.maps(" not in text(cell):  # maps may give a picture away
                 assert ("shows-data" in tags(cell)) == shows
 
     def test_code_cells_say_what_they_do(self, path):
