@@ -89,7 +89,7 @@ def hard_tables(runs: list[Predicted], classes: list[str]) -> str:
     """
     found = hard_images(runs)
     tables = {
-        what: [_confused(runs, int(number), classes) for number in numbers[:SHOWN]]
+        what: [_confused(runs, number, classes) for number in numbers[:SHOWN]]
         for what, numbers in found.items()
     }
     return render("hard_images.html.j2", tables=tables, found=found, runs=runs, shown=SHOWN)
@@ -99,7 +99,7 @@ def _confused(runs: list[Predicted], number: int, classes: list[str]) -> dict:
     """Returns a row for `hard_tables`."""
     named = Counter(classes[run.named[number]] for run in runs)
     return {
-        "test image": number,
+        "test image": str(number),
         "class": classes[runs[0].labels[number]],
         "taken for": ", ".join(f"{name} ({count})" for name, count in named.most_common()),
     }

@@ -192,8 +192,8 @@ def others(row: Row, everything: list[Record]) -> list[Other]:
         network = record.model.architecture if other_network(record) else ""
         if network or record.profile != ours.profile or _changes(record, ours.parameters):
             base, changes = _nearest(record, bases)
-            by_hand_last = record.profile == "custom", record.profile
-            groups[(*by_hand_last, base, str(changes), network)].append(record)
+            order = (record.profile == "custom", record.profile, base, network, len(changes))
+            groups[(*order, str(changes))].append(record)
     return [
         Other(*_nearest(group[0], bases), _row(row.experiment, group))
         for _, group in sorted(groups.items())
