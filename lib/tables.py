@@ -12,7 +12,7 @@ class Link:
 
     Attributes:
         text: what is shown.
-        address: where it leads; without one the text stands alone.
+        address: where it leads; without one there is only text.
         label: its name for screen readers, or "".
     """
 

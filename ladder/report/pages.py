@@ -49,14 +49,6 @@ def page(
     Raises:
         OSError: if it cannot be written.
     """
-    notebook = nbformat.from_dict(notebook)
-    for cell in notebook.cells:
-        tags = cell.metadata.get("tags", [])
-        if "shows-data" in tags and not show_data and cell.get("outputs"):
-            cell.outputs = [nbformat.v4.new_output("stream", text=HIDDEN + "\n")]
-        if cell.cell_type == "markdown":  # a badge is a picture from elsewhere
-            cell.source = BADGE.sub("", cell.source)
-            cell.source = NOTEBOOK_LINK.sub(r"](../index.html#\1)", cell.source)
     exporter = HTMLExporter(
         template_name="ladder",
         extra_template_basedirs=[str(TEMPLATES)],
@@ -70,9 +62,23 @@ def page(
         "script": script,
         "meta": meta or {},
     }
+    notebook = _prepared(notebook, show_data=show_data)
     body, _ = exporter.from_notebook_node(notebook, resources={"ladder": content})
     with cache.atomic_file(target) as part:
         part.write_text(body, encoding="utf-8")
+
+
+def _prepared(notebook: NotebookNode, *, show_data: bool) -> NotebookNode:
+    """Returns a copy whose links lead to the report, without what a page does not show."""
+    notebook = nbformat.from_dict(notebook)
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if "shows-data" in tags and not show_data and cell.get("outputs"):
+            cell.outputs = [nbformat.v4.new_output("stream", text=HIDDEN + "\n")]
+        if cell.cell_type == "markdown":  # a badge is a picture from elsewhere
+            cell.source = BADGE.sub("", cell.source)
+            cell.source = NOTEBOOK_LINK.sub(r"](../index.html#\1)", cell.source)
+    return notebook
 
 
 class _Renderer(IPythonRenderer):

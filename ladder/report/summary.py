@@ -23,10 +23,8 @@ def write(out: Path, records: list[Record], of_study: list[Record]) -> None:
         OSError: if they cannot be written.
     """
     rows = verdicts.table(records)
-    for name, text in (
-        ("summary.md", markdown(rows, verdicts.table(of_study))),
-        ("summary.csv", as_csv(rows)),
-    ):
+    in_markdown = markdown(rows, verdicts.table(of_study))
+    for name, text in (("summary.md", in_markdown), ("summary.csv", as_csv(rows))):
         with cache.atomic_file(out / name) as part:
             part.write_text(text, encoding="utf-8", newline="")
 
@@ -84,14 +82,13 @@ def markdown(rows: list[Row], study_rows: list[Row]) -> str:
         rows: of one protocol.
         study_rows: of the published protocol, see `claims.judge`.
     """
-    comparable = verdicts.comparable(rows)
     return render(
         "summary.md.j2",
         first=next((record for row in rows for record in row.records), None),
         verdict=verdicts.in_one_line(rows),
         protocol=verdicts.of_the_protocol(rows, study_rows),
         lines=lines(rows),
-        comparable=comparable,
+        comparable=verdicts.comparable(rows),
         caution=claims.schedules_differ(rows),
-        judged=claims.judge(rows, study_rows) if comparable else [],
+        judged=claims.judge(rows, study_rows),
     )
