@@ -44,8 +44,9 @@ class Estimator:
         if slug in COMPANIONS:
             return NOTEBOOK_SECONDS + self._companion(slug, values)
         train, val, test = self._sizes(values)
-        given = {f.name: values.get(f.name.upper(), f.default) for f in fields(Recipe)}
-        recipe = Recipe(**given | {"augmented": False})
+        names = {field.name: field.name.upper() for field in fields(Recipe)}
+        given = {name: values[upper] for name, upper in names.items() if upper in values}
+        recipe = Recipe(**{"patience": 0} | given)
         pace = self._pace(slug, values.get("IMAGE_SIZE", 32), values["BATCH_SIZE"])
         return NOTEBOOK_SECONDS + training_seconds(pace, recipe, train=train, val=val, test=test)
 

@@ -125,15 +125,13 @@ def _sound_record(stage: Path, slug: str, values: parameters.Values) -> Record:
     if len(found) != 1:
         raise RunError("the notebook ended without a record; its last cell must write one")
     written = record.read(found[0])
-    other = written.model.architecture if written.model else ""
-    if slug in study.SLUGS and other == study.experiment(slug).architecture:
-        other = ""
+    architecture = written.model.architecture if written.model else ""
     expected = fingerprint.of_run(
         slug,
         values,
         data=written.dataset.sha256,
         weights=written.weights and written.weights["sha256"],
-        architecture=other,
+        architecture=architecture if study.is_other_network(slug, architecture) else "",
     )
     if written.fingerprint != expected:
         raise RunError("the notebook or its modules changed while it ran; run it again")
@@ -191,7 +189,6 @@ def _executed(
     Raises:
         RunError: if the notebook, or the block, fails; the log says why.
     """
-    sys.modules.setdefault("rfc3987_syntax", None)  # nbformat would load a large, useless grammar
     import nbformat
     import papermill
 

@@ -2,7 +2,7 @@
 
 
 class LadderError(ValueError):
-    """Base of all errors whose message alone is worth showing."""
+    """Base of all errors of which the reader sees the message alone."""
 
 
 class DataError(LadderError):

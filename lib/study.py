@@ -2,8 +2,8 @@
 
 Source of the eleven: Marina Ramiro Pareta, "Proyecto IV - Visión por computador" (2023),
 eleven experiments on CIFAR-10 in Keras on a Colab GPU. Each figure is one run.
-``None`` means that the text does not give the figure. What the companion notebooks take from
-the book chapter, the blog post, the course page and the papers follows (docs/study.md).
+``None`` means that the text does not give the figure. The figures of the companion notebooks'
+sources are in `lib.companions.published`.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from lib.metrics import Score
 
 @dataclass(frozen=True)
 class Experiment:
-    """One rung of the ladder, as published.
+    """One experiment, as published.
 
     Attributes:
         number: 0 to 10.
@@ -90,6 +90,16 @@ def experiment(slug: str) -> Experiment:
         raise KeyError(f"unknown experiment {slug!r}: expected one of {', '.join(SLUGS)}") from None
 
 
+def is_other_network(slug: str, architecture: str) -> bool:
+    """Returns whether a network is another one than the study has in that experiment.
+
+    Args:
+        slug: of the notebook; the study has no network for one that is not among the eleven.
+        architecture: digest of the network's layers, "" if it is not known.
+    """
+    return bool(architecture) and slug in SLUGS and architecture != experiment(slug).architecture
+
+
 @dataclass(frozen=True)
 class Claim:
     """What the study concludes from its figures.
@@ -97,7 +107,7 @@ class Claim:
     Attributes:
         number: 1 to 11, in the study's order.
         text: the claim in one sentence.
-        confounds: what else changes between the rungs compared (docs/study.md D8), or "".
+        confounds: what else changes between the experiments compared (docs/study.md D8), or "".
     """
 
     number: int
@@ -141,8 +151,6 @@ CLAIMS = (
 )
 
 
-# --- the companions' sources ------------------------------------------------------------
-
 COMPANIONS = (
     "reference_architectures",
     "imagenet_prediction",
@@ -153,126 +161,6 @@ COMPANIONS = (
     "inspect_a_model",
 )
 """The companion notebooks, in reading order."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A reference architecture of the book chapter.
-
-    Attributes:
-        name: as in `lib.companions.architectures.FULL`.
-        year: of its paper.
-        paper: where it was published.
-        params: published number of parameters.
-        params_of: which variant has that number, and who says so.
-        told: error as the chapter tells it, or "".
-        reported: error as the paper has it (docs/study.md D12).
-    """
-
-    name: str
-    year: int
-    paper: str
-    params: int
-    params_of: str
-    told: str
-    reported: str
-
-
-_KERAS = "keras.applications, 1,000 classes"
-
-REFERENCES = (
-    Reference(
-        "LeNet",
-        1998,
-        "LeCun et al., Proc. IEEE 86(11)",
-        61_706,
-        "d2l.ai 7.6: 28×28×1, 10 classes",
-        "",
-        "0.95 %, MNIST test",
-    ),
-    Reference(
-        "AlexNet",
-        2012,
-        "Krizhevsky et al., NIPS 2012",
-        46_787_978,
-        "the chapter's listing, 10 classes",
-        "26.2 % in 2012, against 37.5 % the year before",
-        "15.3 % top-5 in 2012; 26.2 % was the runner-up, 37.5 % its own top-1 on the 2010 data",
-    ),
-    Reference(
-        "NiN",
-        2013,
-        "arXiv 1312.4400",
-        1_992_166,
-        "d2l.ai 8.3: 224×224×1, 10 classes",
-        "",
-        "10.41 %, CIFAR-10 test, not augmented",
-    ),
-    Reference(
-        "VGG16",
-        2014,
-        "arXiv 1409.1556",
-        138_357_544,
-        _KERAS,
-        "16.4 % in 2014",
-        "7.3 % top-5 in 2014, seven networks",
-    ),
-    Reference(
-        "VGG19",
-        2014,
-        "arXiv 1409.1556",
-        143_667_240,
-        _KERAS,
-        "16.4 % in 2014",
-        "7.3 % top-5 in 2014, seven networks",
-    ),
-    Reference(
-        "GoogLeNet",
-        2014,
-        "arXiv 1409.4842",
-        6_998_552,
-        "BVLC Caffe, 6.999 M by OpenVINO's model zoo",
-        "",
-        "6.67 % top-5 in 2014",
-    ),
-    Reference(
-        "ResNet-18",
-        2015,
-        "arXiv 1512.03385",
-        11_689_512,
-        "torchvision: trainable, no biases in convolutions",
-        "",
-        "27.88 % top-1, ten crops, validation",
-    ),
-    Reference(
-        "ResNet-50",
-        2015,
-        "arXiv 1512.03385",
-        25_636_712,
-        _KERAS + ", biases in convolutions",
-        "3.5 % in 2016",
-        "3.57 % top-5 in 2015, six networks of up to 152 layers",
-    ),
-    Reference(
-        "DenseNet-121",
-        2016,
-        "arXiv 1608.06993",
-        8_062_504,
-        _KERAS,
-        "",
-        "7.71 % top-5, one crop, validation",
-    ),
-)
-
-POST_PARAMS, POST_TRAINABLE = 15_237_698, 523_010
-"""The blog post's frozen VGG16 at 48×48 with Dense 1000."""
-
-COURSE_PARAMS = 14_846_273
-COURSE_TRAINABLE = {"all": 14_846_273, "head only": 131_585, "from block5_conv1": 7_211_009}
-"""The course page's binary network at 32×32, and what each strategy trains."""
-
-CHAPTER_PARAMS, CHAPTER_TRAINABLE = 15_242_050, 7_606_786
-"""The book chapter's head, and what trains with the first 15 layers frozen."""
 
 
 def comparison(slug: str, test: Score, *, dataset: str, other: str = "") -> str:

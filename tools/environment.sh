@@ -13,8 +13,8 @@ if [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && supported python \
     PYTHON=python
 else
     PYTHON=$root/.venv/bin/python
-    mark=$root/.venv/made-from.lock
-    if ! cmp -s "$root/requirements.lock" "$mark" || ! supported "$PYTHON"; then
+    stamp=$root/.venv/made-from.lock
+    if ! cmp -s "$root/requirements.lock" "$stamp" || ! supported "$PYTHON"; then
         base=
         for candidate in python3 python3.12 python3.11 python3.13 python; do
             if supported "$candidate"; then base=$candidate; break; fi
@@ -34,6 +34,6 @@ else
                 "within reach, run this again; it starts afresh." >&2
             exit 1
         fi
-        cp "$root/requirements.lock" "$mark"
+        cp "$root/requirements.lock" "$stamp"
     fi
 fi

@@ -20,7 +20,7 @@ from ladder.report import charts, summary, verdicts
 from ladder.report.verdicts import Row
 from lib import ROOT, cache, results
 
-RUNG = re.compile(r"^(\| \d+ \| `(\d\d_\w+)` \| [^|]+ \|).*$", re.MULTILINE)
+ROW = re.compile(r"^(\| \d+ \| `(\d\d_\w+)` \| [^|]+ \|).*$", re.MULTILINE)
 READMES = (ROOT / "README.md", ROOT / "README.es.md")
 REPORT = run.OF_RECORD / "index.html"
 SCREENS = {"report.png": (1280, 1310), "report-phone.png": (390, 1310)}  # pixels
@@ -53,7 +53,7 @@ def with_figures(text: str, rows: list[Row], *, comma: bool) -> str:
             figures += "– |"
         return match[1] + (figures.replace(".", ",") if comma else figures)
 
-    return RUNG.sub(line, text)
+    return ROW.sub(line, text)
 
 
 def digest(rows: list[Row]) -> str:
@@ -71,7 +71,7 @@ def chart(rows: list[Row]) -> bytes:
     return buffer.getvalue()
 
 
-def mark() -> str:
+def label() -> str:
     """Returns the digest that the report carries; its screenshots carry it as ``Source``."""
     return re.search(r'<meta content="(\w+)" name="ladder-digest"', REPORT.read_text("utf-8"))[1]
 
@@ -84,7 +84,7 @@ def screenshot(browser: str, width: int, height: int) -> bytes:
         options += [f"--window-size={width},{height}", f"--screenshot={shot}"]
         subprocess.run([browser, *options, REPORT.as_uri()], check=True, capture_output=True)
         source = PngImagePlugin.PngInfo()
-        source.add_text("Source", mark())
+        source.add_text("Source", label())
         buffer = io.BytesIO()
         Image.open(shot).convert("RGB").quantize(256).save(
             buffer, "PNG", pnginfo=source, optimize=True

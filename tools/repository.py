@@ -1,7 +1,7 @@
 """Writes the project's address into badges and set-up cells: `python tools/repository.py [URL]`.
 
-The address stands in one place, `repository-code` in CITATION.cff; with a URL it is written there
-first, with "" it is taken out. Without one notebooks have no badge, and say how to go on.
+The address is kept in one place, `repository-code` in CITATION.cff. A URL is written there first,
+"" removes it. Without an address notebooks have no badge, and cannot be opened in Colab.
 """
 
 import json
@@ -45,9 +45,7 @@ def spread(address: str) -> list[Path]:
         title, setup = notebook["cells"][:2]
         title["source"] = _lines(BADGE.sub("", "".join(title["source"])) + badge(path, address))
         code = "".join(setup["source"])
-        setup["source"] = _lines(
-            re.sub(r'^REPOSITORY = ".*?"', f'REPOSITORY = "{address}"', code, flags=re.MULTILINE)
-        )
+        setup["source"] = _lines(re.sub(r'(git clone --depth=1) ".*?"', rf'\1 "{address}"', code))
         after = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
         if after != before:
             path.write_text(after, encoding="utf-8")

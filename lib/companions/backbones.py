@@ -1,7 +1,6 @@
 """The networks of ``keras.applications`` by name, each with its own input scaling.
 
-The names are those that the book chapter lists. VGG16's convolutions come through
-`lib.pretrained`; all other weights are Keras' download.
+VGG16's convolutions come through `lib.pretrained`, all other weights are Keras' download.
 """
 
 import socket
@@ -12,43 +11,30 @@ import numpy as np
 from lib import models, pretrained
 from lib.engine import keras
 
-FAMILIES = {
-    "xception": ("Xception",),
-    "vgg16": ("VGG16",),
-    "vgg19": ("VGG19",),
-    "resnet": ("ResNet50", "ResNet101", "ResNet152"),
-    "resnet_v2": ("ResNet50V2", "ResNet101V2", "ResNet152V2"),
-    "inception_v3": ("InceptionV3",),
-    "inception_resnet_v2": ("InceptionResNetV2",),
-    "mobilenet": ("MobileNet",),
-    "mobilenet_v2": ("MobileNetV2",),
-    "densenet": ("DenseNet121", "DenseNet169", "DenseNet201"),
-    "nasnet": ("NASNetMobile", "NASNetLarge"),
-    "efficientnet": tuple(f"EfficientNetB{number}" for number in range(8)),
-    "efficientnet_v2": tuple(
-        f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", "S", "M", "L")
-    ),
-    "convnext": tuple(f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")),
+_MODULES = {
+    name: module
+    for module in vars(keras.applications).values()
+    if hasattr(module, "preprocess_input")
+    for name in vars(module)
+    if name[0].isupper()
 }
-"""Module of ``keras.applications`` and the networks in it."""
-
-NAMES = tuple(name for names in FAMILIES.values() for name in names)
+NAMES = tuple(_MODULES)
+"""Every network of ``keras.applications`` whose input scaling Keras gives beside it."""
 
 SCALINGS = ("preprocess_input", "x/255")
 
 NETWORK_SECONDS = 15
-"""How long Keras' download may stay silent before it counts as not to be had."""
+"""How long a download may be silent before it fails."""
 
 
 def _module(name: str):
-    for module, names in FAMILIES.items():
-        if name in names:
-            return getattr(keras.applications, module)
-    raise ValueError(f"unknown backbone {name!r}: expected one of {', '.join(NAMES)}")
+    if name not in _MODULES:
+        raise ValueError(f"unknown backbone {name!r}: expected one of {', '.join(NAMES)}")
+    return _MODULES[name]
 
 
 def preprocess_input(name: str) -> Callable:
-    """Returns the input scaling of a network: from RGB, 0 to 255, to what it was trained on.
+    """Returns the input scaling of a network, a function of float32 RGB images, 0 to 255.
 
     Raises:
         ValueError: if there is no such network.
@@ -60,7 +46,7 @@ def build(
     name: str,
     *,
     image_size: int,
-    weights: "pretrained.Weights | str | None" = None,
+    weights: pretrained.Weights | str | None = None,
     scaling: str = "preprocess_input",
 ) -> keras.Model:
     """Builds a network without its top.
@@ -78,7 +64,7 @@ def build(
 
     Raises:
         ValueError: if an argument is not one of these or the images are too small.
-        pretrained.WeightsError: if weights cannot be downloaded.
+        pretrained.WeightsError: if the weights are not available.
     """
     if scaling not in SCALINGS:
         raise ValueError(f"unknown scaling {scaling!r}: expected one of {', '.join(SCALINGS)}")
@@ -108,17 +94,18 @@ def classifier(name: str, *, weights: str = "imagenet") -> keras.Model:
         weights: ``"imagenet"`` for Keras' download (528 MB for VGG16), or the path of its file.
 
     Returns:
-        A model from what `preprocess_input` returns to probabilities (n, 1000).
+        A model from float32 images, as `preprocess_input` scales them, to probabilities
+        float32 (n, 1000).
 
     Raises:
         ValueError: if there is no such network.
-        pretrained.WeightsError: if the weights cannot be had.
+        pretrained.WeightsError: if the weights are not available.
     """
     return _construct(name, weights=weights)
 
 
 def _construct(name: str, **arguments) -> keras.Model:
-    """Calls Keras' constructor; gives its download a time-out and its errors one sentence."""
+    """Calls Keras' constructor with a time-out for its download, and shortens its errors."""
     constructor = getattr(_module(name), name)
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(NETWORK_SECONDS)
@@ -135,7 +122,7 @@ def _construct(name: str, **arguments) -> keras.Model:
             raise
         reason = " ".join(str(error).split(" on http")[0].split())[:120]
         raise pretrained.WeightsError(
-            f"ImageNet weights of {name} cannot be had ({reason}); with a network, "
+            f"ImageNet weights of {name} are not available ({reason}); with a network connection, "
             f"run keras.applications.{name}() once, or put its file into ~/.keras/models"
         ) from error
     finally:
@@ -145,19 +132,19 @@ def _construct(name: str, **arguments) -> keras.Model:
 def decode_predictions(
     probabilities: np.ndarray, *, top: int = 3
 ) -> list[list[tuple[str, str, float]]]:
-    """Names the likeliest ImageNet classes, as Keras' function of that name does.
+    """Names the most probable ImageNet classes, as Keras' function of that name does.
 
-    Unlike Keras' it also works where only a package index can be reached.
+    Unlike Keras' function it also works where only a package index is available.
 
     Args:
         probabilities: shape (n, 1000).
         top: how many per image.
 
     Returns:
-        For each image (synset, name, probability), the likeliest first.
+        For each image (synset, name, probability), the most probable first.
 
     Raises:
-        pretrained.WeightsError: if the class index cannot be had.
+        pretrained.WeightsError: if the class index is not available.
     """
     names = pretrained.class_index()
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]

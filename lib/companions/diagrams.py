@@ -1,11 +1,10 @@
 """Diagrams of networks, drawn from the Keras models themselves, so that they cannot differ."""
 
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
 
 from lib import models
 from lib.engine import keras
-from lib.plots import BLUE, GRAY, GREEN, ORANGE, styled
+from lib.plots import BLUE, GRAY, GREEN, ORANGE, new_figure, styled
 
 layers = keras.layers
 
@@ -13,11 +12,12 @@ _COLORS = (
     (layers.Conv2D, BLUE),
     (layers.Dense, ORANGE),
     ((layers.MaxPooling2D, layers.AveragePooling2D, layers.GlobalAveragePooling2D), GREEN),
+    (layers.Layer, GRAY),
 )
 
 
 def _color(layer: keras.Layer) -> str:
-    return next((color for kind, color in _COLORS if isinstance(layer, kind)), GRAY)
+    return next(color for kind, color in _COLORS if isinstance(layer, kind))
 
 
 def _inputs(layer: keras.Layer) -> list:
@@ -25,42 +25,26 @@ def _inputs(layer: keras.Layer) -> list:
 
 
 def label(layer: keras.Layer) -> str:
-    """Returns what stands in a layer's box, e.g. ``"Conv 3×3, 64, /2"``."""
-    if isinstance(layer, layers.Conv2D):
+    """Returns the text of a layer's box, e.g. ``"Conv 3×3, 64, /2"``."""
+    kind = type(layer).__name__
+    if kind in ("Conv2D", "MaxPooling2D", "AveragePooling2D"):
+        height, width = layer.kernel_size if kind == "Conv2D" else layer.pool_size
+        filters = f", {layer.filters}" if kind == "Conv2D" else ""
         stride = f", /{layer.strides[0]}" if layer.strides[0] > 1 else ""
-        return f"Conv {layer.kernel_size[0]}×{layer.kernel_size[1]}, {layer.filters}{stride}"
-    if isinstance(layer, layers.MaxPooling2D | layers.AveragePooling2D):
-        kind = "Max" if isinstance(layer, layers.MaxPooling2D) else "Avg"
-        stride = f", /{layer.strides[0]}" if layer.strides[0] > 1 else ""
-        return f"{kind} pool {layer.pool_size[0]}×{layer.pool_size[1]}{stride}"
-    if isinstance(layer, layers.InputLayer):
-        return "input"
+        name = {"Conv2D": "Conv", "MaxPooling2D": "Max pool"}.get(kind, "Avg pool")
+        return f"{name} {height}×{width}{filters}{stride}"
     names = {"BatchNormalization": "BN", "Concatenate": "concatenate", "Add": "+"}
-    return names.get(type(layer).__name__, type(layer).__name__)
-
-
-def _box(axis, x: float, y: float, text: str, *, color: str, width: float) -> None:
-    patch = FancyBboxPatch(
-        (x - width / 2, y - 0.28),
-        width,
-        0.56,
-        boxstyle="round,pad=0.02,rounding_size=0.1",
-        facecolor=color,
-        edgecolor="none",
-    )
-    axis.add_patch(patch)
-    axis.text(x, y, text, ha="center", va="center", color="white", fontsize=7.5)
+    return (names | {"InputLayer": "input"}).get(kind, kind)
 
 
 def _arrow(axis, start: tuple[float, float], end: tuple[float, float], boxes) -> None:
-    """Draws a connection; one that skips rows goes beside the boxes between."""
+    """Draws a connection. One that skips rows goes around the boxes between."""
     (x, y), (to_x, to_y) = start, end
     way = [(x, y + 0.3), (to_x, to_y - 0.3)]
     if to_y - y > 1 and to_x != x:  # down in its own column first
         way.insert(1, (x, to_y - 0.75))
     elif any(column == x and y < row < to_y for column, row in boxes):
-        side = x - 1.15
-        way = [(x - 0.9, y), (side, y), (side, to_y), (x - 0.9, to_y)]
+        way = [(x - 0.9, y), (x - 1.15, y), (x - 1.15, to_y), (x - 0.9, to_y)]
     axis.plot(*zip(*way[:-1], strict=True), color=GRAY, linewidth=1.2)
     arrow = {"arrowstyle": "->", "color": GRAY, "shrinkA": 0, "shrinkB": 0}
     axis.annotate("", way[-1], way[-2], arrowprops=arrow)
@@ -71,22 +55,23 @@ def blocks(drawn: dict[str, keras.Model]) -> Figure:
     """Shows small networks as graphs, from the input at the top to the output at the bottom.
 
     Args:
-        drawn: one block each, by title.
+        drawn: networks by title.
     """
     places = {title: _layout(model) for title, model in drawn.items()}
     widths = [1.2 + max(abs(x) for x, _ in place.values()) for place in places.values()]
     depth = max(y for place in places.values() for _, y in place.values())
-    figure = Figure(figsize=(1.15 * sum(widths) + 0.6, 0.5 * depth + 1.2), layout="constrained")
-    axes = figure.subplots(ncols=len(drawn), width_ratios=widths, squeeze=False)[0]
+    size = (1.15 * sum(widths) + 0.6, 0.5 * depth + 1.2)
+    figure, axes = new_figure(*size, ncols=len(drawn), width_ratios=widths)
     for axis, (title, model), width in zip(axes, drawn.items(), widths, strict=True):
         place = places[title]
         producer = {id(layer.output): layer.name for layer in model.layers}
-        for layer in model.layers:
+        for layer in model.layers[1:]:
             for tensor in _inputs(layer):
-                if producer.get(id(tensor), layer.name) != layer.name:
-                    _arrow(axis, place[producer[id(tensor)]], place[layer.name], place.values())
+                _arrow(axis, place[producer[id(tensor)]], place[layer.name], place.values())
         for layer in model.layers:
-            _box(axis, *place[layer.name], label(layer), color=_color(layer), width=1.75)
+            x, y = place[layer.name]
+            axis.barh(y, 1.75, left=x - 0.875, height=0.6, color=_color(layer), zorder=2)
+            axis.text(x, y, label(layer), ha="center", va="center", color="white", fontsize=7.5)
         axis.set_xlim(-width, width)
         axis.set_ylim(depth + 0.6, -0.6)
         axis.set_axis_off()
@@ -96,21 +81,18 @@ def blocks(drawn: dict[str, keras.Model]) -> Figure:
 
 def _layout(model: keras.Model) -> dict[str, tuple[float, float]]:
     """Returns the place of each layer: column by path, row by the longest way from the input."""
-    forks: dict[int, list[int]] = {}  # tensor: the layers that only it enters
+    forks: dict[int, list[str]] = {}  # tensor: the layers whose only input it is
     for layer in model.layers[1:]:
         if len(_inputs(layer)) == 1:
-            forks.setdefault(id(layer.input), []).append(id(layer))
-    place = {}
-    spots: dict[int, tuple[float, float]] = {}
-    for layer in model.layers:
-        before = [spots[id(tensor)] for tensor in _inputs(layer) if id(tensor) in spots]
-        columns = [column for column, _ in before] or [0.0]
+            forks.setdefault(id(layer.input), []).append(layer.name)
+    place = {model.layers[0].name: (0.0, 0)}
+    spots = {id(model.layers[0].output): (0.0, 0)}
+    for layer in model.layers[1:]:
+        columns, rows = zip(*(spots[id(tensor)] for tensor in _inputs(layer)), strict=True)
         column = (min(columns) + max(columns)) / 2  # in the middle where paths meet
-        siblings = forks.get(id(layer.input), []) if len(before) == 1 else []
-        if len(siblings) > 1:
-            column += 2.0 * (siblings.index(id(layer)) - (len(siblings) - 1) / 2)
-        row = max((row + 1 for _, row in before), default=0)
-        place[layer.name] = spots[id(layer.output)] = (column, row)
+        siblings = forks[id(layer.input)] if len(columns) == 1 else [layer.name]
+        column += 2.0 * (siblings.index(layer.name) - (len(siblings) - 1) / 2)
+        place[layer.name] = spots[id(layer.output)] = (column, max(rows) + 1)
     return place
 
 
@@ -118,29 +100,20 @@ def _layout(model: keras.Model) -> dict[str, tuple[float, float]]:
 def networks(drawn: dict[str, list[dict]]) -> Figure:
     """Shows whole networks as rows of stages, the taller the larger their maps.
 
-    In each stage stands the number of its convolutions and dense layers, below it its output.
+    Each stage shows the number of its convolutions and dense layers, and below it its output.
 
     Args:
-        drawn: what `stages` returned, by title.
+        drawn: results of `stages`, by title.
     """
-    figure = Figure(figsize=(11, 1.25 * len(drawn)), layout="constrained")
-    axes = figure.subplots(nrows=len(drawn), squeeze=False)[:, 0]
+    figure, axes = new_figure(11, 1.25 * len(drawn), nrows=len(drawn))
     for axis, (title, found) in zip(axes, drawn.items(), strict=True):
         for place, stage in enumerate(found):
             tall = 0.3 + 0.7 * stage["share"] ** 0.5
-            box = FancyBboxPatch(
-                (place, -tall / 2),
-                0.8,
-                tall,
-                boxstyle="round,pad=0,rounding_size=0.04",
-                facecolor=stage["color"],
-                edgecolor="none",
-            )
-            axis.add_patch(box)
+            axis.bar(place, tall, bottom=-tall / 2, color=stage["color"])
             text = f"{stage['name']}\n{stage['weighted'] or ''}".strip()
-            axis.text(place + 0.4, 0, text, ha="center", va="center", color="white", fontsize=7)
-            axis.text(place + 0.4, -0.55, stage["output"], ha="center", va="top", fontsize=6.5)
-        axis.set_xlim(-0.1, max(map(len, drawn.values())))
+            axis.text(place, 0, text, ha="center", va="center", color="white", fontsize=7)
+            axis.text(place, -0.55, stage["output"], ha="center", va="top", fontsize=6.5)
+        axis.set_xlim(-0.5, max(map(len, drawn.values())) - 0.5)
         axis.set_ylim(-0.8, 0.55)
         axis.set_axis_off()
         axis.set_title(title, loc="left", fontsize=9, fontweight="bold", pad=2)
@@ -155,8 +128,9 @@ def stages(model: keras.Model) -> list[dict]:
     """Groups a network's layers by the first part of their names.
 
     Returns:
-        Per stage ``name``, ``weighted`` (convolutions and dense layers), ``share`` (height of
-        the output over that of the input), ``output`` (its shape, as text) and ``color``.
+        Per stage ``name``, ``weighted`` (number of convolutions and dense layers), ``share``
+        (height of the output over that of the input), ``output`` (its shape, as text) and
+        ``color``.
     """
     found: list[dict] = []
     for layer in model.layers[1:]:
@@ -165,14 +139,12 @@ def stages(model: keras.Model) -> list[dict]:
             continue
         name = _SHORT.get(name, name)
         if not found or found[-1]["name"] != name:
-            found.append({"name": name, "weighted": 0, "color": _color(layer)})
-        shape = layer.output.shape[1:]
-        if models.layer_macs(layer):
-            found[-1] |= {"weighted": found[-1]["weighted"] + 1, "color": _color(layer)}
-        elif not found[-1]["weighted"]:
-            found[-1]["color"] = _color(layer)
-        found[-1] |= {
-            "share": (shape[0] if len(shape) == 3 else 1) / model.input_shape[1],
-            "output": "×".join(map(str, shape)),
-        }
+            found.append({"name": name, "weighted": 0})
+        stage, shape = found[-1], layer.output.shape[1:]
+        weighted = models.layer_macs(layer) > 0
+        if weighted or not stage["weighted"]:
+            stage["color"] = _color(layer)
+        stage["weighted"] += weighted
+        stage["share"] = (shape[0] if len(shape) == 3 else 1) / model.input_shape[1]
+        stage["output"] = "×".join(map(str, shape))
     return found

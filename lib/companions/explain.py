@@ -1,4 +1,4 @@
-"""Looking into a trained network: what it answers to, and what it takes for alike."""
+"""Explanations of a trained network: feature maps, Grad-CAM, similar images."""
 
 import numpy as np
 
@@ -13,11 +13,7 @@ def last_convolution(model: keras.Model) -> str:
 
 
 def _layer(model: keras.Model, name: str) -> keras.Layer:
-    """Returns a layer with a map as its output.
-
-    Raises:
-        ValueError: if there is no such layer or its output is no map.
-    """
+    """Returns a layer whose output is a feature map."""
     maps = [layer.name for layer in model.layers if len(layer.output.shape) == 4]
     if name not in maps:
         raise ValueError(f"no feature map {name!r}: expected one of {', '.join(maps)}")
@@ -29,15 +25,18 @@ def _batch(model: keras.Model, image: np.ndarray) -> np.ndarray:
 
 
 def activations(model: keras.Model, image: np.ndarray, layer: str) -> np.ndarray:
-    """Returns a layer's map for one image.
+    """Returns a layer's feature map for one image.
 
     Args:
         model: from images in [0, 1].
-        image: uint8 (h, w, 3).
+        image: uint8 (h, w, 3); resized to the model's input.
         layer: its name.
 
     Returns:
         float32 (height, width, channels).
+
+    Raises:
+        ValueError: if there is no such layer or its output is not a feature map.
     """
     part = keras.Model(model.input, _layer(model, layer).output)
     return np.asarray(part(_batch(model, image), training=False))[0]
@@ -49,13 +48,16 @@ def grad_cam(
     """Shows where a network finds a class: Grad-CAM (arXiv 1610.02391).
 
     Args:
-        model: from images in [0, 1] to probabilities, by a dense layer at its end.
-        image: uint8 (h, w, 3).
+        model: from images in [0, 1] to probabilities; its last layer is dense.
+        image: uint8 (h, w, 3); resized to the model's input.
         label: the class.
         layer: whose map is weighted; the last convolution by default.
 
     Returns:
-        float32 (height, width) of the map, 0 to 1; all 0 where nothing speaks for the class.
+        float32 (height, width) of the map, 0 to 1; all 0 if no place supports the class.
+
+    Raises:
+        ValueError: as `activations`.
     """
     target = _layer(model, layer or last_convolution(model))
     classifier = model.layers[-1]
@@ -70,11 +72,11 @@ def grad_cam(
 
 
 def embed(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Returns what the last hidden layer makes of images, scaled to length 1.
+    """Returns the input of a network's last layer for images, scaled to length 1.
 
     Args:
         model: from images in [0, 1] to probabilities.
-        images: uint8 (n, h, w, 3).
+        images: uint8 (n, h, w, 3); resized to the model's input.
 
     Returns:
         float32 (n, features).
@@ -84,7 +86,16 @@ def embed(model: keras.Model, images: np.ndarray) -> np.ndarray:
 
 
 def nearest(vectors: np.ndarray, query: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the indices of the vectors most like ``query``, and their cosine similarities."""
+    """Finds the vectors that are most similar to one vector.
+
+    Args:
+        vectors: float (n, features), of length 1.
+        query: float (features,), of length 1.
+        count: how many to return, at most.
+
+    Returns:
+        Their indices, int (count,), and cosine similarities, float (count,), the highest first.
+    """
     similarity = vectors @ query
     order = np.argsort(-similarity, kind="stable")[:count]
     return order, similarity[order]

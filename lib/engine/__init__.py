@@ -36,7 +36,7 @@ with _silent_stderr():
 # cost; each kernel still uses all cores. It must be set before the first operation.
 tf.config.threading.set_inter_op_parallelism_threads(1)
 
-# A notebook that builds many models is told of each one's graph; nothing can be done about it.
+# TensorFlow would warn about the graph of each of many models.
 tf.get_logger().setLevel("ERROR")
 
 __all__ = ["keras", "tf"]

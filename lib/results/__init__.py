@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lib import ROOT, cache, study
-from lib.engine import machine
-from lib.results import fingerprint, parameters
+from lib.results import fingerprint, machine, parameters
 from lib.results.record import SCHEMA, DatasetFacts, ModelFacts, Record, TrainingFacts
 
 STAGE = "CIFAR10_LADDER_STAGE"
@@ -131,7 +130,9 @@ class Run:
             models.as_keras(model).save(part)
         with cache.atomic_file(self._folder / "results" / f"{record.name}.npz") as part:
             np.savez_compressed(part, probabilities=evaluation.probabilities, labels=images.y_test)
-        return self._finish(record, fit.checkpoints)
+        path = self._finish(record, fit.checkpoints)
+        print(f"Record: {path.name}")
+        return path
 
     def write_companion(
         self,
@@ -179,7 +180,7 @@ class Run:
         """Returns whether a network has other layers than the study's."""
         from lib import models
 
-        return models.architecture(model) != study.experiment(self.slug).architecture
+        return study.is_other_network(self.slug, models.architecture(model))
 
     def _common(self, images, weights, other_network: str = "") -> dict:
         """Returns the fields that all records have.

@@ -2,12 +2,11 @@
 
 import json
 import math
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from lib import digests, metrics
 from lib.data import PARTS
@@ -165,12 +164,14 @@ def read(path: Path) -> Record:
     """
     where = _where(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise RecordError(f"{where} is not readable ({reason}); delete it and run again") from error
-    own = COMPANION if isinstance(content, dict) and "tables" in content else ELEVEN
-    record = _typed(Record, content, where, own=(*own, "digest"))
+    record, content = _parsed(text, where), json.loads(text)
+    for name in ("digest", *(COMPANION if "tables" in content else ELEVEN)):
+        if name not in content:
+            raise RecordError(f"{where} lacks {name!r}; delete it and run again")
     if record.schema != SCHEMA or record.status != "complete":
         raise RecordError(
             f"{where} has schema {record.schema} and status {record.status!r}, expected "
@@ -188,36 +189,17 @@ def read(path: Path) -> Record:
     return record
 
 
-def _typed(kind: Any, value: Any, where: str, *, own: tuple[str, ...] = ()) -> Any:
-    """Returns JSON as a dataclass, after checking that it has every field in the right type.
-
-    Args:
-        kind: the dataclass, or the type of one of its fields.
-        value: the JSON.
-        where: for messages.
-        own: fields with a default that must be there nevertheless.
-    """
-    if isinstance(kind, UnionType):
-        if value is None:
-            return None
-        kind = get_args(kind)[0]
-    if is_dataclass(kind) and isinstance(value, dict):
-        hints, found = get_type_hints(kind), {}
-        for one in fields(kind):
-            optional = one.default is not MISSING or one.default_factory is not MISSING
-            if one.name in value:
-                found[one.name] = _typed(hints[one.name], value[one.name], f"{where}: {one.name!r}")
-            elif not optional or one.name in own:
-                raise RecordError(f"{where} lacks {one.name!r}; delete it and run again")
-        return kind(**found)
-    plain = get_origin(kind) or kind
-    if not isinstance(value, (int, float) if plain is float else plain):
+def _parsed(text: str, where: str) -> Record:
+    """Returns a record's JSON as a `Record`, after checking that each field has its type."""
+    try:
+        return TypeAdapter(Record).validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "JSON"
+        given = "" if first["type"] == "missing" else f", got {str(first['input'])[:40]!r}"
         raise RecordError(
-            f"{where} is {value!r}, expected {plain.__name__}; delete it and run again"
-        )
-    if plain is dict and get_args(kind):
-        return {key: _typed(get_args(kind)[1], part, where) for key, part in value.items()}
-    return value
+            f"{where}: {place}: {first['msg']}{given}; delete it and run again"
+        ) from error
 
 
 def _check_predictions(path: Path, record: Record) -> None:

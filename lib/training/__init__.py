@@ -193,7 +193,7 @@ def fit(model: keras.Model, images: Dataset, recipe: Recipe) -> Fit:
     """Trains a model on the training part and watches the validation part.
 
     A training that was killed resumes from its last checkpoint (`lib.training.checkpoints`),
-    without being told, and ends as if it had never been interrupted.
+    by itself, and ends as if it had never been interrupted.
 
     Args:
         model: the model, not trained before; compiled here. Sequential or functional.

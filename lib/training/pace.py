@@ -8,7 +8,8 @@ import numpy as np
 
 from lib import clock, models
 from lib.data import Dataset
-from lib.engine import keras, machine, tf
+from lib.engine import keras, tf
+from lib.results import machine
 
 GRAPH_SECONDS = 4.0
 """What TensorFlow takes to make the graphs of one more model and to set it up."""

@@ -272,8 +272,8 @@ MISTAKES = (
     Mistake(
         "a classifier's strength chosen on the test set",
         "lib/companions/transfer.py",
-        "accuracy = float(pipeline.score(val, images.y_val))",
-        'accuracy = float(pipeline.score(_flat(stored["test"], pooled), images.y_test))',
+        'pipeline.score(stored["val"], images.y_val)',
+        'pipeline.score(stored["test"], images.y_test)',
         "test_transfer.py::test_strength_is_chosen_on_validation",
     ),
     # --- notebooks ---

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 
 from lib import ROOT
 from lib.results import parameters
@@ -47,7 +48,7 @@ def test_the_address_is_the_same_everywhere():
     found = re.search(r"^repository-code: (\S+)", citation, flags=re.MULTILINE)
     address = found[1] if found else ""
     for path, (title, setup) in notebooks().items():
-        assert f'\nREPOSITORY = "{address}"' in setup, "python tools/repository.py"
+        assert f'git clone --depth=1 "{address}" ' in setup, "python tools/repository.py"
         badge = address and path.stem != "report"
         assert ("Open in Colab" in title) == bool(badge)
 
@@ -58,7 +59,7 @@ def test_badges_lead_to_the_notebook_they_stand_in(copy):
     assert len(done.stdout.splitlines()) == len(before)
     assert f"repository-code: {ADDRESS}\n" in (copy / "CITATION.cff").read_text("utf-8")
     for path, (title, setup) in notebooks(copy).items():
-        assert f'\nREPOSITORY = "{ADDRESS}"' in setup
+        assert f'git clone --depth=1 "{ADDRESS}" ' in setup
         opened = re.findall(r"\]\((https://colab[^()]+/blob/main/(\S+))\)", title)
         if path.stem == "report":
             assert opened == []
@@ -81,25 +82,23 @@ def test_another_kind_of_address_is_refused(copy, address):
 
 # --- a machine like Colab's --------------------------------------------------------------
 
-# The test's own Python lies in the project and knows it through a .pth file; Colab's does not.
-AFTER = """
-importlib.util.find_spec = find_spec
-sys.path += packages
-print(root)
-"""
+# The test's own Python has the project installed; Colab's has not.
 PREAMBLE = f"""
-import importlib.util, subprocess, sys
+import subprocess, sys
 import google.colab
 packages = [place for place in sys.path if place not in ("", {str(ROOT)!r})]
 sys.path = [place for place in packages if not place.startswith({str(ROOT)!r})]
-run, find_spec = subprocess.run, importlib.util.find_spec
-importlib.util.find_spec = lambda name: name not in MISSING or None
-def recorded(command, **options):
-    if "pip" not in command and "clone" not in command:
-        return run(command, **options)
-    print("RUN", *command[-3:])
-    return run(command, **options) if "clone" in command else None
-subprocess.run = recorded
+class Shell:
+    def system(self, command):
+        print("RUN", command, flush=True)
+        subprocess.run(command.split("&&")[0], shell=True, stderr=subprocess.STDOUT)
+def get_ipython():
+    return Shell()
+"""
+AFTER = """
+sys.path += packages
+import lib
+print(lib.ROOT)
 """
 
 
@@ -123,10 +122,11 @@ def colab(tmp_path, origin):
     content = tmp_path / "content"
     content.mkdir()
 
-    def execute(*code: str, address: str = str(origin), missing: tuple[str, ...] = ()):
+    def execute(*code: str, address: str = str(origin)):
         _, setup = notebooks()[parameters.notebook_path(SLUGS[0])]
-        setup = re.sub(r'^REPOSITORY = ".*?"', f"REPOSITORY = {address!r}", setup, flags=re.M)
-        script = "\n".join([f"MISSING = {missing!r}", PREAMBLE, setup, AFTER, *code])
+        setup = re.sub(r'(git clone --depth=1) ".*?"', rf'\1 "{address}"', setup)
+        setup = TransformerManager().transform_cell(setup)  # as IPython does
+        script = "\n".join([PREAMBLE, setup, AFTER, *code])
         return subprocess.run(
             [sys.executable, "-c", script],
             cwd=content,
@@ -142,32 +142,31 @@ def colab(tmp_path, origin):
     return execute
 
 
-def test_colab_clones_and_installs_only_what_is_missing(colab, origin):
-    first = colab(missing=("pooch",))
+def test_colab_clones_and_installs_what_is_missing_there(colab, origin):
+    first = colab()
     assert first.returncode == 0, first.stderr
     clone = colab.content / "cifar10-ladder"
-    assert first.stdout.splitlines()[-3:] == [
-        f"RUN --depth=1 {origin} {clone}",
-        "RUN install --quiet pooch",
-        str(clone),
-    ]
+    installed = "pip install -q onnx platformdirs pooch pyarrow"
+    assert f'RUN git clone --depth=1 "{origin}" cifar10-ladder && {installed}' in first.stdout
+    assert first.stdout.splitlines()[-1] == str(clone)
     # A restarted runtime finds the clone.
     assert colab().stdout == f"{clone}\n"
 
 
-def test_without_an_address_colab_is_told_how_to_go_on(colab):
+def test_without_an_address_git_says_that_there_is_no_repository(colab):
     done = colab(address="")
     assert done.returncode == 1
-    assert "write the address that git is to clone into REPOSITORY above" in done.stderr
+    assert "repository '' does not exist" in done.stdout
+    assert "No module named 'lib'" in done.stderr
     assert list(colab.content.iterdir()) == []
 
 
 def test_a_notebook_runs_on_colab_from_top_to_bottom(colab):
     path = parameters.notebook_path(SLUGS[0])
-    _, chosen, *story = [code for _, code in parameters._code_cells(path)]
+    _, chosen, *work = [code for _, code in parameters.code_cells(path)]
     values = parameters.of_profile("smoke", SLUGS[0]) | {"PROFILE": "smoke", "DATASET": "digits"}
     given = "\n".join(f"{name} = {value!r}" for name, value in values.items())
-    done = colab(chosen, given, *story)
+    done = colab(chosen, given, *work)
     assert done.returncode == 0, done.stderr
     record = colab.content / "cifar10-ladder" / "reports" / "latest" / "results"
     assert (record / "00_base_cnn-smoke-seed0.json").is_file()
@@ -176,3 +175,11 @@ def test_a_notebook_runs_on_colab_from_top_to_bottom(colab):
 def test_every_notebook_has_the_set_up_cell_that_was_tried():
     assert len(notebooks()) == len(SLUGS) + len(COMPANIONS) + 1
     assert len({setup for _, setup in notebooks().values()}) == 1
+
+
+def test_the_set_up_cell_is_six_lines_and_collapsed():
+    for path in notebooks():
+        setup = json.loads(path.read_text("utf-8"))["cells"][1]
+        code = [line for line in map(str.strip, setup["source"]) if line and line[0] != "#"]
+        assert len(code) <= 6
+        assert setup["metadata"]["jupyter"] == {"source_hidden": True}

@@ -1,5 +1,6 @@
-"""The companion notebooks for real, with a profile that only proves that they run."""
+"""The companion notebooks themselves, with a profile that only shows that they run."""
 
+import dataclasses
 import html
 import json
 import re
@@ -12,9 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from lib import results, study
+from lib.companions import published
 from lib.engine import keras
-from lib.results import parameters
+from lib.results import parameters, record
 from lib.study import COMPANIONS
 
 BASE = Path("results", "00_base_cnn-smoke-seed0.json")
@@ -22,14 +23,17 @@ BASE = Path("results", "00_base_cnn-smoke-seed0.json")
 
 @pytest.fixture(scope="module")
 def accompanied(ladder, weights, tmp_path_factory) -> tuple[Path, str, bytes]:
-    """The report's folder, what was printed, and a record that was there before."""
+    """The report's folder, the printed text, and an experiment's record from before."""
     out = tmp_path_factory.mktemp("companions") / "out"
+    (out.parent / "cache").mkdir()
+    (out.parent / "cache" / "weights").symlink_to(weights)
     smoke = ("--profile", "smoke", "--dataset", "digits", "--out", out)
     assert ladder(*smoke, "--only", "00").returncode == 0
     before = (out / BASE).read_bytes()
     process = ladder(
         *(*smoke, "--only", "companions"),
         KERAS_HOME=str(tmp_path_factory.mktemp("keras")),
+        CIFAR10_LADDER_CACHE=str(out.parent / "cache"),
     )
     assert process.returncode == 0, process.stdout + process.stderr
     return out, process.stdout, before
@@ -38,10 +42,10 @@ def accompanied(ladder, weights, tmp_path_factory) -> tuple[Path, str, bytes]:
 def test_every_companion_has_its_record_and_page(accompanied):
     out, *_ = accompanied
     for slug in COMPANIONS:
-        record = results.read(out / "results" / f"{slug}-smoke-seed0.json")
-        assert record["dataset"]["name"] == "digits"
-        assert len(record["summary"]) > 80
-        assert all(rows for rows in record["tables"].values()) or slug == "imagenet_prediction"
+        found = record.read(out / "results" / f"{slug}-smoke-seed0.json")
+        assert found.dataset.name == "digits"
+        assert len(found.summary) > 80
+        assert all(rows for rows in found.tables.values()) or slug == "imagenet_prediction"
         page = (out / "notebooks" / f"{slug}-smoke-seed0.html").read_text(encoding="utf-8")
         assert "What we saw" in page
         assert "Warning" not in page
@@ -54,13 +58,17 @@ def test_every_companion_has_its_record_and_page(accompanied):
         assert all(re.search(r'alt="[^"]{20,}"', image) for image in images)
 
 
-def test_companions_stand_in_a_section_of_their_own_and_disturb_nothing(accompanied):
+def test_checkpoints_are_removed_once_the_records_are_written(accompanied):
+    out, *_ = accompanied
+    assert list((out.parent / "cache" / "checkpoints").iterdir()) == []
+
+
+def test_companions_have_their_own_section_and_change_no_other_record(accompanied):
     out, _, before = accompanied
     page = html.unescape((out / "index.html").read_text(encoding="utf-8"))
     for slug in COMPANIONS:
-        record = results.read(out / "results" / f"{slug}-smoke-seed0.json")
         assert f'href="notebooks/{slug}-smoke-seed0.html"' in page
-        assert record["summary"] in page
+        assert record.read(out / "results" / f"{slug}-smoke-seed0.json").summary in page
     assert (out / BASE).read_bytes() == before
 
 
@@ -68,18 +76,22 @@ def test_figures_of_the_companions_are_those_of_their_tables(accompanied):
     out, *_ = accompanied
 
     def tables(slug):
-        return results.read(out / "results" / f"{slug}-smoke-seed0.json")["tables"]
+        return record.read(out / "results" / f"{slug}-smoke-seed0.json").tables
 
     depth = tables("freezing_depth")["freezing depth"]
     assert [row["trainable blocks"] for row in depth] == [0, 1, 2, 3, 4, 5]
     learning = [row["trainable parameters"] for row in depth]
     assert learning == sorted(set(learning))
+    for row in tables("freezing_depth")["frozen, as published"]:
+        assert row["parameters"] == published.POST_PARAMS
+        assert row["trainable"] == published.POST_TRAINABLE
     strategies = {row["strategy"]: row for row in tables("transfer_strategies")["strategies"]}
-    assert {n: strategies[n]["trainable"] for n in study.COURSE_TRAINABLE} == study.COURSE_TRAINABLE
-    assert {row["parameters"] for row in strategies.values()} == {
-        study.COURSE_PARAMS,
-        study.CHAPTER_PARAMS,
-    }
+    for name, trainable in published.COURSE_TRAINABLE.items():
+        assert strategies[name]["parameters"] == published.COURSE_PARAMS
+        assert strategies[name]["trainable"] == trainable
+    chapter = strategies["chapter's head, first 15 layers frozen"]
+    assert chapter["parameters"] == published.CHAPTER_PARAMS
+    assert chapter["trainable"] == published.CHAPTER_TRAINABLE
     for row in tables("transfer_strategies")["forgotten"]:
         frozen = "head only" in row["strategy"]
         assert (row["weights moved by"] == 0) == frozen
@@ -94,6 +106,15 @@ def test_figures_of_the_companions_are_those_of_their_tables(accompanied):
     assert all(row["million multiply–adds"] > 0 for row in networks)  # LeNet: less than one
 
 
+def test_layers_are_listed_with_index_name_and_state(accompanied):
+    out, *_ = accompanied
+    page = (out / "notebooks" / "transfer_strategies-smoke-seed0.html").read_text(encoding="utf-8")
+    text = re.sub(r"(<[^>]+>|\s)+", " ", page)
+    assert " 14 block4_pool 2×2×512 0 – " in text
+    assert " 13 block4_conv3 4×4×512 2,359,808 frozen " in text
+    assert " 15 block5_conv1 2×2×512 2,359,808 learns " in text
+
+
 def test_a_companion_run_again_says_the_same(accompanied, ladder, tmp_path):
     out, *_ = accompanied
     lost = Path("results", "feature_extraction-smoke-seed0.json")
@@ -104,16 +125,18 @@ def test_a_companion_run_again_says_the_same(accompanied, ladder, tmp_path):
         *("--out", tmp_path / "copy"),
     )
     assert "6 of 7 up to date" in process.stdout
-    first, again = results.read(out / lost), results.read(tmp_path / "copy" / lost)
-    for key in set(first) - {"timing", "memory", "environment"}:
+    first, again = (
+        dataclasses.asdict(record.read(folder / lost)) for folder in (out, tmp_path / "copy")
+    )
+    for key in set(first) - {"timing", "memory", "environment", "digest"}:
         assert again[key] == first[key], key
 
 
 def test_without_imagenets_classifier_the_page_says_so_once(accompanied):
     out, printed, _ = accompanied
-    record = results.read(out / "results" / "imagenet_prediction-smoke-seed0.json")
-    assert record["tables"]["predictions"] == []
-    assert "ImageNet weights of VGG16 cannot be had" in record["summary"]
+    found = record.read(out / "results" / "imagenet_prediction-smoke-seed0.json")
+    assert found.tables["predictions"] == []
+    assert "ImageNet weights of VGG16 are not available" in found.summary
     assert "FAILED" not in printed
 
 
@@ -129,12 +152,12 @@ def test_second_run_of_the_companions_does_nothing(accompanied, ladder, snapshot
 
 
 def by_hand(slug: str, values: dict, environment: dict) -> subprocess.CompletedProcess:
-    """Runs a companion's own code, as a reader does who changes parameters and runs all cells."""
+    """Runs a companion's own code, like a reader who changes parameters and runs all cells."""
     chosen = parameters.of_profile("smoke", slug) | {"DATASET": "digits", "PROFILE": "smoke"}
-    setup, _, *story = [code for _, code in parameters._code_cells(parameters.notebook_path(slug))]
     cell = "\n".join(f"{name} = {value!r}" for name, value in (chosen | values).items())
+    story = parameters.working_code(parameters.notebook_path(slug))
     return subprocess.run(
-        [sys.executable, "-c", "\n".join([setup, cell, *story])],
+        [sys.executable, "-c", "\n".join([cell, *story])],
         env=environment,
         capture_output=True,
         text=True,
@@ -152,18 +175,19 @@ def by_hand(slug: str, values: dict, environment: dict) -> subprocess.CompletedP
         ("transfer_strategies", {"CLASSES": "3"}, "CLASSES = '3': expected two names"),
         ("feature_extraction", {"IMAGE_SIZE": 16}, "image size 16 is too small for VGG16"),
         ("inspect_a_model", {"RUN": "x"}, "RUN = 'x': no model of that run"),
+        ("inspect_a_model", {"EXPERIMENT": "report"}, "EXPERIMENT = 'report': expected one of 00"),
         ("inspect_a_model", {"PICTURE": "none.png"}, "PICTURE = 'none.png'"),
         ("reference_architectures", {"NETWORKS": "VGG17"}, "unknown architecture 'VGG17'"),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(slug, values, message, ladder_environment):
+def test_wrong_values_are_one_sentence(slug, values, message, ladder_environment):
     process = by_hand(slug, values, ladder_environment)
     assert process.returncode == 1
     assert message in process.stderr.strip().splitlines()[-1]
 
 
-def test_own_pictures_are_predicted_where_a_classifier_can_be_had(ladder_environment, tmp_path):
-    """With random weights and made-up class names: what counts is the way through."""
+def test_own_pictures_are_predicted_where_weights_are_available(ladder_environment, tmp_path):
+    """With random weights and invented class names: the test is that all steps work together."""
     keras.utils.set_random_seed(0)
     keras.applications.MobileNetV2(weights=None).save_weights(tmp_path / "mobile.weights.h5")
     index = {number: (f"n{number}", f"class_{number}") for number in range(1000)}
@@ -182,44 +206,46 @@ def test_own_pictures_are_predicted_where_a_classifier_can_be_had(ladder_environ
     process = by_hand("imagenet_prediction", values, environment)
     assert process.returncode == 0, process.stderr
     (path,) = (tmp_path / "results").glob("imagenet_prediction-custom-*-seed0.json")
-    record = results.read(path)
-    rows = record["tables"]["predictions"]
+    found = record.read(path)
+    rows = found.tables["predictions"]
     assert [(row["picture"], row["rank"]) for row in rows] == [
         (name, rank) for name in ("dark.png", "light.png") for rank in (1, 2, 3)
     ]
     assert rows[0]["probability"] >= rows[1]["probability"] >= rows[2]["probability"] > 0
     assert rows[0]["class"] == f"class {rows[0]['synset'][1:]}"
-    assert "was surest of “class " in record["summary"]
-    assert str(tmp_path) not in json.dumps(record)
+    assert "to “class " in found.summary
+    assert str(tmp_path) not in path.read_text(encoding="utf-8")
 
 
-def test_a_model_of_the_ladder_can_be_inspected(accompanied, ladder_environment):
+def test_an_experiments_model_can_be_inspected(accompanied, ladder_environment):
     out, *_ = accompanied
     values = {"RUN": "00_base_cnn-smoke-seed0", "RECORDS": str(out), "OUT": str(out)}
     process = by_hand("inspect_a_model", values, ladder_environment)
     assert process.returncode == 0, process.stderr
     (path,) = (out / "results").glob("inspect_a_model-custom-*-seed0.json")
-    record = results.read(path)
+    found, text = record.read(path), path.read_text(encoding="utf-8")
     path.unlink()
-    assert record["summary"].startswith("00_base_cnn-smoke-seed0 (")
-    assert str(out) not in json.dumps(record)
-    assert record["weights"] is None
+    assert found.summary.startswith("00_base_cnn-smoke-seed0 (")
+    assert str(out) not in text
+    assert found.weights is None
 
 
 def test_a_network_without_a_base_has_no_epochs_of_the_head_alone(tmp_path, ladder_environment):
     values = {"EXPERIMENT": "00_base_cnn", "HEAD_EPOCHS": 1, "EPOCHS": 1, "OUT": str(tmp_path)}
-    process = by_hand("inspect_a_model", values, ladder_environment)
+    environment = ladder_environment | {"CIFAR10_LADDER_CACHE": str(tmp_path / "cache")}
+    process = by_hand("inspect_a_model", values, environment)
     assert process.returncode == 0, process.stderr
     assert "epoch 1/1 " in process.stdout
+    assert list((tmp_path / "cache" / "checkpoints").iterdir()) == []
 
 
 def test_cat_or_dog_on_real_images(ladder, real_cache, tmp_path):
-    """The one whose classes have names of their own; the others are told apart by nothing."""
+    """The only companion that uses the classes' names."""
     process = ladder(
         *("--profile", "smoke", "--dataset", "cifar10", "--out", tmp_path),
         *("--only", "transfer_strategies"),
         CIFAR10_LADDER_CACHE=real_cache,
     )
     assert process.returncode == 0, process.stdout + process.stderr
-    (record,) = results.read_all(tmp_path)
-    assert record["summary"].startswith("Telling cat from dog")
+    (found,) = record.read_all(tmp_path)
+    assert found.summary.startswith("Test accuracy for cat or dog at 32×32 pixels")

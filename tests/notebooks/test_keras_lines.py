@@ -1,4 +1,4 @@
-"""The networks as the notebooks write them in plain Keras, against those that they train."""
+"""The networks as the notebooks write them in plain Keras: true, and good to paste."""
 
 import json
 import re
@@ -6,61 +6,88 @@ import re
 import numpy as np
 import pytest
 
-from lib import models, training
+from lib import data, models, results, training
 from lib.engine import keras
-from lib.results import parameters
+from lib.results import model_cell, parameters, record
 from lib.study import SLUGS, experiment
+from tests.notebooks.test_lint import network_size
 
 
-def lines(slug: str) -> tuple[list[str], list[str], str]:
-    """Returns a notebook's network as it writes it: before, after, and the notebook before."""
+def text(slug: str) -> str:
     cells = json.loads(parameters.notebook_path(slug).read_text(encoding="utf-8"))["cells"]
-    text = next(t for t in map("".join, (c["source"] for c in cells)) if t.startswith("## Model"))
-    if same := re.search(r"The network is that of (\d\d)\.", text):
-        after = lines(of_number(same[1]))[1]
-        return after, after, same[1]
-    if found := re.search(r"against (\d\d):\n\n```diff\n(.*?)```", text, re.DOTALL):
-        marked = found[2].splitlines()
-        before, after = ([line[1:] for line in marked if line[:1] != m] for m in "+-")
-        return before, after, found[1]
-    return [], re.search(r"```python\n(.*?)```", text, re.DOTALL)[1].splitlines(), ""
+    return next(t for t in map("".join, (c["source"] for c in cells)) if t.startswith("## Model"))
 
 
-def of_number(number: str) -> str:
-    return next(slug for slug in SLUGS if slug.startswith(number))
+def whole(slug: str) -> list[str]:
+    """Returns the whole network in plain Keras, which is folded."""
+    (folded,) = re.findall(r"<details>\n<summary>.*?</details>", text(slug), re.DOTALL)
+    return re.search(r"```python\n(.*?)```", folded, re.DOTALL)[1].splitlines()
 
 
-def flat(model) -> list:
-    inner = [flat(part) if isinstance(part, keras.Model) else [part] for part in model.layers]
-    found = [layer for part in inner for layer in part]
-    return [layer for layer in found if not isinstance(layer, keras.layers.InputLayer)]
+def build(slug: str, path: str = ""):
+    """Builds the network of the plain Keras in a notebook, with a weight file for Keras'."""
+    names = {}
+    weights = f"weights={path!r}" if path else "weights=None"
+    exec("\n".join(whole(slug)).replace('weights="imagenet"', weights), names)
+    return names["model"]
 
 
 @pytest.mark.parametrize("slug", SLUGS[1:])
 def test_a_change_begins_where_the_other_notebook_ends(slug):
-    before, after, other = lines(slug)
-    assert before == lines(of_number(other))[1]
-    assert (before == after) == (slug == "05_data_augmentation")
+    if slug == "05_data_augmentation":
+        assert "The network is that of 04." in text(slug)
+        assert whole(slug) == whole("04_batch_norm")
+        return
+    other, diff = re.search(r"against (\d\d):\n\n```diff\n(.*?)```", text(slug), re.DOTALL).groups()
+    before, after = ([x[1:] for x in diff.splitlines() if x[:1] != mark] for mark in "+-")
+    assert before == whole(next(known for known in SLUGS if known.startswith(other)))
+    assert after == whole(slug)
 
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_they_build_the_network_that_is_trained(slug):
-    size, names = experiment(slug).image_size, {}
-    exec("\n".join(lines(slug)[1]).replace('weights="imagenet"', "weights=None"), names)
-    random = {"imagenet": False} if "imagenet" in models.ARCHITECTURES[slug] else {}
-    plain, ours = names["model"], models.build(slug, image_size=size, **random)
-    alike = [
-        [(type(x).__name__, x.output.shape, getattr(x, "rate", None)) for x in flat(model)]
-        for model in (plain, ours)
-    ]
-    assert alike[0] == alike[1]
+    plain = build(slug)
+    ours = model_cell.build(slug, image_size=network_size(slug))
+    assert models.architecture(plain) == models.architecture(ours) == experiment(slug).architecture
     assert plain.count_params() == ours.count_params()
-    assert models.trainable_params(plain) == models.trainable_params(ours)
     published = parameters.defaults(slug)
     assert float(plain.optimizer.learning_rate) == pytest.approx(published["LEARNING_RATE"])
     assert plain.optimizer.clipnorm == published.get("CLIPNORM")
     training.compile(ours, learning_rate=1e-3)
     assert (type(plain.optimizer).__name__, plain.loss) == ("Adam", ours.loss)
     plain.set_weights(ours.get_weights())
+    size = network_size(slug)
     x = np.random.default_rng(0).random((2, size, size, 3), np.float32)
     np.testing.assert_allclose(plain(x), ours(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_pasted_they_train_and_are_recorded_as_the_experiment(slug, weights, tmp_path):
+    images = data.load("digits", train_size=64, val_size=20, test_size=30)
+    values = parameters.of_profile("smoke", slug)
+    values |= {"PROFILE": "smoke", "DATASET": "digits", "OUT": str(tmp_path)}
+    run = results.Run(slug, values, 0.0)
+    training.seed(0)
+    imagenet = "WEIGHTS" in values
+    model = build(slug, str(next(weights.glob("*.h5"))) if imagenet else "")
+    recipe = training.Recipe(
+        epochs=1,
+        batch_size=32,
+        learning_rate=1e-3,
+        patience=0,
+        seed=0,
+        head_epochs=int("HEAD_EPOCHS" in values),
+        views=int("VIEWS" in values),
+    )
+    fit = training.fit(model, images, recipe)
+    evaluation = training.evaluate(model, images)
+    path = run.write(images=images, model=model, fit=fit, evaluation=evaluation)
+    found = record.read(path)
+    assert (found.profile, found.name) == ("smoke", f"{slug}-smoke-seed0")
+    assert found.model.total_params == experiment(slug).total_params
+    assert found.model.architecture == experiment(slug).architecture
+    _, again = results.trained_model(tmp_path, found.name)
+    assert isinstance(again, keras.Model)
+    np.testing.assert_allclose(
+        training.predict(again, images.x_test), evaluation.probabilities, atol=1e-5
+    )

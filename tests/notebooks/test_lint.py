@@ -7,7 +7,6 @@ import re
 import pytest
 import yaml
 
-from ladder import run
 from lib.results import parameters
 from lib.study import COMPANIONS, EXPERIMENTS, SLUGS, experiment
 
@@ -67,11 +66,12 @@ class TestEveryNotebook:
         parameters.check(path.stem, parameters.defaults(path.stem))
 
     def test_cells_with_pictures_of_the_data_are_tagged(self, path):
-        drawn = [f"plots.{name}(" for name in ("samples", "confident_errors", "pictures")]
-        drawn += ["plots.predictions(", "mistakes.show_hard_images("]
+        names = ("samples", "augmented_samples", "confident_errors", "pictures")
+        drawn = [*(f"plots.{name}(" for name in names), "mistakes.show_hard_images("]
+        drawn += ["figures.predictions(", "plots.predictions("]
         for cell in cells(path):
             shows = any(call in text(cell) for call in drawn)
-            if shows or "plots.maps(" not in text(cell):  # maps may give a picture away
+            if shows or "figures.maps(" not in text(cell):  # maps may give a picture away
                 assert ("shows-data" in tags(cell)) == shows
 
     def test_code_cells_say_what_they_do(self, path):
@@ -93,6 +93,46 @@ def test_companion_names_its_source_and_ends_with_what_we_saw(slug):
     for value in ast.walk(ast.parse(text(last))):  # its figures are computed
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
             assert not re.search(r"\d+(\.\d+)? %", value.value)
+
+
+def network_size(slug: str) -> int:
+    """Height and width of an experiment's input, pixels."""
+    return parameters.defaults(slug).get("IMAGE_SIZE", 32)
+
+
+def code_lines(cell) -> list[str]:
+    return [line for line in text(cell).splitlines() if line.split("#")[0].strip()]
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_an_experiment_shows_its_network_in_few_lines(slug):
+    found = [cell for cell in cells(parameters.notebook_path(slug)) if cell["cell_type"] == "code"]
+    (model,) = [cell for cell in found if tags(cell) == ["model"]]
+    assert re.match(r"# .*\nmodel = models\.(cnn|vgg16)\(\n", text(model))
+    assert sum(len(code_lines(cell)) for cell in found) < 65
+    imported = [
+        alias.name
+        for cell in found[1:]
+        for node in ast.walk(ast.parse(text(cell)))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+    assert 4 < len(imported) <= 6
+    assert all(
+        "(" not in text(cell) or slug in text(cell) for cell in found if "begin(" in text(cell)
+    )
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 1), (1, 2), (8, 9)])
+def test_what_differs_from_the_experiment_before_is_the_network(before, after):
+    def code(number: int) -> dict[str, str]:
+        slug = SLUGS[number]
+        found = cells(parameters.notebook_path(slug))
+        return {c["id"]: text(c).replace(slug, "") for c in found if c["cell_type"] == "code"}
+
+    one, other = code(before), code(after)
+    assert [name for name in one if one[name] != other.get(name)] == ["model"]
+    assert list(one) == list(other)
 
 
 @pytest.mark.parametrize("slug", SLUGS)
@@ -121,8 +161,8 @@ def test_defaults_are_the_published_protocol(e):
     assert (values["EPOCHS"], values["SCHEDULE"], values["PROFILE"]) == (100, "constant", "study")
     assert (values["TRAIN_SIZE"], values["VAL_SIZE"], values["TEST_SIZE"]) == (40000, 10000, 10000)
     assert values.get("AUGMENT", False) == (e.number >= 5)
-    assert values.get("IMAGE_SIZE", 32) == e.image_size
-    assert ("WEIGHTS" in values) == e.uses_imagenet
+    assert network_size(e.slug) == (64 if e.number == 10 else 32)
+    assert ("WEIGHTS" in values) == (e.number >= 7)
     assert values.get("HEAD_EPOCHS", 0) == 0
 
 
@@ -194,13 +234,3 @@ def test_both_readmes_give_the_same_commands_and_figures():
         assert all(f"`{e.slug}`" in text for text in texts)
     links = [sorted(re.findall(r"\]\((docs/[^)]+)\)", text)) for text in texts]
     assert links[0] == links[1]
-
-
-def test_a_report_is_renewed_when_what_it_imports_changes():
-    cell = next(c for c in cells(parameters.NOTEBOOKS / "report.ipynb") if c["id"] == "records")
-    (names,) = [
-        statement.names
-        for statement in ast.parse(text(cell)).body
-        if getattr(statement, "module", "") == "lib"
-    ]
-    assert {name.name for name in names} <= set(run.REPORT_MODULES)

@@ -14,30 +14,25 @@ import nbformat
 import pytest
 
 from ladder import run
-from lib import results
-from lib.results import parameters
+from lib.results import fingerprint, parameters, record
 
 PARAMETERS = (
     'PROFILE = "study"\nDATASET = "auto"\nSEED = 0\nTRAIN_SIZE = 60\nVAL_SIZE = 20\n'
     'TEST_SIZE = 20\nEPOCHS = 1\nOUT = "reports/latest"'
 )
-START = (
-    "import os, sys\nsys.path.insert(0, os.environ['CIFAR10_LADDER_ROOT'])\n"
-    "print(DATASET, SEED, TRAIN_SIZE, VAL_SIZE, TEST_SIZE, EPOCHS)\n"
-)
+START = "import os\nprint(DATASET, SEED, TRAIN_SIZE, VAL_SIZE, TEST_SIZE, EPOCHS)\n"
 GOOD = START + (
-    "from lib import data, models, parameters, results, training\n"
-    "VALUES = dict(PROFILE=PROFILE, DATASET=DATASET, SEED=SEED, TRAIN_SIZE=TRAIN_SIZE,\n"
-    "    VAL_SIZE=VAL_SIZE, TEST_SIZE=TEST_SIZE, EPOCHS=EPOCHS, OUT=OUT)\n"
+    "from lib import data, models, results, training\n"
+    "from lib.results import parameters\n"
     "parameters.NOTEBOOKS = parameters.Path(os.environ['TOY_NOTEBOOKS'])\n"
-    "training.start(SEED)\n"
+    "run = results.begin('toy', globals())\n"
     "images = data.load(DATASET, train_size=TRAIN_SIZE, val_size=VAL_SIZE, test_size=TEST_SIZE)\n"
-    "model = models.build('00_base_cnn')\n"
-    "fit = training.fit(model, images, epochs=EPOCHS, batch_size=32, learning_rate=1e-3,\n"
-    "    patience=0, seed=SEED)\n"
+    "model = models.cnn(image_size=32, classes=10, blocks=((1, 8),), dense=())\n"
+    "recipe = training.Recipe(\n"
+    "    epochs=EPOCHS, batch_size=32, learning_rate=1e-3, patience=0, seed=SEED)\n"
+    "fit = training.fit(model, images, recipe)\n"
     "evaluation = training.evaluate(model, images)\n"
-    "path = results.write('toy', VALUES, images=images, model=model, fit=fit,\n"
-    "    evaluation=evaluation)\n"
+    "run.write(images=images, model=model, fit=fit, evaluation=evaluation)\n"
 )
 
 
@@ -61,11 +56,11 @@ def toy(tmp_path, monkeypatch):
         ]
         kernel = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python"}}
         nbformat.write(v4.new_notebook(cells=cells, metadata=kernel), notebooks / "toy.ipynb")
-        parameters._code_cells.cache_clear()
+        parameters.code_cells.cache_clear()
         return out
 
     yield write
-    parameters._code_cells.cache_clear()
+    parameters.code_cells.cache_clear()
 
 
 def start(out: Path) -> Path:
@@ -81,15 +76,15 @@ def products(out: Path) -> list[str]:
 def test_good_notebook_leaves_record_predictions_and_page(toy, capsys):
     out = toy(GOOD)
     before = dict(os.environ)
-    record = results.read(start(out))
-    assert dict(os.environ) == before  # a notebook run later by hand writes where it is told to
+    found = record.read(start(out))
+    assert dict(os.environ) == before  # a notebook run later writes into its OUT
     name = "toy-study-seed3"
     folders = {"models": ("keras",), "notebooks": ("html", "ipynb"), "results": ("json", "npz")}
     assert products(out) == [
         f"{folder}/{name}.{suffix}" for folder, kinds in folders.items() for suffix in kinds
     ]
-    assert record["seed"] == record["parameters"]["SEED"] == 3
-    assert record["dataset"]["name"] == "digits"
+    assert found.seed == found.parameters["SEED"] == 3
+    assert found.dataset.name == "digits"
     assert re.search(r"toy +epoch 1/1  loss", capsys.readouterr().out)  # live, and named
     assert str(out) not in (out / "notebooks" / f"{name}.ipynb").read_text()
 
@@ -119,8 +114,8 @@ def test_missing_record_is_a_failure(toy):
 
 
 def test_record_of_other_parameters_is_a_failure(toy):
-    out = toy(GOOD.replace("EPOCHS=EPOCHS", "EPOCHS=EPOCHS + 1"))
-    with pytest.raises(run.RunError, match=r"without a record|changed while it ran"):
+    out = toy(GOOD.replace("run = ", "EPOCHS += 1\nrun = "))
+    with pytest.raises(run.RunError, match="changed while it ran"):
         start(out)
     assert products(out) == []
 
@@ -163,9 +158,46 @@ def test_interrupted_run_leaves_nothing_half_written(ladder_environment, tmp_pat
         finally:
             process.kill()
     assert process.returncode == 1
-    assert "the same command goes on from here" in said
+    assert "the same command resumes from here" in said
     assert not [path for path in products(out) if path.startswith(("results", "notebooks"))]
     assert _kernels_gone(str(out))
+
+
+def test_an_edited_network_is_a_custom_run_and_done(ladder_environment, tmp_path):
+    """A copy of the project whose notebook 00 has another network."""
+    for name in ("lib", "ladder", "notebooks", "docs"):
+        shutil.copytree(run.ROOT / name, tmp_path / "copy" / name)
+    shutil.copy(run.ROOT / "Snakefile", tmp_path / "copy")
+    path = tmp_path / "copy" / "notebooks" / "00_base_cnn.ipynb"
+    path.write_text(path.read_text().replace("dense=(32,),", "dense=(40,),"))
+    out = tmp_path / "out"
+    command = [sys.executable, "-P", "-m", "ladder", "--profile", "smoke", "--dataset", "digits"]
+    command += ["--only", "00,01", "--out", str(out)]
+
+    def ladder() -> subprocess.CompletedProcess:
+        environment = ladder_environment | {"PYTHONPATH": str(tmp_path / "copy")}
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    first = ladder()
+    assert first.returncode == 0, first.stdout + first.stderr
+    notice, epoch = (
+        first.stdout.index(x) for x in ("00_base_cnn             This is not", "epoch")
+    )
+    assert notice < epoch
+    assert "recorded as custom, without a verdict" in first.stdout
+    assert re.search(r"^00_base_cnn +done: 1 of 2$", first.stdout, re.MULTILINE)
+    custom, study = record.read_all(out)
+    assert (custom.experiment, custom.profile) == ("00_base_cnn", "custom")
+    assert custom.parameters["PROFILE"] == "smoke"
+    assert study.name == "01_deeper_cnn-smoke-seed0"
+    assert (out / "notebooks" / f"{custom.name}.html").is_file()
+    second = ladder()
+    assert "2 of 2 up to date" in second.stdout
+    assert "epoch" not in second.stdout
+    path.write_text(path.read_text().replace("dense=(40,),", "dense=(41,),"))
+    third = ladder()
+    assert "1 of 2 up to date" in third.stdout
+    assert len(record.read_all(out)) == 3
 
 
 def _kernels_gone(text: str) -> bool:
@@ -190,9 +222,13 @@ def _read(path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["ladder/report/mistakes.py", "docs/study.md", "notebooks/report.ipynb"]
+    "name",
+    [
+        *("ladder/report/mistakes.py", "ladder/report/pages.py", "lib/plots.py"),
+        *("docs/study.md", "ladder/report/templates/ladder/style.css"),
+    ],
 )
-def test_report_is_of_its_code_and_texts(name, tmp_path, monkeypatch):
+def test_report_is_of_its_code_and_texts(name, tmp_path, monkeypatch, request):
     for part in ("lib", "ladder", "notebooks", "docs"):
         shutil.copytree(run.ROOT / part, tmp_path / part)
 
@@ -200,16 +236,20 @@ def test_report_is_of_its_code_and_texts(name, tmp_path, monkeypatch):
         return run.report_digest(tmp_path / "out", profile="quick", data="")
 
     before = digest()
-    monkeypatch.setattr(run, "ROOT", tmp_path)
+    for module in (run, fingerprint):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(parameters, "NOTEBOOKS", tmp_path / "notebooks")
+    caches = (fingerprint.path_of, fingerprint.imports, parameters.code_cells)
+    for cached in caches:
+        cached.cache_clear()
+    request.addfinalizer(lambda: [cached.cache_clear() for cached in caches])
     assert digest() == before
     with (tmp_path / name).open("a") as file:
         file.write(" ")
     assert digest() != before
 
 
-def test_report_of_nothing_says_so(tmp_path, monkeypatch):
-    for name in ("CIFAR10_LADDER_BATCH", "CIFAR10_LADDER_ROOT", results.STAGE):
-        monkeypatch.setenv(name, "")
+def test_report_of_nothing_says_so(tmp_path):
     page = run.report(tmp_path).read_text()
     assert "No record was found" in page
     assert json.dumps(str(tmp_path))[1:-1] not in page

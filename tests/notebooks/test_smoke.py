@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from lib import results
+from lib.results import parameters, record
 from lib.study import EXPERIMENTS, SLUGS
 
 
 @pytest.fixture(scope="module")
-def climbed(ladder, weights, tmp_path_factory) -> tuple[Path, str]:
+def finished_run(ladder, weights, tmp_path_factory) -> tuple[Path, str]:
     """The report's folder after one run of everything on digits, and what the run printed."""
     out = tmp_path_factory.mktemp("ladder") / "out"
     process = ladder("--profile", "smoke", "--dataset", "digits", "--out", out)
@@ -20,30 +20,31 @@ def climbed(ladder, weights, tmp_path_factory) -> tuple[Path, str]:
     return out, process.stdout
 
 
-def test_every_notebook_has_its_record_predictions_and_page(climbed):
-    out, _ = climbed
+def test_every_notebook_has_its_record_predictions_and_page(finished_run):
+    out, _ = finished_run
     for e in EXPERIMENTS:
         name = f"{e.slug}-smoke-seed0"
-        record = results.read(out / "results" / f"{name}.json")
-        assert record["model"]["total_params"] == e.total_params
-        assert record["model"]["trainable_params"] == e.trainable_params
-        assert (record["weights"] is not None) == e.uses_imagenet
-        assert record["dataset"]["name"] == "digits"
-        assert record["timing"]["total_seconds"] > record["timing"]["train_seconds"]
+        found = record.read(out / "results" / f"{name}.json")
+        assert found.model.total_params == e.total_params
+        assert found.model.trainable_params == e.trainable_params
+        assert found.model.architecture == e.architecture
+        assert (found.weights is not None) == ("WEIGHTS" in parameters.defaults(e.slug))
+        assert found.dataset.name == "digits"
+        assert found.timing["total_seconds"] > found.timing["train_seconds"]
         assert (out / "results" / f"{name}.npz").is_file()
         assert (out / "notebooks" / f"{name}.html").is_file()
 
 
-def test_epochs_reach_the_terminal_in_order(climbed):
-    _, printed = climbed
+def test_epochs_reach_the_terminal_in_order(finished_run):
+    _, printed = finished_run
     ran = re.findall(r"^(\w+) +epoch 1/1 ", printed, flags=re.MULTILINE)
     assert ran == list(SLUGS)
     done = re.findall(r"^(\w+) +done: (\d+) of 11$", printed, flags=re.MULTILINE)
     assert done == [(slug, str(number)) for number, slug in enumerate(SLUGS, start=1)]
 
 
-def test_pages_make_no_request_and_describe_their_pictures(climbed):
-    out, _ = climbed
+def test_pages_make_no_request_and_describe_their_pictures(finished_run):
+    out, _ = finished_run
     pages = [out / "index.html", *(out / "notebooks").glob("*.html")]
     assert len(pages) == 12
     for path in pages:
@@ -58,8 +59,8 @@ def test_pages_make_no_request_and_describe_their_pictures(climbed):
         assert str(out) not in page
 
 
-def test_links_of_the_report_lead_somewhere(climbed):
-    out, _ = climbed
+def test_links_of_the_report_lead_somewhere(finished_run):
+    out, _ = finished_run
     for path in [out / "index.html", *(out / "notebooks").glob("*.html")]:
         links = re.findall(r"""href=["']([^"'#:]+)["']""", path.read_text(encoding="utf-8"))
         assert links
@@ -67,18 +68,18 @@ def test_links_of_the_report_lead_somewhere(climbed):
             assert (path.parent / link).is_file(), (path.name, link)
 
 
-def test_report_shows_the_records_figures(climbed):
-    out, _ = climbed
+def test_report_shows_the_records_figures(finished_run):
+    out, _ = finished_run
     page = (out / "index.html").read_text(encoding="utf-8")
     for slug in SLUGS:
-        record = results.read(out / "results" / f"{slug}-smoke-seed0.json")
-        assert f">{100 * record['metrics']['test']['accuracy']:.2f}" in page
+        found = record.read(out / "results" / f"{slug}-smoke-seed0.json")
+        assert f"{100 * found.metrics['test'].accuracy:.2f}" in page
     assert "not CIFAR-10" in page
     assert "smoke" in page
 
 
-def test_second_run_does_nothing_also_on_a_copy(climbed, ladder, snapshot, tmp_path):
-    out, _ = climbed
+def test_second_run_does_nothing_also_on_a_copy(finished_run, ladder, snapshot, tmp_path):
+    out, _ = finished_run
     copy = tmp_path / "copy"
     for folder in ("results", "notebooks"):  # as a clone has it: no state, other file times
         shutil.copytree(out / folder, copy / folder, copy_function=shutil.copyfile)
@@ -93,20 +94,18 @@ def test_second_run_does_nothing_also_on_a_copy(climbed, ladder, snapshot, tmp_p
         assert snapshot(folder) == before
 
 
-def test_a_missing_record_alone_is_made_again_the_same(climbed, ladder, tmp_path):
-    out, _ = climbed
+def test_a_missing_record_alone_is_made_again_the_same(finished_run, ladder, tmp_path):
+    out, _ = finished_run
     copy = tmp_path / "copy"
     shutil.copytree(out, copy)
     lost = copy / "results" / "04_batch_norm-smoke-seed0.json"
-    first = results.read(lost)
+    first = record.read(lost)
     lost.unlink()
     process = ladder("--profile", "smoke", "--dataset", "digits", "--out", copy)
     assert process.returncode == 0, process.stderr
     assert "10 of 11 up to date" in process.stdout
     assert re.findall(r"^(\w+) +epoch", process.stdout, flags=re.MULTILINE) == ["04_batch_norm"]
-    again = results.read(lost)
-    for key in set(first) - {"timing", "memory", "environment"}:
-        assert again[key] == first[key], key
+    assert record.read(lost).digest == first.digest
 
 
 def test_without_weights_the_others_run_and_the_rest_is_named(ladder, tmp_path):
@@ -126,7 +125,7 @@ def test_without_weights_the_others_run_and_the_rest_is_named(ladder, tmp_path):
     assert "Not run:" in page
 
 
-def test_rungs_on_real_images(ladder, real_cache, tmp_path):
+def test_real_images(ladder, real_cache, tmp_path):
     """One of each kind: small, augmented, frozen, enlarged; the digits go through all eleven."""
     process = ladder(
         *("--profile", "smoke", "--dataset", "cifar10", "--only", "00,05,07,10"),
@@ -134,10 +133,10 @@ def test_rungs_on_real_images(ladder, real_cache, tmp_path):
         CIFAR10_LADDER_CACHE=real_cache,
     )
     assert process.returncode == 0, process.stdout + process.stderr
-    records = results.read_all(tmp_path)
-    assert [record["experiment"][:2] for record in records] == ["00", "05", "07", "10"]
-    assert {record["dataset"]["name"] for record in records} == {"cifar10"}
-    assert len({record["dataset"]["sha256"] for record in records}) == 1
+    records = record.read_all(tmp_path)
+    assert [found.experiment[:2] for found in records] == ["00", "05", "07", "10"]
+    assert {found.dataset.name for found in records} == {"cifar10"}
+    assert len({found.dataset.sha256 for found in records}) == 1
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert records[0]["dataset"]["variant"] in page
-    assert ">62.56<" in page
+    assert records[0].dataset.variant in page
+    assert "62.56" in page

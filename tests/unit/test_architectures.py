@@ -5,10 +5,10 @@ import pytest
 
 from lib import models
 from lib.companions import architectures
+from lib.companions.published import REFERENCES
 from lib.engine import keras, tf
-from lib.study import REFERENCES
 
-PUBLISHED_VARIANT = {  # what the published number of parameters is of, where not `FULL`
+PUBLISHED_VARIANT = {  # arguments of the variant with the published number of parameters
     "AlexNet": {"classes": 10},
     "NiN": {"channels": 1, "classes": 10},
     "ResNet-18": {"use_bias": False},
@@ -33,11 +33,11 @@ def test_totals_of_the_sources():
     assert totals["AlexNet"] == 46_787_978
     assert (totals["VGG16"], totals["VGG19"]) == (138_357_544, 143_667_240)
     assert (totals["DenseNet-121"], totals["ResNet-50"]) == (8_062_504, 25_636_712)
-    assert list(totals) == list(architectures.FULL) == list(architectures.SMALL)
+    assert list(totals) == list(architectures.NETWORKS)
 
 
 def test_alexnets_dropout_and_logits_are_options():  # D13: the chapter's listing ends in logits
-    model = architectures.build("AlexNet", classes=10, dropout=0.5, activation=None)
+    model = architectures.build("AlexNet", classes=10, dropout=0.5, output=None)
     assert model.count_params() == 46_787_978
     rates = [x.rate for x in model.layers if isinstance(x, keras.layers.Dropout)]
     assert rates == [0.5, 0.5]
@@ -130,7 +130,7 @@ def test_same_weights_same_output_as_keras(name, theirs):
         assert np.abs(pair[0] - pair[1]).max() <= 1e-5 * max(np.abs(pair[1]).max(), 1)
 
 
-@pytest.mark.parametrize("name", architectures.SMALL)
+@pytest.mark.parametrize("name", architectures.NETWORKS)
 def test_small_variant_learns_in_every_layer(name):
     model = architectures.build(name, small=True)
     assert model.input_shape == (None, 32, 32, 3)
@@ -164,10 +164,12 @@ def test_residual_block_adds_its_input():
     np.testing.assert_array_equal(np.asarray(model(x)), np.maximum(x, 0))
 
 
-def test_residual_block_projects_where_channels_change():
-    model = graph(architectures.residual_block, 8, stride=2, project=True, shape=(6, 6, 4))
+def test_residual_block_projects_where_channels_or_size_change():
+    model = graph(architectures.residual_block, 8, stride=2, shape=(6, 6, 4))
     assert model.output_shape == (None, 3, 3, 8)
     assert model.get_layer("block_0_conv").kernel_size == (1, 1)
+    smaller = graph(architectures.residual_block, 4, stride=2, shape=(6, 6, 4))
+    assert smaller.get_layer("block_0_conv").strides == (2, 2)
 
 
 def test_dense_block_keeps_all_maps_before():

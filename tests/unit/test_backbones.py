@@ -82,9 +82,7 @@ def test_given_weights_are_vgg16s_and_go_nowhere_else():
 
 @pytest.mark.parametrize("call", [backbones.classifier, backbones.preprocess_input])
 def test_unknown_name_lists_the_known(call):
-    with pytest.raises(
-        ValueError, match=r"unknown backbone 'VGG17': expected one of Xception, VGG16"
-    ):
+    with pytest.raises(ValueError, match=r"unknown backbone 'VGG17': expected one of .*VGG16"):
         call("VGG17")
 
 
@@ -99,7 +97,7 @@ def test_too_small_images_are_one_sentence(name, size, least):
         backbones.build(name, image_size=size)
 
 
-def test_weights_that_cannot_be_had_are_one_sentence(monkeypatch):
+def test_weights_that_are_not_available_are_one_sentence(monkeypatch):
     seen = []
 
     def download(**_):
@@ -108,7 +106,7 @@ def test_weights_that_cannot_be_had_are_one_sentence(monkeypatch):
 
     monkeypatch.setattr(keras.applications.vgg16, "VGG16", download)
     with pytest.raises(
-        pretrained.WeightsError, match="ImageNet weights of VGG16 cannot be had"
+        pretrained.WeightsError, match="ImageNet weights of VGG16 are not available"
     ) as e:
         backbones.classifier("VGG16")
     assert "\n" not in str(e.value)
@@ -156,7 +154,7 @@ def test_damaged_class_index_is_one_sentence():
         pretrained.class_index()
 
 
-def test_class_names_that_cannot_be_had_are_one_sentence(offline):
+def test_class_names_that_are_not_available_are_one_sentence(offline):
     with pytest.raises(pretrained.WeightsError, match="class names are not on this machine") as e:
         pretrained.class_index()
     assert "\n" not in str(e.value)

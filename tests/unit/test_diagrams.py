@@ -17,7 +17,7 @@ def blocks():
     return {
         "inception": block(architectures.inception_block, (64, 96, 128, 16, 32, 32)),
         "residual": block(architectures.residual_block, 64),
-        "projection": block(architectures.residual_block, 128, stride=2, project=True),
+        "projection": block(architectures.residual_block, 128, stride=2),
     }
 
 
@@ -39,7 +39,7 @@ def test_every_connection_has_an_arrow(blocks):
         assert len(arrows) == connections
 
 
-def test_paths_of_the_inception_block_stand_side_by_side(blocks):
+def test_paths_of_the_inception_block_are_side_by_side(blocks):
     place = diagrams._layout(blocks["inception"])
     assert len({place[f"block_{path}"][0] for path in ("1x1", "3x3", "5x5", "pool_1x1")}) == 4
     assert place["block_3x3"][0] == place["block_3x3_reduce"][0]
@@ -59,7 +59,7 @@ def test_labels():
         assert diagrams.label(layer) == text
 
 
-@pytest.mark.parametrize("name", architectures.SMALL)
+@pytest.mark.parametrize("name", architectures.NETWORKS)
 def test_stages_count_every_convolution_and_dense_layer(name):
     model = architectures.build(name, small=True)
     stages = diagrams.stages(model)

@@ -1,14 +1,13 @@
-"""Estimates before a run: derived from the networks, growing with the work."""
+"""Estimates before a run: derived from networks and records, growing with the work."""
 
 import numpy as np
 import pytest
 
 from ladder import estimate
-from lib import data, models, results
-from lib.companions import backbones
-from lib.results import parameters
+from lib import data, models
+from lib.results import machine, model_cell, parameters
 from lib.study import COMPANIONS, SLUGS
-from lib.training import pace
+from lib.training import Recipe, pace
 
 
 @pytest.fixture(scope="module")
@@ -16,31 +15,39 @@ def digits():
     return data.open_source("digits")
 
 
-@pytest.mark.parametrize("size", [32, 48, 96])
-def test_vgg16s_blocks_cost_what_the_network_costs(size):
-    model = backbones.build("VGG16", image_size=size)
-    blocks = estimate._vgg16_macs(size)
-    assert len(blocks) == 5
-    assert sum(blocks) == models.forward_macs(model)
-
-
 @pytest.mark.parametrize("slug", [*SLUGS, *COMPANIONS])
-def test_more_work_takes_longer(slug, digits, monkeypatch):
+def test_more_work_takes_longer(slug, digits, monkeypatch, tmp_path):
     def seconds(profile, pace):
-        monkeypatch.setattr(estimate, "_pace", lambda *_: pace)
-        return estimate.job_seconds(slug, parameters.of_profile(profile, slug), digits)
+        monkeypatch.setattr(estimate.Estimator, "_pace", lambda *_: pace)
+        estimator = estimate.Estimator(digits, tmp_path)
+        return estimator.seconds(slug, parameters.of_profile(profile, slug))
 
     slow, fast = pace.Pace(2e-3, 1e-3), pace.Pace(1e-3, 5e-4)
     quick, study = seconds("quick", slow), seconds("study", slow)
+    assert seconds("study", fast) < study
     if slug == "imagenet_prediction":  # the same few pictures in every profile
-        assert quick == study > 0
+        assert quick == study > estimate.NOTEBOOK_SECONDS
         return
     assert study > quick > estimate.NOTEBOOK_SECONDS
-    assert seconds("study", fast) < study
+
+
+def test_a_companions_own_record_says_how_long_it_takes(digits, monkeypatch, tmp_path):
+    (tmp_path / "results").mkdir()
+    name = "feature_extraction-budget-seed0.json"
+    text = (estimate.OF_RECORD / "results" / name).read_text()
+    (tmp_path / "results" / name).write_text(text)
+    values = parameters.of_profile("budget", "feature_extraction")
+    (found,) = estimate._records(tmp_path, "feature_extraction-*")
+    estimator = estimate.Estimator(digits, tmp_path)
+    monkeypatch.setattr(estimator, "_pace", lambda *_: pytest.fail("this machine's own record"))
+    seconds = estimator.seconds("feature_extraction", values) - estimate.NOTEBOOK_SECONDS
+    assert seconds == pytest.approx(found.timing["total_seconds"])
+    more = estimator.seconds("feature_extraction", values | {"EPOCHS": 2 * values["EPOCHS"]})
+    assert more - estimate.NOTEBOOK_SECONDS == pytest.approx(2 * seconds, rel=1e-3)
 
 
 def test_calibration_leaves_the_model_as_it_was():
-    model = models.build("04_batch_norm")
+    model = model_cell.build("04_batch_norm")
     before = [variable.numpy() for variable in model.variables]
     found = pace.measure_pace(model, 8)
     assert 0 < found.forward < found.training
@@ -48,11 +55,16 @@ def test_calibration_leaves_the_model_as_it_was():
         assert np.array_equal(variable.numpy(), value), variable.path
 
 
+def recipe(**changes) -> Recipe:
+    fixed = {"batch_size": 8, "learning_rate": 1e-3, "patience": 0, "seed": 0}
+    return Recipe(**fixed | {"epochs": 1} | changes)
+
+
 def test_it_says_on_what(monkeypatch, capsys):
-    model, images = models.build("00_base_cnn"), data.load("digits")
-    pace.announce(model, images, epochs=1, batch_size=8)
-    monkeypatch.setattr(results, "gpus", lambda: ["A GPU"])
-    pace.announce(model, images, epochs=1, batch_size=8)
+    model, images = model_cell.build("00_base_cnn"), data.load("digits")
+    pace.announce(model, images, recipe())
+    monkeypatch.setattr(machine, "gpus", lambda: ["A GPU"])
+    pace.announce(model, images, recipe())
     first, _, second, _ = capsys.readouterr().out.splitlines()
     assert first.endswith(" here, on the CPU, if all epochs run.")
     assert second.endswith(" here, on A GPU, if all epochs run.")
@@ -63,19 +75,20 @@ def test_epochs_are_counted_by_what_they_do():
     sizes = {"train": 100, "val": 10, "test": 5}
 
     def seconds(**plan):
-        return pace.training_seconds(one, **plan, **sizes) - pace.GRAPH_SECONDS - 115
+        return pace.training_seconds(one, recipe(**plan), **sizes) - pace.GRAPH_SECONDS - 115
 
     assert seconds(epochs=2) == 2 * (300 + 10)
     assert seconds(epochs=2, head_epochs=1) == 2 * (300 + 10) + 110
     assert seconds(epochs=9, views=4) == 4 * 100 + 10  # features; their head is almost free
 
 
-def test_a_network_is_timed_once_whatever_it_starts_from(monkeypatch):
+def test_a_network_is_timed_once_whatever_it_starts_from(digits, monkeypatch, tmp_path):
     timed = []
-    monkeypatch.setattr(estimate, "measure_pace", lambda model, _: timed.append(model.name))
-    estimate._measured_pace.cache_clear()
+    monkeypatch.setattr(
+        estimate, "measure_pace", lambda model, _: timed.append(models.architecture(model)) or True
+    )
+    estimator = estimate.Estimator(digits, tmp_path)
     for slug in SLUGS:
-        estimate._pace(slug, 64 if slug.startswith("10") else 32, 10, 256)
-    estimate._measured_pace.cache_clear()  # what was measured here is nothing
-    names = ["base_cnn", "deeper_cnn", "dropout", "double_conv", "batch_norm", "vgg16_scratch"]
-    assert timed == [*names, "vgg16_frozen", "mini_vgg16", "vgg16_scratch"]
+        estimator._pace(slug, 64 if slug.startswith("10") else 32, 256)
+    assert len(timed) == 9  # 05 has the network of 04, 08 that of 06
+    assert len(set(timed)) == 8  # 10 has it too, on larger images

@@ -5,13 +5,16 @@ import fcntl
 import os
 import subprocess
 import sys
+import types
 from dataclasses import replace
 
 import pytest
 
 from ladder import __main__ as command
-from lib import ROOT, data, results
+from ladder import run
+from lib import ROOT, data
 from lib.data import cifar10
+from lib.results import record
 from lib.study import COMPANIONS, SLUGS
 
 
@@ -163,8 +166,8 @@ def test_an_old_log_does_not_explain_a_new_failure(tmp_path, monkeypatch):
     [("cifar10", True), ("own/theirs", True), ("own/mine", False), ("digits", False)],
 )
 def test_records_of_another_data_set_are_not_replaced(tmp_path, capsys, monkeypatch, name, kept):
-    found = {"dataset": {"name": name, "variant": "theirs"}, "fingerprint": "another"}
-    monkeypatch.setattr(results, "read", lambda path: found)
+    found = types.SimpleNamespace(dataset=types.SimpleNamespace(name=name, variant="theirs"))
+    monkeypatch.setattr(record, "read", lambda path: found)
     source = replace(data.open_source("digits"), name="own/mine", variant="mine")
     monkeypatch.setattr(data, "open_source", lambda dataset: source)
     ran = []
@@ -173,8 +176,8 @@ def test_records_of_another_data_set_are_not_replaced(tmp_path, capsys, monkeypa
     out = str(tmp_path / "out")
     assert command.main(["--dataset", "mine", "--only", "00", "--out", out]) == (2 if kept else 1)
     assert bool(ran) != kept
-    told = f"--out {out} holds 00_base_cnn-quick-seed0 of other images (theirs), which this run (mi"
-    assert (told in capsys.readouterr().err) == kept
+    message = f"--out {out} holds 00_base_cnn-quick-seed0 of other images (theirs), which this"
+    assert (message in capsys.readouterr().err) == kept
 
 
 def test_a_failure_names_its_own_log(tmp_path, capsys, monkeypatch):
@@ -189,10 +192,10 @@ def test_a_failure_names_its_own_log(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(command.subprocess, "Popen", Popen)
     assert command.main(["--dataset", "digits", "--only", "00", "--out", str(tmp_path)]) == 1
-    told = capsys.readouterr().out
-    assert "FAILED 00_base_cnn-quick-seed0: stopped before it ended" in told
-    assert f"log: {logs / 'snakemake.log'}" in told
-    assert "last week" not in told
+    said = capsys.readouterr().out
+    assert "FAILED 00_base_cnn-quick-seed0: stopped before it ended" in said
+    assert f"log: {logs / 'snakemake.log'}" in said
+    assert "last week" not in said
 
 
 def test_a_full_disk_under_the_weights_stops_only_who_needs_them(tmp_path, capsys, monkeypatch):
@@ -217,16 +220,23 @@ def test_a_disk_that_cannot_lock_is_not_another_run(tmp_path, capsys, monkeypatc
     assert "cannot lock files (Function not implemented)" in capsys.readouterr().err
 
 
-def test_environment_is_that_of_the_start(tmp_path):
-    names = ("CIFAR10_DIR", "VGG16_WEIGHTS", "KERAS_BACKEND")
-    code = f"import lib, os; print(*map(os.environ.get, {names}))"
-    environment = dict(zip(names, ("some/where", "auto", "torch"), strict=True))
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=os.environ | environment | {"PYTHONPATH": str(ROOT)},
+def test_relative_paths_are_of_the_start(tmp_path, monkeypatch):
+    """Jobs work in the report's folder, notebooks in the project's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CIFAR10_DIR", "some/where")
+    monkeypatch.setenv("VGG16_WEIGHTS", "auto")
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    paths = run.absolute_paths()
+    assert paths["CIFAR10_DIR"] == str(tmp_path / "some" / "where")
+    assert not {"VGG16_WEIGHTS", "KERAS_HOME"} & set(paths)
+
+
+def test_keras_runs_on_tensorflow_whatever_it_is_set_to():
+    done = subprocess.run(
+        [sys.executable, "-c", "from lib.engine import keras; print(keras.backend.backend())"],
+        env=os.environ | {"KERAS_BACKEND": "torch", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert found.stdout.split() == [str(tmp_path / "some" / "where"), "auto", "tensorflow"]
+    assert done.stdout == "tensorflow\n"

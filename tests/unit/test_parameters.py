@@ -1,10 +1,11 @@
 """Parameters are strict, and a fingerprint changes with what counts, and only with that."""
 
+import ast
 import json
 
 import pytest
 
-from lib.results import parameters
+from lib.results import fingerprint, parameters
 from lib.results.parameters import ParameterError
 
 
@@ -13,9 +14,9 @@ def notebooks(tmp_path, monkeypatch):
     """A folder with one small notebook; returns a function that rewrites it."""
     monkeypatch.setattr(parameters, "NOTEBOOKS", tmp_path)
 
-    def write(story='print(EPOCHS, RATE)\nif AUGMENT:\n    print("x")', cell="", setup=""):
+    def write(work='print(EPOCHS, RATE)\nif AUGMENT:\n    print("x")', cell="", setup=""):
         cell = cell or "EPOCHS = 3\nRATE = 1e-3\nAUGMENT = True\nUNREAD = 1\nOUT = 'x'"
-        cells = [("setup", setup), ("parameters", cell), ("work", story)]
+        cells = [("setup", setup), ("parameters", cell), ("work", work)]
         content = {
             "cells": [
                 {"cell_type": "code", "metadata": {"tags": [tag]}, "source": code}
@@ -23,13 +24,13 @@ def notebooks(tmp_path, monkeypatch):
             ]
         }
         (tmp_path / "toy.ipynb").write_text(json.dumps(content))
-        parameters._code_cells.cache_clear()
+        parameters.code_cells.cache_clear()
 
     (tmp_path / "profiles").mkdir()
     (tmp_path / "profiles" / "study.yaml").write_text("every: {EPOCHS: 3, RATE: 0.001}\n")
     write()
     yield write
-    parameters._code_cells.cache_clear()
+    parameters.code_cells.cache_clear()
 
 
 def test_defaults_and_changes(notebooks):
@@ -46,13 +47,20 @@ def test_defaults_and_changes(notebooks):
         ({"EPOCHS": True}, "EPOCHS = True is bool, expected int"),
         ({"RATE": "1e-3"}, "RATE = '1e-3' is str, expected float"),
         ({"AUGMENT": 1}, "AUGMENT = 1 is int, expected bool"),
-        ({"UNREAD": 2}, "never reads its parameter 'UNREAD'"),
+        ({"UNREAD": 1}, "never reads its parameter 'UNREAD'"),
     ],
 )
 def test_what_a_notebook_cannot_take(notebooks, values, message):
     with pytest.raises(ParameterError, match=message) as caught:
         parameters.check("toy", values)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pasted_network_need_not_read_the_networks_parameters(notebooks):
+    notebooks(cell="EPOCHS = 3\nHEAD = 'summary'", work="print(EPOCHS)")
+    assert parameters.check("toy", {"HEAD": "summary"})["HEAD"] == "summary"
+    with pytest.raises(ParameterError, match="never reads its parameter 'HEAD'"):
+        parameters.check("toy", {"HEAD": "code"})
 
 
 def test_unknown_notebook_lists_the_known():
@@ -86,46 +94,63 @@ def test_few_begins_from_quick():
     assert few["EPOCHS"] > quick["EPOCHS"]
 
 
-def mark(**changes) -> str:
+def digest(**changes) -> str:
     values = {"EPOCHS": 3, "RATE": 1e-3, "OUT": "x", "DATASET": "digits"} | changes
-    return parameters.fingerprint("toy", values, data="d", weights=None)
+    return fingerprint.of_run("toy", values, data="d", weights=None)
 
 
 def test_fingerprint_ignores_wording_and_places(notebooks):
-    before = mark()
-    notebooks(story='"""Says more."""\nprint(EPOCHS,RATE)  # comment\nif AUGMENT:\n  print("x")')
-    assert mark() == before
+    before = digest()
+    notebooks(work='"""Says more."""\nprint(EPOCHS,RATE)  # comment\nif AUGMENT:\n  print("x")')
+    assert digest() == before
     notebooks(setup='REPOSITORY = "https://example.org"')
-    assert mark() == before
-    assert mark(OUT="elsewhere", DATASET="/my/images") == before
+    assert digest() == before
+    assert digest(OUT="elsewhere", DATASET="/my/images") == before
 
 
 def test_fingerprint_sees_code_parameters_data_and_weights(notebooks):
-    before = mark()
-    assert mark(EPOCHS=4) != before
-    assert parameters.fingerprint("toy", {"EPOCHS": 3}, data="d", weights="w") != before
-    assert (
-        len({parameters.fingerprint("toy", {}, data=d, weights=w) for d in "ab" for w in "cd"}) == 4
-    )
-    notebooks(story='print(EPOCHS, RATE + 1)\nif AUGMENT:\n    print("x")')
-    assert mark() != before
+    before = digest()
+    assert digest(EPOCHS=4) != before
+    assert fingerprint.of_run("toy", {"EPOCHS": 3}, data="d", weights="w") != before
+    assert len({fingerprint.of_run("toy", {}, data=d, weights=w) for d in "ab" for w in "cd"}) == 4
+    notebooks(work='print(EPOCHS, RATE + 1)\nif AUGMENT:\n    print("x")')
+    assert digest() != before
 
 
 def test_fingerprint_sees_the_modules(notebooks, monkeypatch):
-    before = mark()
-    monkeypatch.setattr(parameters, "_module_outline", lambda name: ["other"])
-    assert mark() != before
+    before = digest()
+    monkeypatch.setattr(fingerprint, "training_code", lambda *more: {"lib.training": ["other"]})
+    assert digest() != before
+
+
+def test_fingerprint_sees_another_network(notebooks):
+    values = {"EPOCHS": 3}
+    digests = {
+        fingerprint.of_run("toy", values, data="d", weights=None, architecture=architecture)
+        for architecture in ("", "a", "b")
+    }
+    assert len(digests) == 3
+
+
+def test_training_code_is_what_training_imports():
+    modules = set(fingerprint.training_code())
+    assert {"lib.training", "lib.training.callbacks", "lib.models", "lib.inputs"} < modules
+    assert {"lib.engine.fast_layers", "lib.data", "lib.data.image_files"} < modules
+    drawing = {"lib.plots", "lib.tables", "lib.results", "lib.study", "lib.training.pace"}
+    assert not modules & (drawing | set(fingerprint.NOT_COVERED))
+    assert not any(module.startswith("ladder") for module in modules)
+    assert all(map(fingerprint.path_of, fingerprint.NOT_COVERED))
 
 
 @pytest.mark.parametrize(("slug", "more"), [("00_base_cnn", False), ("why_frozen_fails", True)])
-def test_fingerprint_of_a_companion_depends_on_more_modules(slug, more, monkeypatch):
-    values = parameters.defaults(slug)
-    before = parameters.fingerprint(slug, values, data="", weights=None)
-    outline = parameters._module_outline
-    monkeypatch.setattr(
-        parameters, "_module_outline", lambda n: "new" if n == "companions/transfer" else outline(n)
-    )
-    assert (parameters.fingerprint(slug, values, data="", weights=None) != before) == more
+def test_fingerprint_of_a_companion_depends_on_the_modules_it_imports(slug, more):
+    code = [ast.parse(cell) for cell in parameters.working_code(parameters.notebook_path(slug))]
+    used = {module for cell in code for module in fingerprint.imported_by(cell)}
+    assert ("lib.companions.transfer" in used) == more
+    assert "lib.companions.transfer" in fingerprint.training_code("lib.companions.transfer")
+    assert "lib.companions.transfer" not in fingerprint.training_code()
+    assert "lib.companions.diagrams" in fingerprint.DRAWING
+    assert all(map(fingerprint.path_of, fingerprint.DRAWING))
 
 
 def test_integers():

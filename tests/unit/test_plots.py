@@ -1,6 +1,7 @@
-"""Figures: labelled, with a text alternative, the same bytes each time."""
+"""Figures: labeled, with a text alternative, the same bytes each time."""
 
 import io
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
@@ -8,45 +9,59 @@ import pytest
 from PIL import Image
 
 from lib import plots
+from lib.companions import figures
 
-HISTORY = {
-    "epoch": [1, 2, 3],
-    "loss": [2.0, 1.5, 1.2],
-    "accuracy": [0.2, 0.4, 0.5],
-    "val_loss": [2.1, 1.6, 1.5],
-    "val_accuracy": [0.25, 0.35, 0.45],
-}
-CLASSES = ("cat", "a_very_long_class_name", "$dollar$")
+FIT = SimpleNamespace(
+    best_epoch=2,
+    history={
+        "epoch": [1, 2, 3],
+        "loss": [2.0, 1.5, 1.2],
+        "accuracy": [0.2, 0.4, 0.5],
+        "val_loss": [2.1, 1.6, 1.5],
+        "val_accuracy": [0.25, 0.35, 0.45],
+    },
+)
+CLASSES = ("cat", "a_very_long_class_name", r"$\dollar$")
 
 
-def figures() -> dict:
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
-    labels = np.arange(12) % 3
-    probabilities = rng.dirichlet(np.ones(3), 12)
+def dataset(count: int = 12) -> SimpleNamespace:
+    """Random pictures of three classes, as `lib.data.Dataset` has them."""
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(count) % 3
+    return SimpleNamespace(
+        x_train=pixels, y_train=labels, x_test=pixels, y_test=labels, classes=CLASSES
+    )
+
+
+def drawn() -> dict:
+    rng, images = np.random.default_rng(0), dataset()
+    evaluation = SimpleNamespace(probabilities=rng.dirichlet(np.ones(3), 12))
+    named = dict(zip(("one.png", "two.png"), images.x_test, strict=False))
+    rows = [
+        {"picture": name, "class": text, "probability": value}
+        for name in named
+        for text, value in ((r"$\c$", 0.6), ("dog", 0.3))
+    ]
     return {
-        "samples": plots.samples(images, labels, CLASSES),
-        "curves": plots.learning_curves(HISTORY, 2),
-        "confusion": plots.confusion_matrix(labels, probabilities, CLASSES),
-        "errors": plots.confident_errors(images, labels, probabilities, CLASSES),
-        "pictures": plots.pictures(list(images), ["$a$"] * 12, heats=[rng.random((4, 4))] * 12),
-        "predictions": plots.predictions([images[0]] * 2, [[("a_b", 0.5), ("$c", 0.2)]] * 2),
-        "lines": plots.lines([0, 1], {"a": [1, 2], "b": [2, 1]}, x_label="x", y_label="y (%)"),
-        "bars": plots.bars({"a": 1.0, "b": 2.0}, x_label="accuracy (%)", y_label="what"),
-        "cost": plots.cost_and_accuracy([("A", 1e6, 0.5), ("B", 2e7, 0.6)]),
-        "heat": plots.heat_map(
-            rng.random((2, 3)), rows=["r", "s"], columns=list("abc"), x_label="x", y_label="y"
-        ),
-        "filters": plots.filters(
-            {"a": rng.normal(size=(3, 3, 3, 64)), "b": rng.normal(size=(11, 11, 3, 96))}
-        ),
-        "maps": plots.maps(rng.random((7, 7, 70))),
-        "scatter": plots.scatter(rng.normal(size=(12, 2)), labels, CLASSES),
+        "samples": plots.samples(images),
+        "augmented": plots.augmented_samples(images, seed=0, image_size=48),
+        "curves": plots.learning_curves(FIT),
+        "confusion": plots.confusion_matrix(images, evaluation),
+        "errors": plots.confident_errors(images, evaluation),
+        "pictures": plots.pictures(list(images.x_test), [r"$\a$"] * 12),
+        "predictions": figures.predictions(named, rows),
+        "lines": figures.lines([0, 1], {"a": [1, 2], "b": [2, 1]}, x_label="x", y_label="y (%)"),
+        "bars": figures.bars({"a": 1.0, r"$\b$": 2.0}, x_label="accuracy (%)", y_label="class"),
+        "maps": figures.maps(rng.normal(size=(7, 7, 70))),
     }
 
 
+def titles(figure) -> list[str]:
+    return [axis.get_title() for axis in figure.axes if axis.get_title()]
+
+
 def test_every_figure_renders_the_same_each_time():
-    first, second = figures(), figures()
+    first, second = drawn(), drawn()
     for name in first:
         png, width = plots.to_png(first[name])
         assert png[:8] == b"\x89PNG\r\n\x1a\n"
@@ -54,72 +69,136 @@ def test_every_figure_renders_the_same_each_time():
         assert png == plots.to_png(second[name])[0], name
 
 
-def test_a_palette_where_nobody_sees_it():
+def test_a_palette_only_where_it_is_invisible():
     """Photographs keep their colors; other figures lose bytes, not looks."""
-    again = figures()
-    for name, figure in figures().items():
-        drawn = io.BytesIO()
+    again = drawn()
+    for name, figure in drawn().items():
+        whole = io.BytesIO()
         with mpl.rc_context(plots._STYLE):
-            figure.savefig(drawn, format="png")
+            figure.savefig(whole, format="png")
         png = plots.to_png(again[name])[0]
         before, after = (
             np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), dtype=int)
-            for data in (drawn.getvalue(), png)
+            for data in (whole.getvalue(), png)
         )
         off = np.abs(before - after)
-        if name in ("samples", "errors", "pictures", "predictions", "filters"):
+        if name in ("samples", "augmented", "errors", "pictures", "predictions"):
             assert off.max() == 0, name
         else:
-            assert len(png) < 0.6 * len(drawn.getvalue()), name
+            assert len(png) < 0.6 * len(whole.getvalue()), name
             assert off.mean() < 1, name
 
 
-def test_axes_are_labelled_with_units():
-    drawn = figures()
-    accuracy, loss = drawn["curves"].axes
+def test_samples_show_twenty_training_images_with_their_classes():
+    figure = plots.samples(dataset(30))
+    assert titles(figure) == (["cat", "a_very_long…", r"$\dollar$"] * 7)[:20]
+    np.testing.assert_array_equal(figure.axes[7].images[0].get_array(), dataset(30).x_train[7])
+    assert "20 training images" in figure.get_label()
+
+
+@pytest.mark.parametrize("count", [12, 3])
+def test_augmented_samples_are_below_their_originals(count):
+    from lib import inputs
+
+    images = dataset(count)
+    figure = plots.augmented_samples(images, seed=3, image_size=48)
+    shown = [axis.images[0].get_array() for axis in figure.axes]
+    half = min(count, 10)
+    assert len(shown) == 2 * half
+    resized = inputs.resize(images.x_train[:half], 48)
+    np.testing.assert_array_equal(shown[:half], resized)
+    augmentation = inputs.draw_augmentation(np.random.default_rng(3), half)
+    np.testing.assert_array_equal(shown[half:], inputs.augment(resized, **augmentation))
+    assert titles(figure)[:half] == titles(figure)[half:]
+    rows = [axis.get_subplotspec().rowspan.start for axis in figure.axes]
+    assert rows == [0] * half + [1] * half
+
+
+def test_axes_are_labeled_with_units():
+    shown = drawn()
+    accuracy, loss = shown["curves"].axes
     assert (accuracy.get_xlabel(), accuracy.get_ylabel()) == ("epoch", "top-1 accuracy (%)")
     assert loss.get_ylabel() == "cross-entropy (nats)"
-    assert drawn["confusion"].axes[0].get_xlabel() == "predicted class"
+    assert shown["confusion"].axes[0].get_xlabel() == "predicted class"
+    for name in ("lines", "bars"):
+        assert shown[name].axes[0].get_xlabel()
+        assert shown[name].axes[0].get_ylabel()
+    assert shown["predictions"].axes[-1].get_xlabel() == "probability (%)"
 
 
 def test_chosen_epoch_is_marked():
-    axis = figures()["curves"].axes[0]
-    assert [2, 2] in [list(line.get_xdata()) for line in axis.lines]
+    figure = plots.learning_curves(FIT)
+    assert [2, 2] in [list(line.get_xdata()) for line in figure.axes[0].lines]
+    assert figure.get_label().endswith("ends at 45.0%; epoch 2 is chosen.")
 
 
-def test_confident_errors_come_worst_first():
-    images = np.zeros((3, 8, 8, 3), dtype=np.uint8)
+def test_confusion_matrix_counts_shares_of_the_true_class():
+    images = SimpleNamespace(y_test=np.array([0, 0, 0, 0, 1]), classes=("cat", "dog"))
+    predicted = np.eye(2)[[0, 1, 1, 1, 1]]
+    figure = plots.confusion_matrix(images, SimpleNamespace(probabilities=predicted))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["25", "75", "0", "100"]
+    assert "75 % of the class cat are classified as dog" in figure.get_label()
+
+
+def test_confident_errors_are_sorted_by_probability():
+    images = SimpleNamespace(
+        x_test=np.zeros((3, 8, 8, 3), dtype=np.uint8),
+        y_test=np.array([1, 1, 1]),
+        classes=("cat", "dog"),
+    )
     probabilities = np.array([[0.6, 0.4], [0.9, 0.1], [0.2, 0.8]])
-    figure = plots.confident_errors(images, np.array([1, 1, 1]), probabilities, ("cat", "dog"))
-    titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
-    assert titles == ["cat 90%\nis dog", "cat 60%\nis dog"]
+    figure = plots.confident_errors(images, SimpleNamespace(probabilities=probabilities))
+    assert titles(figure) == ["cat 90%\nis dog", "cat 60%\nis dog"]
+    assert "cat 90%, is dog; cat 60%, is dog" in figure.get_label()
 
 
-def test_shown_figure_has_a_text_alternative(monkeypatch):
+def test_no_errors_are_a_figure_too():
+    images = dataset()
+    figure = plots.confident_errors(images, SimpleNamespace(probabilities=np.eye(3)[images.y_test]))
+    assert figure.get_label().endswith("none.")
+    assert plots.to_png(figure)[0]
+
+
+@pytest.mark.parametrize(("given", "expected"), [((), "The label."), (("Other.",), "Other.")])
+def test_shown_figure_has_a_text_alternative(monkeypatch, given, expected):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda *a, **k: shown.append((a, k)))
-    plots.show(plots.learning_curves(HISTORY, 2), "Curves that rise.")
+    figure = plots.learning_curves(FIT)
+    figure.set_label("The label.")
+    plots.show(figure, *given)
     (data,), options = shown[0]
-    assert options["metadata"]["image/png"]["alt"] == "Curves that rise."
-    assert data["text/plain"] == "Curves that rise."
+    assert options["metadata"]["image/png"]["alt"] == expected
+    assert data["text/plain"] == expected
 
 
-@pytest.mark.parametrize("name", ["lines", "bars", "cost", "heat", "scatter"])
-def test_axes_of_companion_figures_are_labelled(name):
-    axis = figures()[name].axes[0]
-    assert axis.get_xlabel()
-    assert axis.get_ylabel()
+def test_figures_of_an_experiment_have_a_text_alternative():
+    shown = drawn()
+    for name in ("samples", "augmented", "curves", "confusion", "errors"):
+        assert len(shown[name].get_label()) > 40, name
 
 
-def test_heat_map_shows_its_figures():
-    values = np.array([[0.101, 0.202], [0.303, 0.404]])
-    figure = plots.heat_map(values, rows=["r", "s"], columns=["a", "b"], x_label="x", y_label="y")
-    written = [text.get_text() for text in figure.axes[0].texts]
-    assert written == ["10.1", "20.2", "30.3", "40.4"]
+def test_predictions_show_each_pictures_own_rows():
+    axis = drawn()["predictions"].axes[1]
+    assert [text.get_text() for text in axis.get_yticklabels()] == [r"$\c$", "dog"]
+    assert [bar.get_width() for bar in axis.patches] == [60, 30]
 
 
-def test_tiles_stand_in_reading_order():
-    tiles = plots._tiles(np.arange(5)[:, None, None] * np.ones((5, 2, 2)), columns=3, gap=9)
+def test_maps_show_nothing_below_zero():
+    image = figures.maps(np.array([[[-5.0, 2.0]]])).axes[0].images[0]
+    assert image.get_array().tolist() == [[0, image.get_clim()[1], 2]]
+
+
+def test_table_escapes_its_text(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    figures.show_table([{"network": "<b>", "test accuracy": 0.5}])
+    assert "&lt;b&gt;" in shown[0].data
+    assert "50.00%" in shown[0].data
+
+
+def test_tiles_are_in_reading_order():
+    tiles = figures.tiles(np.arange(5)[:, None, None] * np.ones((5, 2, 2)), columns=3, gap=9)
     assert tiles.shape == (5, 8)
     assert tiles[0].tolist() == [0, 0, 9, 1, 1, 9, 2, 2]
     assert tiles[3].tolist() == [3, 3, 9, 4, 4, 9, 9, 9]
+    assert figures.tiles(np.zeros((4, 3, 3, 3)), columns=2).shape == (7, 7, 3)

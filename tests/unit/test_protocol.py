@@ -8,31 +8,30 @@ import pytest
 from lib.results import parameters
 from lib.study import SLUGS
 
-NAMED = {"AUGMENT": "augmented"}  # all other arguments bear their parameter's name
+NAMED = {"AUGMENT": "augmented"}  # all other arguments have their parameter's name
 PASSED = {
     "data.load": ("SEED", "TRAIN_SIZE", "VAL_SIZE", "TEST_SIZE", "IMAGE_SIZE"),
-    "models.build": ("IMAGE_SIZE",),
-    "training.fit": (
+    "training.Recipe": (
         *("EPOCHS", "BATCH_SIZE", "LEARNING_RATE", "SCHEDULE", "PATIENCE", "SEED"),
         *("CLIPNORM", "AUGMENT", "HEAD_EPOCHS", "VIEWS"),
     ),
 }
 
 
-def story(slug: str) -> str:
-    return "\n".join(parameters._story(parameters.notebook_path(slug)))
+def code_of(slug: str) -> str:
+    return "\n".join(parameters.working_code(parameters.notebook_path(slug)))
 
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_parameters_reach_what_they_name(slug):
     calls = {
         ast.unparse(node.func): node
-        for node in ast.walk(ast.parse(story(slug)))
+        for node in ast.walk(ast.parse(code_of(slug)))
         if isinstance(node, ast.Call)
     }
-    assert [ast.unparse(part) for part in calls["training.start"].args] == ["SEED"]
+    assert [ast.unparse(part) for part in calls["results.begin"].args] == [f"{slug!r}", "globals()"]
     assert [ast.unparse(part) for part in calls["data.load"].args] == ["DATASET"]
-    assert [ast.unparse(part) for part in calls["training.fit"].args] == ["model", "images"]
+    assert [ast.unparse(x) for x in calls["training.fit"].args] == ["model", "images", "recipe"]
     known = parameters.defaults(slug)
     for name, wanted in PASSED.items():
         given = {part.arg: ast.unparse(part.value) for part in calls[name].keywords}
@@ -42,7 +41,7 @@ def test_parameters_reach_what_they_name(slug):
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_test_images_come_after_the_training(slug):
-    before, found, _ = story(slug).partition("training.evaluate(")
+    before, found, _ = code_of(slug).partition("training.evaluate(")
     assert found
     assert "training.fit(" in before
     assert not re.findall(r"\b[xy]_test\b", before)

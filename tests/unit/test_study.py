@@ -2,10 +2,12 @@
 
 import pytest
 
-from lib import study
+from lib import models, study
+from lib.metrics import Score
+from lib.results import model_cell
 
 
-def test_eleven_rungs_in_order():
+def test_eleven_experiments_in_order():
     assert [e.number for e in study.EXPERIMENTS] == list(range(11))
     assert all(e.slug.startswith(f"{e.number:02d}_") for e in study.EXPERIMENTS)
 
@@ -26,3 +28,20 @@ def test_published_figures():
 def test_unknown_experiment_lists_the_known():
     with pytest.raises(KeyError, match=r"11_vgg19.*10_vgg16_64x64"):
         study.experiment("11_vgg19")
+
+
+@pytest.mark.parametrize("e", study.EXPERIMENTS, ids=lambda e: e.slug)
+def test_the_model_cell_builds_the_studys_network(e):
+    model = model_cell.build(e.slug, image_size=64 if e.number == 10 else 32)
+    assert model.count_params() == e.total_params
+    assert models.trainable_params(model) == e.trainable_params
+    assert models.architecture(model) == e.architecture
+
+
+def test_comparison_is_with_what_can_be_compared():
+    test = Score(accuracy=0.7, loss=1.0)
+    assert "difference +7.44 points" in study.comparison("00_base_cnn", test, dataset="cifar10")
+    for other in ({"dataset": "digits"}, {"dataset": "cifar10", "other": "another network"}):
+        said = study.comparison("00_base_cnn", test, **other)
+        assert "62.56" not in said
+        assert "70.00%" in said

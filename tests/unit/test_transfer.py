@@ -1,10 +1,10 @@
-"""Transfer learning: heads and budgets as published, freezing, stored features."""
+"""Transfer learning: freezing, stored features, classifiers on them."""
 
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 
-from lib import data, inputs, models, study, training
+from lib import data, inputs, metrics, models, training
 from lib.companions import backbones, transfer
 from lib.engine import keras
 
@@ -27,94 +27,50 @@ def vgg16(size: int) -> keras.Model:
     return backbones.build("VGG16", image_size=size)
 
 
-def joined(kind: str, size: int, classes: int, freeze) -> keras.Model:
-    base = vgg16(size)
-    freeze(base)
-    return transfer.join(base, transfer.head(kind, base.output_shape[1:], classes))
-
-
-COURSE = {
-    "all": lambda base: transfer.freeze_first(base, 0),
-    "head only": lambda base: transfer.freeze_first(base, len(base.layers)),
-    "from block5_conv1": lambda base: transfer.unfreeze_from(base, "block5_conv1"),
-}
-
-
-@pytest.mark.parametrize("strategy", study.COURSE_TRAINABLE)
-def test_course_pages_budgets(strategy):
-    model = joined("course", 32, 2, COURSE[strategy])
-    assert model.count_params() == study.COURSE_PARAMS == 14_846_273
-    assert models.trainable_params(model) == study.COURSE_TRAINABLE[strategy]
-
-
-def test_blog_posts_budget():
-    model = joined("post", 48, 10, lambda base: transfer.unfreeze_blocks(base, 0))
-    assert (model.count_params(), models.trainable_params(model)) == (15_237_698, 523_010)
-    assert (study.POST_PARAMS, study.POST_TRAINABLE) == (15_237_698, 523_010)
-
-
-def test_chapters_budget():
-    model = joined("chapter", 224, 2, lambda base: transfer.freeze_first(base, 15))
-    assert (model.count_params(), models.trainable_params(model)) == (15_242_050, 7_606_786)
-    assert (study.CHAPTER_PARAMS, study.CHAPTER_TRAINABLE) == (15_242_050, 7_606_786)
-
-
-@pytest.mark.parametrize("count", range(6))
-def test_blocks_are_unfrozen_from_the_last(count):
-    base = vgg16(32)
-    transfer.unfreeze_blocks(base, count)
-    learning = {layer.name[:6] for layer in base.layers if layer.trainable_weights}
-    assert learning == {f"block{number}" for number in range(6 - count, 6)}
-
-
-def test_freezing_again_starts_afresh():
-    base = vgg16(32)
-    transfer.freeze_first(base, len(base.layers))
-    assert not base.trainable_weights
-    transfer.unfreeze_from(base, "block5_conv1")
-    assert models.trainable_params(base) == 3 * 2_359_808
+def small_head(shape: tuple[int, ...], classes: int = 10) -> keras.Model:
+    inputs = keras.Input(shape=shape)
+    x = keras.layers.GlobalAveragePooling2D()(inputs)
+    x = keras.layers.Dropout(0.3)(x)
+    return keras.Model(inputs, keras.layers.Dense(classes, activation="softmax")(x))
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda base: transfer.unfreeze_blocks(base, 6), "6 trainable blocks: expected 0 to 5"),
-        (lambda base: transfer.unfreeze_blocks(base, -1), "-1 trainable blocks"),
-        (lambda base: transfer.unfreeze_from(base, "block6"), "no layer 'block6': expected .*pool"),
-        (lambda base: transfer.freeze_first(base, 99), "99 frozen layers: expected 0 to 19"),
-    ],
+    ("first", "blocks"),
+    [(19, ""), ("block5_conv1", "5"), (15, "5"), ("block4_conv1", "45"), (0, "12345")],
 )
-def test_depths_that_do_not_fit_are_one_sentence(call, message):
-    with pytest.raises(ValueError, match=message):
-        call(vgg16(32))
+def test_layers_before_the_first_are_frozen(first, blocks):
+    base = vgg16(32)
+    assert len(base.layers) == 19
+    transfer.freeze_before(base, first)
+    learning = {layer.name[:6] for layer in base.layers if layer.trainable_weights}
+    assert learning == {f"block{number}" for number in blocks}
 
 
-@pytest.mark.parametrize(("kind", "classes"), [("linear", 10), ("course", 10)])
-def test_unknown_head(kind, classes):
-    with pytest.raises(ValueError, match=f"head '{kind}' for {classes} classes: expected study"):
-        transfer.head(kind, (1, 1, 8), classes)
+def test_freezing_again_replaces_the_freezing_before():
+    base = vgg16(32)
+    transfer.freeze_before(base, len(base.layers))
+    assert not base.trainable_weights
+    transfer.freeze_before(base, "block5_conv1")
+    assert models.trainable_params(base) == 3 * 2_359_808
 
 
-@pytest.mark.parametrize(("kind", "rate"), [("study", 0.25), ("post", 0.3)])
-def test_heads_drop_out_as_published(kind, rate):
-    top = transfer.head(kind, (1, 1, 8), 10)
-    assert [x.rate for x in top.layers if isinstance(x, keras.layers.Dropout)] == [rate]
+@pytest.mark.parametrize("first", [-1, 20, "block6_conv1"])
+def test_unknown_layer_is_one_sentence(first):
+    with pytest.raises(ValueError, match=f"no layer {first!r}: expected 0 to 19 or .*block5_pool"):
+        transfer.freeze_before(vgg16(32), first)
+
+
+def test_study_head_is_the_studys():
+    top = transfer.study_head((1, 1, 512), 10)
+    assert top.count_params() == 166_282 + 2 * (256 + 128)  # trainable, and moving averages
+    assert [x.rate for x in top.layers if isinstance(x, keras.layers.Dropout)] == [0.25]
 
 
 def test_cost_of_a_joined_network_is_that_of_its_parts(tiny):
-    top = transfer.head("post", (3, 3, 4), 10)
+    top = small_head((3, 3, 4))
     model = transfer.join(tiny, top)
-    assert models.forward_macs(top) == 36 * 1000 + 1000 * 10
+    assert models.forward_macs(top) == 4 * 10
     assert models.forward_macs(model) == models.forward_macs(tiny) + models.forward_macs(top)
-
-
-def test_layer_list_has_index_name_and_state():
-    base = vgg16(32)
-    transfer.freeze_first(base, 15)
-    rows = transfer.layer_list(base)
-    assert (rows[15]["index"], rows[15]["layer"]) == (15, "block5_conv1")
-    assert [row["state"] for row in rows[12:16]] == ["frozen", "frozen", "–", "learns"]
-    assert sum(row["parameters"] for row in rows) == 14_714_688
 
 
 def test_features_are_the_backbones_output(images, tiny):
@@ -131,22 +87,16 @@ def test_features_are_the_backbones_output(images, tiny):
 def test_head_on_stored_features_learns_as_behind_a_frozen_backbone(images, tiny):
     """One batch per epoch: the order within it does not matter."""
     stored = transfer.features(tiny, images)
-    classes = len(images.classes)
-    heads = [transfer.head("chapter", (3, 3, 4), classes) for _ in range(2)]
-    heads[1].set_weights(heads[0].get_weights())
-    fit = transfer.fit_head(
-        heads[0], stored, images, epochs=3, batch_size=60, learning_rate=1e-2, seed=0
-    )
+    inputs = keras.Input(shape=(3, 3, 4))
+    x = keras.layers.GlobalAveragePooling2D()(inputs)
+    outputs = keras.layers.Dense(len(images.classes), activation="softmax")(x)
+    head = keras.Model(inputs, outputs)
+    copy = keras.models.clone_model(head)
+    copy.set_weights(head.get_weights())
+    how = {"epochs": 3, "batch_size": 60, "learning_rate": 1e-2, "seed": 0}
+    fit = transfer.fit_head(head, stored, images, **how)
     tiny.trainable = False
-    whole = training.fit(
-        transfer.join(tiny, heads[1]),
-        images,
-        epochs=3,
-        batch_size=60,
-        learning_rate=1e-2,
-        patience=0,
-        seed=0,
-    )
+    whole = training.fit(transfer.join(tiny, copy), images, training.Recipe(patience=0, **how))
     tiny.trainable = True
     np.testing.assert_allclose(fit.history["loss"], whole.history["loss"], rtol=1e-4)
     np.testing.assert_allclose(fit.history["val_loss"], whole.history["val_loss"], rtol=1e-4)
@@ -158,7 +108,7 @@ def test_fit_head_repeats_and_scores_all_parts(images, tiny):
 
     def once(before: int):
         keras.utils.set_random_seed(1)
-        top = transfer.head("post", (3, 3, 4), 10)
+        top = small_head((3, 3, 4))
         keras.utils.set_random_seed(before)  # what happened before does not count
         return transfer.fit_head(
             top, stored, images, epochs=2, batch_size=16, learning_rate=1e-3, seed=5
@@ -167,7 +117,8 @@ def test_fit_head_repeats_and_scores_all_parts(images, tiny):
     (first, top), (second, _) = once(2), once(3)
     assert first.history == second.history
     assert first.metrics == second.metrics
-    assert first.metrics["test"] == transfer.score_head(top, stored, images)
+    outputs = np.asarray(top(stored["test"], training=False))
+    assert first.metrics["test"] == metrics.score(outputs, images.y_test)
 
 
 def test_two_class_head_is_scored_as_two_classes():
@@ -176,14 +127,15 @@ def test_two_class_head_is_scored_as_two_classes():
     inputs = keras.Input(shape=(32, 32, 3))
     x = keras.layers.Flatten()(inputs)
     model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(x))
-    fit = training.fit(model, pair, epochs=5, batch_size=16, learning_rate=1e-3, patience=0, seed=0)
+    recipe = training.Recipe(epochs=5, batch_size=16, learning_rate=1e-3, patience=0, seed=0)
+    fit = training.fit(model, pair, recipe)
     outputs = training.predict(model, pair.x_test)
     assert outputs.shape == (30, 2)
     np.testing.assert_allclose(outputs.sum(axis=1), 1, atol=1e-6)
     measured = training.evaluate(model, pair).metrics["test"]
-    assert measured["accuracy"] > 0.9
+    assert measured.accuracy > 0.9
     inference = training.evaluate(model, pair).metrics["val"]
-    assert fit.history["val_loss"][-1] == pytest.approx(inference["loss"], rel=1e-4)
+    assert fit.history["val_loss"][-1] == pytest.approx(inference.loss, rel=1e-4)
 
 
 def test_strength_is_chosen_on_validation(images, monkeypatch):
@@ -191,7 +143,7 @@ def test_strength_is_chosen_on_validation(images, monkeypatch):
 
     class Classifier(BaseEstimator):
         def __init__(self, C=1.0, max_iter=0, random_state=0):  # noqa: N803
-            self.place = transfer.STRENGTHS.index(C)
+            self.C = C
 
         def fit(self, x, y):
             self.fitted_ = True
@@ -199,13 +151,14 @@ def test_strength_is_chosen_on_validation(images, monkeypatch):
 
         def score(self, x, y):
             part = next(part for part in accuracies if y is getattr(images, f"y_{part}"))
-            return accuracies[part][self.place]
+            return accuracies[part][transfer.STRENGTHS.index(self.C)]
 
     monkeypatch.setitem(transfer.CLASSIFIERS, "known", Classifier)
     stored = {p: np.ones((len(getattr(images, f"y_{p}")), 1, 1, 2), "f4") for p in transfer.PARTS}
     linear = transfer.fit_linear(stored, images, "known")
-    assert (linear.strength, linear.val) == (transfer.STRENGTHS[1], 0.6)
-    assert linear.accuracy(stored, images) == 0.4
+    strength = linear[-1].C
+    assert strength == transfer.STRENGTHS[1]
+    assert linear.score(stored["test"], images.y_test) == 0.4
 
 
 @pytest.mark.parametrize("kind", transfer.CLASSIFIERS)
@@ -215,9 +168,9 @@ def test_linear_classifiers_learn_what_is_there(images, kind):
         for part in transfer.PARTS
     }
     linear = transfer.fit_linear(one_hot, images, kind, pooled=True)
-    assert linear.accuracy(one_hot, images) == 1
+    assert linear.score(one_hot["test"], images.y_test) == 1
     blank = {part: np.zeros_like(maps) for part, maps in one_hot.items()}
-    assert linear.accuracy(blank, images) < 0.5
+    assert linear.score(blank["test"], images.y_test) < 0.5
 
 
 def test_pooled_features_are_the_channels_means(images):

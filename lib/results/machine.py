@@ -5,6 +5,7 @@ import platform
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ def environment() -> dict:
     from lib.engine import keras, tf
 
     return {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
