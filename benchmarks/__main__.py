@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from lib import ROOT, cache
+from lib.results.machine import environment
 
 FOLDER = Path(__file__).parent
 NAMES = sorted(p.stem for p in FOLDER.glob("[!_]*.py"))
@@ -23,10 +24,8 @@ def main() -> int:
     parser.add_argument("name", choices=[*NAMES, "page"])
     name = parser.parse_args().name
     if name != "page":
-        from lib.engine import machine  # loads TensorFlow, which the page does not need
-
         rows = importlib.import_module(f"benchmarks.{name}").measure()
-        measured = {"name": name, "machine": machine.environment(), "rows": rows}
+        measured = {"name": name, "machine": environment(), "rows": rows}
         with cache.atomic_file(FOLDER / "results" / f"{name}.json") as part:
             part.write_text(json.dumps(measured, indent=1))
         print(f"\n{'case':<60} {'figure':>12} {'target':>10}  unit")

@@ -47,7 +47,8 @@ def _child(way: str, size: int) -> None:
 
     from benchmarks._measure import noise
     from lib import inputs
-    from lib.engine import machine, tf
+    from lib.engine import tf
+    from lib.results import machine
 
     batch = max(1, PIXELS // size**2)
 

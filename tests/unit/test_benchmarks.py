@@ -12,8 +12,8 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import _measure, augmentation, ceiling, convolutions, recipes, time_to_accuracy
 from lib import data, models, training
-from lib.engine import fast_layers, machine, tf
-from lib.results import model_cell, parameters
+from lib.engine import fast_layers, tf
+from lib.results import machine, model_cell, parameters
 from lib.study import SLUGS
 from tests.report import made_up
 
