@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from lib import ROOT, cache
-from lib.results.machine import environment
+from lib.results import machine
 
 FOLDER = Path(__file__).parent
 NAMES = sorted(p.stem for p in FOLDER.glob("[!_]*.py"))
@@ -25,7 +25,7 @@ def main() -> int:
     name = parser.parse_args().name
     if name != "page":
         rows = importlib.import_module(f"benchmarks.{name}").measure()
-        measured = {"name": name, "machine": environment(), "rows": rows}
+        measured = {"name": name, "machine": machine.environment(), "rows": rows}
         with cache.atomic_file(FOLDER / "results" / f"{name}.json") as part:
             part.write_text(json.dumps(measured, indent=1))
         print(f"\n{'case':<60} {'figure':>12} {'target':>10}  unit")

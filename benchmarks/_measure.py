@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -140,8 +141,8 @@ class Training:
         if fit is None:
             x, y = noise(batch_size * 8)
             size = model.input_shape[1]
-            options = {"batch_size": batch_size, "image_size": size, "augmented": augmented}
-            fit = {"x": inputs.training_batches(x, y, **options, seed=0), "shuffle": False}
+            recipe = SimpleNamespace(batch_size=batch_size, augmented=augmented, seed=0)
+            fit = {"x": inputs.training_batches(x, y, recipe, image_size=size), "shuffle": False}
             fit["steps_per_epoch"] = 1_000_000
         self.batch_size = batch_size
         self.pause = _Pause()

@@ -11,6 +11,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -20,6 +21,7 @@ from lib import inputs, training
 from lib.engine import tf
 
 BATCH = 256
+RECIPE = SimpleNamespace(batch_size=BATCH, augmented=True, seed=0)
 
 
 def measure() -> list[dict]:
@@ -88,8 +90,7 @@ def _pipeline(threads: int) -> Callable[[], tuple[float, float]]:
     """Returns a case: wall and processor seconds of some augmented 32×32 batches."""
     x, y = noise(8 * BATCH)
     with mock.patch.object(inputs, "THREADS", threads):
-        options = {"batch_size": BATCH, "image_size": 32, "augmented": True, "seed": 0}
-        stream = iter(inputs.training_batches(x, y, **options))
+        stream = iter(inputs.training_batches(x, y, RECIPE, image_size=32))
 
     def seconds() -> tuple[float, float]:
         began = time.perf_counter(), time.process_time()
@@ -104,9 +105,7 @@ def _ours(size: int, batches: int) -> Callable[[], float]:
     x, y = noise(BATCH, size)
     steps = iter(range(1_000_000))
     return _per_core(
-        lambda: inputs.training_batch(
-            x, y, next(steps), batch_size=BATCH, image_size=size, augmented=True, seed=0
-        )[0],
+        lambda: inputs.training_batch(x, y, RECIPE, step=next(steps), image_size=size)[0],
         batches,
     )
 

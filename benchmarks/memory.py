@@ -7,6 +7,7 @@ pixels each and says how much its peak memory has grown.
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 from benchmarks._measure import row
 
@@ -55,8 +56,8 @@ def _child(way: str, size: int) -> None:
     def make(count: int, batches: int) -> None:
         x, y = noise(count)
         if way == "ours":
-            options = {"batch_size": batch, "image_size": size, "augmented": True, "seed": 0}
-            stream = iter(inputs.training_batches(x, y, **options))
+            recipe = SimpleNamespace(batch_size=batch, augmented=True, seed=0)
+            stream = iter(inputs.training_batches(x, y, recipe, image_size=size))
         else:
             stream = tf.keras.preprocessing.image.ImageDataGenerator(
                 rescale=1 / 255, rotation_range=15, horizontal_flip=True

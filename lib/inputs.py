@@ -5,6 +5,7 @@ epoch, step) and nothing else, so they do not depend on threads or on where a ru
 """
 
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -95,78 +96,67 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def training_batch(
-    x: np.ndarray,
-    y: np.ndarray,
-    step: int,
-    *,
-    batch_size: int,
-    image_size: int,
-    augmented: bool,
-    seed: int,
+    x: np.ndarray, y: np.ndarray, recipe: Any, *, step: int, image_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Makes batch number ``step``, counted from the first step of the first epoch.
+    """Makes one batch.
+
+    Args:
+        x, y: uint8 images and int64 labels.
+        recipe: `lib.training.Recipe`, of which the size of batches, the seed and whether images
+            are augmented matter here.
+        step: number of the batch, counted from the first of the first epoch.
+        image_size: height and width to resize to, pixels.
 
     Returns:
         float32 images (n, image_size, image_size, 3) in [0, 1] and int64 labels (n,).
     """
-    epoch, index, chosen = _chosen(len(y), step, batch_size, seed)
+    epoch, index, chosen = _chosen(len(y), recipe, step)
     images = resize(x[chosen], image_size)
-    if augmented:
-        rng = np.random.default_rng((seed, epoch, index))
+    if recipe.augmented:
+        rng = np.random.default_rng((recipe.seed, epoch, index))
         images = augment(images, **draw_augmentation(rng, len(images)))
     return scale(images), y[chosen]
 
 
-def _chosen(count: int, step: int, batch_size: int, seed: int) -> tuple[int, int, np.ndarray]:
+def _chosen(count: int, recipe: Any, step: int) -> tuple[int, int, np.ndarray]:
     """Returns epoch, step in the epoch and the numbers of the images of one batch."""
-    epoch, index = divmod(step, -(-count // batch_size))
-    order = epoch_order(count, seed, epoch)
-    return epoch, index, order[index * batch_size : (index + 1) * batch_size]
+    size = recipe.batch_size
+    epoch, index = divmod(step, -(-count // size))
+    return epoch, index, epoch_order(count, recipe.seed, epoch)[index * size : (index + 1) * size]
 
 
 def training_batches(
-    x: np.ndarray,
-    y: np.ndarray,
-    *,
-    batch_size: int,
-    image_size: int,
-    augmented: bool,
-    seed: int,
-    first_step: int = 0,
+    x: np.ndarray, y: np.ndarray, recipe: Any, *, image_size: int, first_step: int = 0
 ) -> tf.data.Dataset:
     """Returns the endless stream of training batches from ``first_step`` on.
 
-    Batches are made beside the training, two ahead. Each epoch is a new permutation;
-    its last batch may be smaller, as in Keras.
+    Batches are made beside the training, two ahead. Each epoch is a new permutation; its last
+    batch may be smaller, as in Keras.
+
+    Args:
+        x, y, recipe, image_size: see `training_batch`.
+        first_step: number of the first batch.
     """
 
     def make(step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return training_batch(
-            x,
-            y,
-            int(step),
-            batch_size=batch_size,
-            image_size=image_size,
-            augmented=augmented,
-            seed=seed,
-        )
+        return training_batch(x, y, recipe, step=int(step), image_size=image_size)
 
     return _stream(_from(first_step), make, (image_size, image_size, 3))
 
 
 def feature_batches(
-    views: np.ndarray, y: np.ndarray, *, batch_size: int, seed: int, first_step: int = 0
+    views: np.ndarray, y: np.ndarray, recipe: Any, *, first_step: int = 0
 ) -> tf.data.Dataset:
     """Returns the endless stream of batches of stored features, in the order of the images.
 
     Args:
         views: float32 (views, n, features); each epoch takes the next view.
         y: labels, int64 (n,).
-        batch_size, seed, first_step: as in `training_batches`.
+        recipe, first_step: as in `training_batches`.
     """
 
     def make(step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        epoch, _, chosen = _chosen(len(y), int(step), batch_size, seed)
+        epoch, _, chosen = _chosen(len(y), recipe, int(step))
         return views[epoch % len(views)][chosen], y[chosen]
 
     return _stream(_from(first_step), make, views.shape[2:])

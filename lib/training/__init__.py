@@ -221,6 +221,10 @@ def fit(model: keras.Model, images: Dataset, recipe: Recipe) -> Fit:
     stopping = EarlyStopping(recipe.patience)
     saver = SaveCheckpoints(checkpoint, progress, stopping, seed=recipe.seed, steps_per_epoch=steps)
     saver.resume(feed.network)
+    if saver.finished:
+        compile(feed.network, learning_rate=recipe.learning_rate)
+        feed.network.optimizer.iterations.assign(saver.epoch * steps)
+        model.optimizer = feed.network.optimizer
     first = 0
     for stage in stages:
         stage.begin()

@@ -52,13 +52,7 @@ def of(model: keras.Model, images: Dataset, recipe) -> Feed:
     return Feed(
         model,
         lambda step: inputs.training_batches(
-            images.x_train,
-            images.y_train,
-            batch_size=recipe.batch_size,
-            image_size=size,
-            augmented=recipe.augmented,
-            seed=recipe.seed,
-            first_step=step,
+            images.x_train, images.y_train, recipe, image_size=size, first_step=step
         ),
         inputs.evaluation_batches(images.x_val, images.y_val, image_size=size),
     )
@@ -101,13 +95,7 @@ def _of_features(model: keras.Model, images: Dataset, recipe) -> Feed:
     features = np.stack(stored["train"])
     return Feed(
         keras.Model(flat, model.outputs),
-        lambda step: inputs.feature_batches(
-            features,
-            images.y_train,
-            batch_size=recipe.batch_size,
-            seed=recipe.seed,
-            first_step=step,
-        ),
+        lambda step: inputs.feature_batches(features, images.y_train, recipe, first_step=step),
         tf.data.Dataset.from_tensor_slices((stored["val"][0], images.y_val)).batch(1000),
         operations=recipe.views * len(images.y_train) * models.forward_macs(base),
         seconds=time.perf_counter() - began,

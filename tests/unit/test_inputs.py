@@ -1,5 +1,7 @@
 """Batches and augmentation, against Keras' own ImageDataGenerator."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -71,8 +73,10 @@ def test_resize_is_bilinear(images):
 
 def stream(images, **changes) -> list:
     labels = np.arange(len(images))
-    settings = {"batch_size": 10, "image_size": 32, "augmented": True, "seed": 0, **changes}
-    return list(inputs.training_batches(images, labels, **settings).take(14).as_numpy_iterator())
+    first = changes.pop("first_step", 0)
+    recipe = SimpleNamespace(**{"batch_size": 10, "augmented": True, "seed": 0, **changes})
+    batches = inputs.training_batches(images, labels, recipe, image_size=32, first_step=first)
+    return list(batches.take(14).as_numpy_iterator())
 
 
 def test_each_epoch_shows_every_image_once_in_a_new_order(images):

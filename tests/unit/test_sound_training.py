@@ -81,14 +81,11 @@ def test_two_seeds_are_two_networks():
 
 
 def test_augmentation_comes_after_resizing_and_leaves_labels_alone(images):
+    recipe = training.Recipe(
+        epochs=1, batch_size=32, learning_rate=1e-3, patience=0, seed=3, augmented=True
+    )
     pixels, labels = inputs.training_batch(
-        images.x_train,
-        images.y_train,
-        1,
-        batch_size=32,
-        image_size=64,
-        augmented=True,
-        seed=3,
+        images.x_train, images.y_train, recipe, step=1, image_size=64
     )
     chosen = inputs.epoch_order(len(images.x_train), 3, 0)[32:64]
     drawn = inputs.draw_augmentation(np.random.default_rng((3, 0, 1)), 32)
