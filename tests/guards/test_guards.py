@@ -131,13 +131,13 @@ MISTAKES = (
         "images resized after augmentation",
         "lib/inputs.py",
         """    images = resize(x[chosen], image_size)
-    if augmented:
-        rng = np.random.default_rng((seed, epoch, index))
+    if recipe.augmented:
+        rng = np.random.default_rng((recipe.seed, epoch, index))
         images = augment(images, **draw_augmentation(rng, len(images)))
     return scale(images), y[chosen]""",
         """    images = x[chosen]
-    if augmented:
-        rng = np.random.default_rng((seed, epoch, index))
+    if recipe.augmented:
+        rng = np.random.default_rng((recipe.seed, epoch, index))
         images = augment(images, **draw_augmentation(rng, len(images)))
     return scale(resize(images, image_size)), y[chosen]""",
         "test_sound_training.py::test_augmentation_comes_after_resizing_and_leaves_labels_alone",
@@ -146,7 +146,7 @@ MISTAKES = (
         "labels mirrored with their images",
         "lib/inputs.py",
         "    return scale(images), y[chosen]",
-        "    return scale(images), y[chosen][:: -1 if augmented else 1]",
+        "    return scale(images), y[chosen][:: -1 if recipe.augmented else 1]",
         "test_sound_training.py::test_augmentation_comes_after_resizing_and_leaves_labels_alone",
     ),
     # --- networks ---
