@@ -12,14 +12,15 @@ import subprocess
 import sys
 import time
 import venv
+from base64 import b64encode
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 
-from ladder import run
-from lib import ROOT, results
+from lib import ROOT
+from lib.results import record
 from lib.training import checkpoints
 
 SABOTAGE = Path(__file__).parent / "sabotage"
@@ -30,8 +31,8 @@ CAN_MOUNT = (
 )
 
 
-class Climb:
-    """Runs ``./run_all.sh`` in a folder of its own, with ten bundles a second."""
+class RunAll:
+    """Runs ``./run_all.sh`` in a folder of its own, with ten checkpoints a second."""
 
     def __init__(self, folder: Path, environment: dict[str, str]):
         self.folder, self.out = folder, folder / "out"
@@ -110,39 +111,39 @@ class Climb:
             time.sleep(0.2)
         return not self.processes()
 
-    def goes_on(self, unbroken: dict) -> str:
+    def resumes(self, unbroken: dict) -> str:
         """Runs again, from where it was struck to the end of an unbroken run."""
         printed = self.end(LONG)
         assert self.all_gone()
         self.assert_figures_are_those_of(unbroken)
-        return next(line for line in printed.splitlines() if "goes on at epoch" in line)
+        return next(line for line in printed.splitlines() if "resumes at epoch" in line)
 
     def record(self) -> dict:
-        """The only record, without what never repeats."""
-        (record,) = results.read_all(self.out)
-        return {k: v for k, v in record.items() if k not in ("timing", "memory", "environment")}
+        """The only record as JSON, without what never repeats."""
+        (found,) = record.read_all(self.out)
+        return {k: v for k, v in found.to_json().items() if k not in record.NEVER_REPEATS}
 
     def assert_figures_are_those_of(self, unbroken: dict) -> None:
         assert self.record() == unbroken
         accuracy = f"{unbroken['metrics']['test']['accuracy']:.2%}"
         assert accuracy in (self.out / "index.html").read_text(encoding="utf-8")
         assert not list(self.out.glob(".running/*"))
-        bundles = Path(self.environment["CIFAR10_LADDER_CACHE"], "checkpoints")
-        assert not bundles.exists() or list(bundles.iterdir()) == []
+        saved = Path(self.environment["CIFAR10_LADDER_CACHE"], "checkpoints")
+        assert not saved.exists() or list(saved.iterdir()) == []
 
 
 @pytest.fixture
-def climb(ladder_environment, tmp_path) -> Climb:
-    climb = Climb(tmp_path, ladder_environment)
-    yield climb
-    for process in climb.processes():
+def run_all(ladder_environment, tmp_path) -> RunAll:
+    run_all = RunAll(tmp_path, ladder_environment)
+    yield run_all
+    for process in run_all.processes():
         process.kill()
 
 
 def _unbroken(arguments, environment, folder) -> dict:
-    climb = Climb(folder, environment)
-    climb.end(arguments)
-    return climb.record()
+    run_all = RunAll(folder, environment)
+    run_all.end(arguments)
+    return run_all.record()
 
 
 @pytest.fixture(scope="module")
@@ -163,11 +164,11 @@ def failure(printed: str) -> str:
 
 
 @pytest.mark.battery
-def test_five_kills_of_everything(climb, long, said):
+def test_five_kills_of_everything(run_all, long, said):
     """Kill −9 of all processes at random moments, 5 times through run_all.sh"""
     draw, resumed = random.Random(0), 0
     for number in range(5):
-        with climb.start(LONG) as process:
+        with run_all.start(LONG) as process:
             printed = ""
             if number % 2:
                 time.sleep(draw.uniform(1, 9))
@@ -177,79 +178,65 @@ def test_five_kills_of_everything(climb, long, said):
                     if re.search(r"epoch \d+/10 ", line):
                         break
                 time.sleep(draw.uniform(0, 0.5))
-            for victim in climb.processes():
+            for victim in run_all.processes():
                 victim.kill()
-            resumed += "goes on at epoch" in printed + process.stdout.read()
-    resumed += "goes on at epoch" in climb.end(LONG)
+            resumed += "resumes at epoch" in printed + process.stdout.read()
+    resumed += "resumes at epoch" in run_all.end(LONG)
     assert resumed >= 1
-    climb.assert_figures_are_those_of(long)
-    said(f"the record equals the unbroken one; went on in mid-training {resumed} times")
+    run_all.assert_figures_are_those_of(long)
+    said(f"the record equals the unbroken one; resumed in mid-training {resumed} times")
 
 
-def test_kernel_that_outlives_its_parents(climb, long, said):
+def test_kernel_that_outlives_its_parents(run_all, long, said):
     """A kernel whose parents are killed while a new run begins"""
-    with climb.start(LONG) as process:
-        climb.until(process, "epoch 3/")
-        kernel = climb.kernel()
-        for victim in climb.processes():
+    with run_all.start(LONG) as process:
+        run_all.until(process, "epoch 3/")
+        kernel = run_all.kernel()
+        for victim in run_all.processes():
             if victim != kernel:
                 victim.kill()
-        said(climb.goes_on(long))  # the kernel is there for a second more
+        said(run_all.resumes(long))  # the kernel is there for a second more
 
 
 @pytest.mark.battery
-def test_killed_main_job_takes_its_runs_with_it(climb, long, said):
+def test_killed_main_job_takes_its_runs_with_it(run_all, long, said):
     """Kill −9 of run_all.sh alone while a new one begins"""
-    with climb.start(LONG) as process:
-        climb.until(process, "epoch 3/")
+    with run_all.start(LONG) as process:
+        run_all.until(process, "epoch 3/")
         process.kill()
-        climb.goes_on(long)
+        run_all.resumes(long)
         orphan = process.stdout.read()
     said(next(line for line in orphan.splitlines() if "belongs to is gone" in line))
 
 
 @pytest.mark.battery
-def test_ctrl_c_twice(climb, long, said):
+def test_ctrl_c_twice(run_all, long, said):
     """Ctrl-C twice"""
-    with climb.start(LONG) as process:
-        climb.until(process, "epoch 3/")
+    with run_all.start(LONG) as process:
+        run_all.until(process, "epoch 3/")
         process.send_signal(signal.SIGINT)
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         printed = process.communicate(timeout=20)[0]
     assert process.returncode == 1
-    assert "the same command goes on from here" in printed
+    assert "the same command resumes from here" in printed
     assert "Traceback" not in printed
-    assert climb.all_gone()
-    assert results.read_all(climb.out) == []
-    climb.goes_on(long)
+    assert run_all.all_gone()
+    assert record.read_all(run_all.out) == []
+    run_all.resumes(long)
     said(printed.splitlines()[-1])
 
 
 @pytest.mark.battery
-def test_kernel_that_dies(climb, long, said):
+def test_kernel_that_dies(run_all, long, said):
     """A kernel that dies in mid-training, as by lack of memory"""
-    with climb.start(LONG) as process:
-        climb.until(process, "epoch 3/")
-        climb.kernel().kill()
+    with run_all.start(LONG) as process:
+        run_all.until(process, "epoch 3/")
+        run_all.kernel().kill()
         printed = process.communicate(timeout=60)[0]
     assert process.returncode == 1
     assert "kernel died" in failure(printed)
-    climb.goes_on(long)
-    said(failure(printed))
-
-
-@pytest.mark.battery
-def test_kernel_that_hangs(climb, long, said):
-    """A kernel that hangs"""
-    with climb.start(LONG, extra={run.IDLE: "6"}) as process:
-        climb.until(process, "epoch 3/")
-        climb.kernel().suspend()
-        printed = process.communicate(timeout=60)[0]
-    assert process.returncode == 1
-    assert "kernel hung: it did no work for 6 s and was killed" in failure(printed)
-    assert climb.all_gone()
-    climb.goes_on(long)
+    run_all.resumes(long)
     said(failure(printed))
 
 
@@ -262,33 +249,33 @@ def test_kernel_that_hangs(climb, long, said):
         ("ladder.run", "replace:6"),  # all is moved but the record
     ],
 )
-def test_kill_while_the_record_is_written(climb, short, said, who, what):
+def test_kill_while_the_record_is_written(run_all, short, said, who, what):
     """Kill −9 while record or page are written"""
-    no_bundle = {checkpoints.EVERY: "3600"}
-    printed = climb.end(sabotage=f"{who}:{what}", code=1, extra=no_bundle)
+    no_checkpoint = {checkpoints.EVERY: "3600"}
+    printed = run_all.end(sabotage=f"{who}:{what}", code=1, extra=no_checkpoint)
     assert {"ipykernel": "kernel died", "ladder.run": "stopped before it ended"}[who] in printed
-    assert results.read_all(climb.out) == []
-    page = climb.out / "index.html"
+    assert record.read_all(run_all.out) == []
+    page = run_all.out / "index.html"
     assert not page.exists()
-    climb.end()
-    climb.assert_figures_are_those_of(short)
+    run_all.end()
+    run_all.assert_figures_are_those_of(short)
     said(failure(printed))
 
 
 @pytest.mark.skipif(not CAN_MOUNT, reason="no file system may be mounted here")
 @pytest.mark.battery
-def test_full_disk(climb, short, said):
+def test_full_disk(run_all, short, said):
     """A full disk under the report's folder"""
-    climb.out.mkdir()
-    mount = f"mount -t tmpfs -o size=%s none {climb.out}"
+    run_all.out.mkdir()
+    mount = f"mount -t tmpfs -o size=%s none {run_all.out}"
     inside = f'{mount % "1m"}; "$0" "$@"; {mount % "90m"} -o remount; "$0" "$@" || exit; '
-    keep = f"cp -r {climb.out} {climb.folder}/kept"
-    printed = climb.end(before=("unshare", "-rm", "sh", "-c", inside + keep))
+    keep = f"cp -r {run_all.out} {run_all.folder}/kept"
+    printed = run_all.end(before=("unshare", "-rm", "sh", "-c", inside + keep))
     assert "No space left on device" in failure(printed)
     assert "Traceback" not in printed
-    shutil.move(climb.folder / "kept", climb.out / "kept")
-    climb.out = climb.out / "kept"
-    climb.assert_figures_are_those_of(short)
+    shutil.move(run_all.folder / "kept", run_all.out / "kept")
+    run_all.out = run_all.out / "kept"
+    run_all.assert_figures_are_those_of(short)
     said(failure(printed))
 
 
@@ -298,67 +285,67 @@ def _without_override() -> None:
 
 
 @pytest.mark.battery
-def test_read_only_output(climb, short, said):
+def test_read_only_output(run_all, short, said):
     """A report's folder that may not be written"""
-    climb.end()
-    climb.out.chmod(0o555)
-    printed = climb.end(
+    run_all.end()
+    run_all.out.chmod(0o555)
+    printed = run_all.end(
         ("--profile", "smoke", "--only", "01"), code=1, preexec_fn=_without_override
     )
     assert re.fullmatch(r"--out .* cannot be written \(.+\); choose another folder\n", printed)
-    climb.out.chmod(0o755)
-    assert "1 of 1 up to date" in climb.end()
-    climb.assert_figures_are_those_of(short)
-    said(printed.replace(str(climb.out), "DIR"))
+    run_all.out.chmod(0o755)
+    assert "1 of 1 up to date" in run_all.end()
+    run_all.assert_figures_are_those_of(short)
+    said(printed.replace(str(run_all.out), "DIR"))
 
 
 @pytest.mark.battery
-def test_two_at_once(climb, long, said):
+def test_two_at_once(run_all, long, said):
     """Two run_all.sh at once in the same folder"""
-    with climb.start(LONG) as process:
-        climb.until(process, "epoch 1/")
-        printed = climb.end(LONG, code=1)
+    with run_all.start(LONG) as process:
+        run_all.until(process, "epoch 1/")
+        printed = run_all.end(LONG, code=1)
         first = process.communicate(timeout=120)[0]
     assert process.returncode == 0, first
     assert re.fullmatch(r"another run is at work in .*\n", printed)
-    climb.assert_figures_are_those_of(long)
-    said(printed.replace(str(climb.out), "DIR"))
+    run_all.assert_figures_are_those_of(long)
+    said(printed.replace(str(run_all.out), "DIR"))
 
 
 @pytest.mark.battery
-def test_stale_lock_of_snakemake(climb, short, said):
-    """A lock and a mark of unfinished work that a killed Snakemake left"""
+def test_stale_lock_of_snakemake(run_all, short, said):
+    """A lock and a note of unfinished work that a killed Snakemake left"""
     for folder in ("locks", "incomplete"):
-        (climb.out / ".snakemake" / folder).mkdir(parents=True)
-    record = "results/00_base_cnn-smoke-seed0.json"
+        (run_all.out / ".snakemake" / folder).mkdir(parents=True)
+    target = ".running/00_base_cnn-smoke-seed0.done"
     for kind in ("input", "output"):
-        (climb.out / ".snakemake" / "locks" / f"0.{kind}.lock").write_text(record + "\n")
-    (climb.out / ".snakemake" / "incomplete" / "cmVzdWx0cw==").touch()
-    climb.end()
-    climb.assert_figures_are_those_of(short)
+        (run_all.out / ".snakemake" / "locks" / f"0.{kind}.lock").write_text(target + "\n")
+    (run_all.out / ".snakemake" / "incomplete" / b64encode(target.encode()).decode()).touch()
+    run_all.end()
+    run_all.assert_figures_are_those_of(short)
     said("the run completes")
 
 
 @pytest.mark.battery
-def test_clock_that_goes_backwards(climb, short, said):
+def test_clock_that_goes_backwards(run_all, short, said):
     """A clock that goes back an hour each time it is read, in every process"""
-    climb.end(sabotage=":clock:3600")
-    struck = (climb.folder / "sabotaged").read_text()
+    run_all.end(sabotage=":clock:3600")
+    struck = (run_all.folder / "sabotaged").read_text()
     assert all(who in struck for who in ("ladder", "snakemake", "ladder.run", "ipykernel"))
-    climb.assert_figures_are_those_of(short)
-    for path in climb.out.rglob("*"):  # as if it had all been made in a year
+    run_all.assert_figures_are_those_of(short)
+    for path in run_all.out.rglob("*"):  # as if it had all been made in a year
         os.utime(path, (time.time() + 3e7,) * 2)
-    assert "1 of 1 up to date" in climb.end()
+    assert "1 of 1 up to date" in run_all.end()
     said("the run completes, and the next has nothing to do")
 
 
 @pytest.mark.battery
-def test_data_replaced_between_two_runs(climb, said):
+def test_data_replaced_between_two_runs(run_all, said):
     """A data file replaced by another of the same name, size and date"""
-    data = climb.folder / "mine"
+    data = run_all.folder / "mine"
     data.mkdir()
     path = data / "images.npz"
-    climb.environment["CIFAR10_DIR"] = str(data)
+    run_all.environment["CIFAR10_DIR"] = str(data)
     digests, accuracies = [], []
     for seed in range(2):
         rng = np.random.default_rng(seed)
@@ -366,11 +353,11 @@ def test_data_replaced_between_two_runs(climb, said):
         x = (rng.integers(0, 40, (300, 32, 32, 3)) + 20 * y[:, None, None, None]).astype(np.uint8)
         np.savez(path, x_train=x, y_train=y, x_test=x[:100], y_test=y[:100])
         os.utime(path, (1e9, 1e9))
-        printed = climb.end((*SHORT, "--dataset", "cifar10"))
+        printed = run_all.end((*SHORT, "--dataset", "cifar10"))
         assert "0 of 1 up to date" in printed
-        digests.append(climb.record()["dataset"]["sha256"])
-        accuracies.append(f"{climb.record()['metrics']['test']['loss']:.3f}")
-        page = (climb.out / "index.html").read_text(encoding="utf-8")
+        digests.append(run_all.record()["dataset"]["sha256"])
+        accuracies.append(f"{run_all.record()['metrics']['test']['loss']:.3f}")
+        page = (run_all.out / "index.html").read_text(encoding="utf-8")
         assert accuracies[-1] in page
     assert digests[0] != digests[1]
     assert accuracies[0] != accuracies[1]
@@ -378,7 +365,7 @@ def test_data_replaced_between_two_runs(climb, said):
     said("0 of 1 up to date: it is run again")
 
 
-def test_started_among_modules_of_the_same_names(climb, tmp_path, said):
+def test_started_among_modules_of_the_same_names(run_all, tmp_path, said):
     """Started from a folder with `lib`, `ladder`, `random.py` and `yaml.py` of the reader's own"""
     here = tmp_path / "here"
     for package in ("lib", "ladder"):
@@ -386,41 +373,41 @@ def test_started_among_modules_of_the_same_names(climb, tmp_path, said):
         (here / package / "__init__.py").write_text("raise SystemExit('not the project')")
     for module in ("random", "yaml", "keras"):
         (here / f"{module}.py").write_text("raise SystemExit('not the library')")
-    said(climb.end(cwd=here).splitlines()[0])
-    assert climb.record()["experiment"] == "00_base_cnn"
+    said(run_all.end(cwd=here).splitlines()[0])
+    assert run_all.record()["experiment"] == "00_base_cnn"
 
 
 @pytest.mark.battery
-def test_record_changed_by_hand(climb, short, said):
+def test_record_changed_by_hand(run_all, short, said):
     """A record whose accuracy somebody improved"""
-    climb.end()
-    path = climb.out / "results" / "00_base_cnn-smoke-seed0.json"
-    record = json.loads(path.read_text())
-    record["metrics"]["test"]["accuracy"] = 0.9916
-    path.write_text(json.dumps(record))
-    command = [sys.executable, "-m", "ladder.run", "report", "--out", str(climb.out)]
-    subprocess.run(command, env=climb.environment, check=True)
-    page = (climb.out / "index.html").read_text(encoding="utf-8")
+    run_all.end()
+    path = run_all.out / "results" / "00_base_cnn-smoke-seed0.json"
+    content = json.loads(path.read_text())
+    content["metrics"]["test"]["accuracy"] = 0.9916
+    path.write_text(json.dumps(content))
+    command = [sys.executable, "-m", "ladder.run", "report", "--out", str(run_all.out)]
+    subprocess.run(command, env=run_all.environment, check=True)
+    page = (run_all.out / "index.html").read_text(encoding="utf-8")
     assert "99.16%" not in page
     line = re.search(r"Left out: .*", page)[0]
     assert "00_base_cnn-smoke-seed0.json was changed after it was written" in line
-    assert "0 of 1 up to date" in climb.end()
-    climb.assert_figures_are_those_of(short)
+    assert "0 of 1 up to date" in run_all.end()
+    run_all.assert_figures_are_those_of(short)
     said(line)
 
 
 @pytest.mark.battery
-def test_record_copied_under_another_seed(climb, short, said):
+def test_record_copied_under_another_seed(run_all, short, said):
     """One run shown as two seeds"""
-    climb.end()
-    path = climb.out / "results" / "00_base_cnn-smoke-seed0.json"
-    record = json.loads(path.read_text()) | {"seed": 1}
-    record["digest"] = results.digest(record)
+    run_all.end()
+    path = run_all.out / "results" / "00_base_cnn-smoke-seed0.json"
+    content = json.loads(path.read_text()) | {"seed": 1}
+    content["digest"] = record.digest(content)
     copy = path.with_name("00_base_cnn-smoke-seed1.json")
-    copy.write_text(json.dumps(record))
-    line = failure(climb.end(code=1))
+    copy.write_text(json.dumps(content))
+    line = failure(run_all.end(code=1))
     assert "seeds 0 and 1 have the same history and metrics to the last digit" in line
     copy.unlink()
-    climb.end()
-    climb.assert_figures_are_those_of(short)
+    run_all.end()
+    run_all.assert_figures_are_those_of(short)
     said(line)

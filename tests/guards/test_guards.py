@@ -131,13 +131,13 @@ MISTAKES = (
         "images resized after augmentation",
         "lib/inputs.py",
         """    images = resize(x[chosen], image_size)
-    if augmented:
-        rng = np.random.default_rng((seed, epoch, index))
+    if recipe.augmented:
+        rng = np.random.default_rng((recipe.seed, epoch, index))
         images = augment(images, **draw_augmentation(rng, len(images)))
     return scale(images), y[chosen]""",
         """    images = x[chosen]
-    if augmented:
-        rng = np.random.default_rng((seed, epoch, index))
+    if recipe.augmented:
+        rng = np.random.default_rng((recipe.seed, epoch, index))
         images = augment(images, **draw_augmentation(rng, len(images)))
     return scale(resize(images, image_size)), y[chosen]""",
         "test_sound_training.py::test_augmentation_comes_after_resizing_and_leaves_labels_alone",
@@ -146,7 +146,7 @@ MISTAKES = (
         "labels mirrored with their images",
         "lib/inputs.py",
         "    return scale(images), y[chosen]",
-        "    return scale(images), y[chosen][:: -1 if augmented else 1]",
+        "    return scale(images), y[chosen][:: -1 if recipe.augmented else 1]",
         "test_sound_training.py::test_augmentation_comes_after_resizing_and_leaves_labels_alone",
     ),
     # --- networks ---
@@ -173,10 +173,10 @@ MISTAKES = (
     ),
     Mistake(
         "random weights in place of ImageNet's",
-        "lib/models.py",
-        "    if needs_weights != (weights is not None):",
-        "    if weights is not None and not needs_weights:",
-        "test_models.py::test_weights_are_never_replaced_by_random_ones",
+        "notebooks/09_mini_vgg16.ipynb",
+        "    weights=weights,\\n",
+        "    weights=None,\\n",
+        "test_models.py::test_imagenet_weights_go_where_they_belong[09_mini_vgg16]",
     ),
     Mistake(
         "RGB and BGR swapped for pretrained weights",
@@ -195,29 +195,29 @@ MISTAKES = (
     # --- training ---
     Mistake(
         "early stopping on the test set",
-        "lib/feeds.py",
-        "images.x_val, images.y_val, image_size",
-        "images.x_test, images.y_test, image_size",
+        "lib/training/feeds.py",
+        "        inputs.evaluation_batches(images.x_val, images.y_val",
+        "        inputs.evaluation_batches(images.x_test, images.y_test",
         "test_sound_training.py::test_training_never_touches_the_test_images",
     ),
     Mistake(
         "early stopping on the training images",
-        "lib/feeds.py",
-        "images.x_val, images.y_val, image_size",
-        "images.x_train, images.y_train, image_size",
+        "lib/training/feeds.py",
+        "        inputs.evaluation_batches(images.x_val, images.y_val",
+        "        inputs.evaluation_batches(images.x_train, images.y_train",
         "test_sound_training.py::test_an_epochs_figures_are_those_of_the_validation_images",
     ),
     Mistake(
         "`trainable` changed after compile",
-        "lib/training.py",
+        "lib/training/__init__.py",
         "    two_classes = model.output_shape[-1] == 1\n",
         "    if model.compiled:\n        return\n    two_classes = model.output_shape[-1] == 1\n",
         "test_training.py::test_head_first_leaves_the_base_alone_and_then_trains_it",
     ),
     Mistake(
         "the seed does not reach the first weights",
-        "lib/training.py",
-        "keras.utils.set_random_seed(seed)",
+        "lib/training/__init__.py",
+        "keras.utils.set_random_seed(value)",
         "keras.utils.set_random_seed(0)",
         "test_sound_training.py::test_two_seeds_are_two_networks",
     ),
@@ -232,24 +232,25 @@ MISTAKES = (
     Mistake(
         "label-smoothed cross-entropy reported",
         "lib/metrics.py",
-        '"loss": float(-np.log(np.clip(chosen, EPSILON, 1 - EPSILON)).mean())',
-        '"loss": float(-0.9 * np.log(np.clip(chosen, EPSILON, 1 - EPSILON)).mean()'
+        "loss=float(-np.log(np.clip(chosen, EPSILON, 1 - EPSILON)).mean())",
+        "loss=float(-0.9 * np.log(np.clip(chosen, EPSILON, 1 - EPSILON)).mean()"
         " - 0.1 * np.log(np.clip(probabilities, EPSILON, 1 - EPSILON)).mean())",
         "test_training.py::test_score_is_plain_accuracy_and_cross_entropy",
     ),
     Mistake(
         "the loss averaged over batches, not over images",
-        "lib/training.py",
+        "lib/training/__init__.py",
         "        measured[part] = metrics.score(probabilities, y)",
         """        step = inputs.EVALUATION_BATCH
         cuts = [slice(start, start + step) for start in range(0, len(y), step)]
         scores = [metrics.score(probabilities[cut], y[cut]) for cut in cuts]
-        measured[part] = {k: float(np.mean([s[k] for s in scores])) for k in scores[0]}""",
+        means = (np.mean([getattr(s, k) for s in scores]) for k in ("accuracy", "loss"))
+        measured[part] = Score(*map(float, means))""",
         "test_sound_training.py::test_evaluation_is_over_all_images_as_they_are_in_inference_mode",
     ),
     Mistake(
         "training figures measured on augmented images",
-        "lib/training.py",
+        "lib/training/__init__.py",
         "        probabilities = predict(model, x)",
         """        drawn = inputs.draw_augmentation(np.random.default_rng(0), len(x))
         probabilities = predict(model, inputs.augment(x, **drawn) if part == "train" else x)""",
@@ -257,14 +258,14 @@ MISTAKES = (
     ),
     Mistake(
         "validation figures reported as those of the test set",
-        "lib/training.py",
+        "lib/training/__init__.py",
         'x, y = getattr(images, f"x_{part}"), getattr(images, f"y_{part}")',
         'x, y = (getattr(images, f"{k}_{part}".replace("test", "val")) for k in "xy")',
         "test_sound_training.py::test_evaluation_is_over_all_images_as_they_are_in_inference_mode",
     ),
     Mistake(
         "chance level not noticed",
-        "lib/training.py",
+        "lib/training/__init__.py",
         "<= share + margin",
         "< share - margin",
         "test_training.py::test_chance_level_is_noticed",
@@ -287,8 +288,8 @@ MISTAKES = (
     Mistake(
         "a notebook that trains with seed 0 whatever its SEED",
         "notebooks/00_base_cnn.ipynb",
-        "training.start(SEED)",
-        "training.start(0)",
+        "    seed=SEED,",
+        "    seed=0,",
         "test_protocol.py::test_parameters_reach_what_they_name[00_base_cnn]",
     ),
     Mistake(
@@ -301,21 +302,21 @@ MISTAKES = (
     # --- records and verdicts ---
     Mistake(
         "a record edited by hand is believed",
-        "lib/results.py",
-        'if record["digest"] != digest(record):',
-        'if not record["digest"]:',
+        "lib/results/record.py",
+        "if record.digest != digest(content):",
+        "if not record.digest:",
         "test_results.py::test_record_changed_by_hand_is_refused[accuracy]",
     ),
     Mistake(
         "a record beside the predictions of another run",
-        "lib/results.py",
+        "lib/results/record.py",
         "        _check_predictions(path, record)\n",
         "        pass\n",
         "test_results.py::test_predictions_of_another_run_are_named_and_left_out[other_labels]",
     ),
     Mistake(
         "a result of other data counts as up to date",
-        "lib/parameters.py",
+        "lib/results/fingerprint.py",
         '"data": data,',
         '"data": "",',
         "test_parameters.py::test_fingerprint_sees_code_parameters_data_and_weights",
@@ -427,14 +428,14 @@ def pool() -> Iterator[ProcessPoolExecutor]:
 
 @pytest.fixture(scope="module")
 def outcomes(request, pool, tmp_path_factory) -> dict[str, Future[Outcome]]:
-    """Starts all mistakes that were asked for."""
+    """Starts all mistakes that are to be tested."""
     folder = tmp_path_factory.mktemp("guards")
-    asked = [
+    wanted = [
         item.callspec.params["mistake"]
         for item in request.session.items
         if item.path == request.path and hasattr(item, "callspec")
     ]
-    return {m.name: pool.submit(caught, m, folder / str(n)) for n, m in enumerate(asked)}
+    return {m.name: pool.submit(caught, m, folder / str(n)) for n, m in enumerate(wanted)}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name.replace(" ", "-"))
