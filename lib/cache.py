@@ -1,9 +1,9 @@
-"""Where state lives and how it gets there: the user cache, never the checkout."""
+"""The user cache, where all state is kept, and files that appear whole or not at all."""
 
 import fcntl
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +12,9 @@ import platformdirs
 
 
 def folder(*parts: str) -> Path:
-    """Returns a folder of the user cache, made if need be.
+    """Returns a folder of the user cache, and makes it if it does not exist.
 
-    It lies below ``$CIFAR10_LADDER_CACHE``, else below the platform's cache folder.
+    The user cache is ``$CIFAR10_LADDER_CACHE``, or the platform's cache folder.
 
     Raises:
         OSError: if it cannot be made.
@@ -38,9 +38,9 @@ def keras_home() -> Path:
 
 @contextmanager
 def lock(name: str) -> Iterator[None]:
-    """Lets one process at a time into the block; another one says that it waits.
+    """Lets one process at a time into the block; another one prints that it waits.
 
-    On a disk that cannot lock files nobody waits.
+    On a disk that cannot lock files no process waits.
     """
     with (folder("locks") / name).open("w") as file:
         try:
@@ -59,39 +59,27 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
     The file appears whole or not at all, also after a power cut: it is synced, then renamed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    part = Path(name)
+    part = _beside(path)
     try:
         yield part
         with part.open("rb") as file:
             os.fsync(file.fileno())
-        _open_up(part, 0o666)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _open_up(part: Path, mode: int) -> None:
-    """Gives what `tempfile` keeps to its owner the rights that it would have otherwise."""
-    umask = os.umask(0)
-    os.umask(umask)
-    part.chmod(mode & ~umask)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Gives a temporary folder that becomes ``path`` when the block ends without an error.
 
-    Of two processes that fill the same folder at once the first wins; the second's
-    is dropped, so both must write the same.
+    If two processes fill the same folder at once, the first wins and the second's is removed,
+    so both must write the same.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    part = _beside(path)
+    part.mkdir()
     try:
         yield part
-        _open_up(part, 0o777)
         try:
             part.rename(path)
         except OSError:
@@ -99,3 +87,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """Returns an unused hidden name in the same folder, which it makes; the suffix is the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
