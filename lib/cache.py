@@ -10,6 +10,9 @@ from pathlib import Path
 
 import platformdirs
 
+ANOTHER_DISK = "set CIFAR10_LADDER_CACHE to a folder on another disk"
+"""Advice in messages about a disk that is full or damaged."""
+
 
 def folder(*parts: str) -> Path:
     """Returns a folder of the user cache, and makes it if it does not exist.
@@ -80,11 +83,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     part.mkdir()
     try:
         yield part
-        try:
+        if not path.is_dir():
             part.rename(path)
-        except OSError:
-            if not path.is_dir():
-                raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

@@ -16,11 +16,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from math import ceil
 from os import killpg
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
+
+from tqdm import tqdm
 
 from lib import cache
 
@@ -112,19 +113,30 @@ def from_first(what: str, *providers: Provider) -> Any:
             reasons.append(f"{provider.name}: {reason(error)}")
             if reason(error) == _DISK_FULL:
                 raise OSError(
-                    f"the disk with the cache folder {cache.folder()} is full; free 1 GB, or set "
-                    "CIFAR10_LADDER_CACHE to a folder on another disk"
+                    f"the disk of {cache.folder()} is full; free 1 GB, or {cache.ANOTHER_DISK}"
                 ) from error
     raise DownloadError("; ".join(reasons))
 
 
 def _read(what: str, provider: Provider) -> Any:
+    """Downloads files, each whole or not at all, with a progress bar, and returns what they hold.
+
+    A file that is there already is not downloaded again. A download from the web is tried twice.
+    """
     if not provider.complete:
-        megabytes = ceil(provider.size / 1e6)
+        megabytes = -(-provider.size // 10**6)
         print(f"Downloading {what} ({provider.name}, {megabytes} MB) …", flush=True)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = provider.folder or Path(temporary)
-        fetch(provider.url, provider.files, folder, size=provider.size)
+    with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
+        # In a notebook tqdm asks for widgets that it does not need.
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        import pooch
+
+        pooch.get_logger().setLevel("WARNING")
+        folder, web = provider.folder or Path(temporary), provider.url.startswith("http")
+        store = pooch.create(folder, provider.url, registry=provider.files, retry_if_failed=web)
+        from_web = pooch.HTTPDownloader(progressbar=True, timeout=(5, STALL_SECONDS))
+        for name in provider.files:
+            store.fetch(name, downloader=from_web if web else partial(_package, provider.size))
         return provider.read(folder)
 
 
@@ -148,7 +160,7 @@ def check(url: str) -> None:
 
     if url.startswith("npm:"):
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            _run(_client(url, folder, "view"), folder, seconds=PROBE_SECONDS)
+            _run(_client(url, folder, "view"), folder, PROBE_SECONDS, tqdm(disable=True))
     elif not url.startswith("pip:"):
         with requests.get(url, stream=True, timeout=PROBE_SECONDS) as response:
             response.raise_for_status()
@@ -156,46 +168,14 @@ def check(url: str) -> None:
                 raise DownloadError("empty answer")
 
 
-def fetch(base_url: str, files: dict[str, str | None], target: Path, *, size: int) -> None:
-    """Downloads files into a folder, each whole or not at all, with a progress bar.
-
-    A file that is there already is not downloaded again. A download from the web is tried twice.
-
-    Args:
-        base_url, files, size: as in `Provider`.
-        target: the folder.
-
-    Raises:
-        Exception: one of requests', urllib3's, pooch's or the system's, or a `DownloadError`, if a
-            file cannot be downloaded or has another hash.
-    """
-    with warnings.catch_warnings():  # in a notebook tqdm asks for widgets it does not need
-        warnings.filterwarnings("ignore", message="IProgress not found")
-        import pooch
-
-        pooch.get_logger().setLevel("WARNING")
-        web = base_url.startswith("http")
-        store = pooch.create(target, base_url, registry=files, retry_if_failed=int(web))
-        of_web = pooch.HTTPDownloader(progressbar=True, timeout=(5, STALL_SECONDS))
-        for name in files:
-            store.fetch(name, downloader=of_web if web else partial(_from_registry, size=size))
-
-
-def _from_registry(url: str, output_file: str, _: Any, *, size: int) -> None:
+def _package(size: int, url: str, output_file: str, _: Any) -> None:
     """Downloads the file of a package; its client works in a temporary folder beside it."""
-    from tqdm import tqdm
-
     beside = Path(output_file).parent
     with (
         tempfile.TemporaryDirectory(dir=beside, ignore_cleanup_errors=True) as folder,
         tqdm(total=size, unit="B", unit_scale=True, ncols=79) as bar,
     ):
-        _run(
-            _client(url, folder, "pack"),
-            folder,
-            seconds=CLIENT_SECONDS,
-            arrived=lambda count: bar.update(min(count, size) - bar.n),
-        )
+        _run(_client(url, folder, "pack"), folder, CLIENT_SECONDS, bar)
         found = [*Path(folder).glob("*.tgz"), *Path(folder).glob("*.whl")]
         if len(found) != 1:
             raise DownloadError("no file was written")
@@ -207,8 +187,16 @@ def _client(url: str, folder: str, verb: str) -> list[str]:
     """Returns the command that looks a package up or downloads its file into a folder."""
     registry, package = url.rpartition("/")[0].split(":", 1)
     if registry == "pip":
-        command = [sys.executable, "-m", "pip", "download", package, f"--dest={folder}", "--quiet"]
-        command += ["--no-deps", "--only-binary=:all:", "--timeout=15", "--retries=1"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            package,
+            f"--dest={folder}",
+            "--no-deps",
+        ]
+        command += ["--only-binary=:all:", "--timeout=15", "--retries=1"]
         return [*command, "--disable-pip-version-check"]
     program = shutil.which("npm")
     if program is None:
@@ -220,20 +208,14 @@ def _client(url: str, folder: str, verb: str) -> list[str]:
     return command
 
 
-def _run(
-    command: list[str],
-    folder: str,
-    *,
-    seconds: float,
-    arrived: Callable[[int], Any] = lambda count: None,
-) -> None:
+def _run(command: list[str], folder: str, seconds: float, bar: tqdm) -> None:
     """Runs a registry's client in a folder, which gets its messages.
 
     Args:
         command: of the client.
         folder: where it writes all files.
         seconds: how long it may write nothing.
-        arrived: gets the bytes in the folder each time there are more.
+        bar: shows the bytes in the folder.
 
     Raises:
         DownloadError: if it fails or hangs.
@@ -251,7 +233,7 @@ def _run(
                 time.sleep(0.1)
                 if (now := _bytes_below(folder)) > count:
                     count, last_change = now, time.monotonic()
-                    arrived(count)
+                    bar.update(min(count, bar.total or 0) - bar.n)
             exit_code = process.poll()
         finally:
             with suppress(ProcessLookupError, PermissionError):  # npm may be a script around node

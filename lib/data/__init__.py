@@ -94,10 +94,7 @@ def load(
     sizes = {"TRAIN_SIZE": train_size, "VAL_SIZE": val_size, "TEST_SIZE": test_size}
     for word, size in sizes.items():
         if size < count:
-            raise DataError(
-                f"{word} = {size} is too small: {source.variant} has {count} classes, "
-                f"so give at least {count}"
-            )
+            raise DataError(f"{word} = {size} is less than the {count} classes of {source.variant}")
     everything = np.arange(len(source.y_train))
     val_size = min(val_size, max(source.max_val, count))
     train, val = _stratified(everything, source.y_train, val_size, seed)
@@ -119,24 +116,19 @@ def load(
 
 def _only(source: Source, classes: tuple[str, ...]) -> Source:
     """Keeps the images of some classes; the digest is still that of the whole data set."""
-    unknown = set(classes) - set(source.classes)
-    if unknown or len(set(classes)) < max(len(classes), 2):
+    if set(classes) - set(source.classes) or len(set(classes)) < max(len(classes), 2):
         raise DataError(
-            f"classes {', '.join(classes)!r} of {source.variant}: expected two or more different "
-            f"ones of {', '.join(source.classes)}"
+            f"classes {classes}: expected two or more different ones of {', '.join(source.classes)}"
         )
     new = np.full(len(source.classes), -1)
     new[[source.classes.index(name) for name in classes]] = np.arange(len(classes))
-    train, test = new[source.y_train], new[source.y_test]
-    return replace(
-        source,
-        classes=classes,
-        max_val=source.max_val * np.count_nonzero(train >= 0) // len(train),
-        x_train=source.x_train[train >= 0],
-        y_train=train[train >= 0],
-        x_test=source.x_test[test >= 0],
-        y_test=test[test >= 0],
-    )
+    kept = {}
+    for part in ("train", "test"):
+        labels = new[getattr(source, f"y_{part}")]
+        kept[f"x_{part}"] = getattr(source, f"x_{part}")[labels >= 0]
+        kept[f"y_{part}"] = labels[labels >= 0]
+    max_val = source.max_val * len(kept["y_train"]) // len(source.y_train)
+    return replace(source, classes=classes, max_val=max_val, **kept)
 
 
 def _at_most(size: int, index: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
@@ -153,15 +145,12 @@ def _stratified(
     from sklearn.model_selection import train_test_split  # slow to import, seldom needed
 
     try:
-        rest, taken = train_test_split(
-            index, test_size=take, stratify=labels[index], random_state=seed
-        )
+        parts = train_test_split(index, test_size=take, stratify=labels[index], random_state=seed)
     except ValueError as error:
         raise DataError(
-            f"cannot take {take} of {len(index)} images with every class in both parts "
-            f"({error}); give more images per class"
+            f"cannot draw {take} of {len(index)} images ({error}); give more images per class"
         ) from error
-    return np.sort(rest), np.sort(taken)
+    return tuple(map(np.sort, parts))
 
 
 def open_source(name: str, *, image_size: int = 32) -> Source:
@@ -199,20 +188,19 @@ def open_source(name: str, *, image_size: int = 32) -> Source:
     folder = Path(name)
     if not folder.is_dir():
         raise UnknownDatasetError(
-            f"unknown data set {name!r}: expected auto, cifar10, digits or the path of a folder "
-            "with train/<class>/ and test/<class>/"
+            f"unknown data set {name!r}: expected auto, cifar10, digits or the path of a folder"
         )
     digest = image_files.digest_folder(folder)
-    return copies.opened(
-        f"own/{folder.resolve().name}",
-        f"{digest}-{image_size}",
-        lambda: {"sha256": digest, **image_files.read_folder(folder, image_size)},
-    )
+
+    def read() -> dict:
+        return {"sha256": digest, **image_files.read_folder(folder, image_size)}
+
+    return copies.opened(f"own/{folder.resolve().name}", f"{digest}-{image_size}", read)
 
 
 def cifar10_is_here() -> bool:
     """Returns whether CIFAR-10 can be opened without a download."""
-    return bool(cifar10.find() or copies.open_copy("cifar10", DOWNLOADED))
+    return bool(cifar10.find() or copies.open_copy(copies.place("cifar10", DOWNLOADED)))
 
 
 def _read_digits() -> dict:

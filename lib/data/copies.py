@@ -51,19 +51,11 @@ def place(name: str, key: str) -> Path:
     return cache.folder("data") / digests.of_text(f"{name}:{key}")[:32]
 
 
-def open_copy(name: str, key: str) -> Source | None:
-    """Opens a decoded copy, or returns None if it is missing or damaged.
-
-    Args:
-        name, key: as in `place`.
-    """
-    path = place(name, key)
+def open_copy(path: Path) -> Source | None:
+    """Opens the decoded copy in a folder, or returns None if it is missing or damaged."""
     try:
         facts = json.loads((path / "facts.json").read_text())
-        arrays = {
-            array: np.load(path / f"{array}.npy", mmap_mode="r", allow_pickle=False)
-            for array in ARRAYS
-        }
+        arrays = {x: np.load(path / f"{x}.npy", mmap_mode="r", allow_pickle=False) for x in ARRAYS}
         if digests.of_arrays(arrays) != (path / "pixels.sha256").read_text():
             return None
         return Source(**{**facts, "classes": tuple(facts["classes"])}, **arrays)
@@ -85,19 +77,15 @@ def opened(name: str, key: str, read: Callable[[], dict]) -> Source:
         DataError: if the copy cannot be read back, and what ``read`` raises.
         OSError: if the copy cannot be written.
     """
-    source = open_copy(name, key)
+    path = place(name, key)
+    if (source := open_copy(path)) is None:
+        with cache.lock(path.name):  # another process may make it meanwhile
+            if (source := open_copy(path)) is None:
+                shutil.rmtree(path, ignore_errors=True)
+                _write(path, name, read())
+                source = open_copy(path)
     if source is None:
-        with cache.lock(place(name, key).name):
-            source = open_copy(name, key)  # another process may have made it by now
-            if source is None:
-                shutil.rmtree(place(name, key), ignore_errors=True)
-                _write(place(name, key), name, read())
-                source = open_copy(name, key)
-    if source is None:
-        raise DataError(
-            f"the decoded copy of {name} in {place(name, key)} cannot be read back; "
-            "check the disk, or set CIFAR10_LADDER_CACHE to a folder on another one"
-        )
+        raise DataError(f"the decoded copy of {name} cannot be read back; {cache.ANOTHER_DISK}")
     return source
 
 
@@ -113,6 +101,5 @@ def _write(path: Path, name: str, content: dict) -> None:
     except OSError as error:
         raise OSError(
             f"the decoded copy of {name} cannot be written to {path.parent} "
-            f"({error.strerror or error}); free 300 MB, or set CIFAR10_LADDER_CACHE to a folder "
-            "on another disk"
+            f"({error.strerror or error}); free 300 MB, or {cache.ANOTHER_DISK}"
         ) from error

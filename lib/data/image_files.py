@@ -32,12 +32,8 @@ def read(path: str) -> dict[str, np.ndarray]:
     place = Path(path)
     files = _visible(place, Path.is_file) if place.is_dir() else [place]
     if not files or not files[0].is_file():
-        raise DataError(
-            f"PICTURE = {path!r}: expected the path of an image, or of a folder with images"
-        )
-    for file in files:
-        _check_file_size(file)
-    return {file.name: decode(file.read_bytes(), file.name) for file in files}
+        raise DataError(f"PICTURE = {path!r}: expected the path of an image or a folder of images")
+    return {file.name: decode(_bounded(file).read_bytes(), file.name) for file in files}
 
 
 def fit_size(image: np.ndarray, size: int) -> np.ndarray:
@@ -66,9 +62,7 @@ def read_folder(folder: Path, image_size: int) -> dict:
         for label, name in enumerate(classes):
             files = _visible(folder / part / name, Path.is_file)
             if len(files) < 2:
-                raise DataError(
-                    f"{folder}: {part}/{name}/ has {len(files)} images; expected at least 2"
-                )
+                raise DataError(f"{folder}: {part}/{name}/ has {len(files)} images; give 2 or more")
             images += [fit_size(decode(file.read_bytes(), str(file)), image_size) for file in files]
             labels += [label] * len(files)
         content[f"x_{part}"] = np.stack(images)
@@ -83,9 +77,7 @@ def digest_folder(folder: Path) -> str:
         DataError: if the folder's classes are not usable, or a name cannot be shown.
     """
     places = [folder / part / name for name in _class_names(folder) for part in ("train", "test")]
-    return digest_files(
-        folder, (file for place in places for file in _visible(place, Path.is_file))
-    )
+    return digest_files(folder, [file for p in places for file in _visible(p, Path.is_file)])
 
 
 def digest_files(folder: Path, files: Iterable[Path]) -> str:
@@ -94,40 +86,28 @@ def digest_files(folder: Path, files: Iterable[Path]) -> str:
     Raises:
         DataError: if a file is too large.
     """
-    contents = {}
-    for file in files:
-        _check_file_size(file)
-        contents[str(file.relative_to(folder))] = digests.of_file(file)
-    return digests.of_json(contents)
+    return digests.of_json(
+        {str(file.relative_to(folder)): digests.of_file(_bounded(file)) for file in files}
+    )
 
 
 def _class_names(folder: Path) -> list[str]:
     """Returns the names of a data set's classes, after checking that all are usable."""
     train, test = folder / "train", folder / "test"
     if not (train.is_dir() and test.is_dir()):
-        raise DataError(
-            f"{folder} lacks train/ or test/; expected a folder with train/<class>/ and "
-            "test/<class>/"
-        )
+        raise DataError(f"{folder}: expected a folder with train/<class>/ and test/<class>/")
     names, others = ([p.name for p in _visible(part, Path.is_dir)] for part in (train, test))
     for name in (folder.resolve().name, *names, *others):
         # No page can show these, e.g. a line break.
         if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name):
             raise DataError(
-                f"the folder name {name!a} holds letters that cannot be shown, such as a line "
-                "break; rename it"
+                f"the folder name {name!a} holds letters that cannot be shown; rename it"
             )
     if names != others:
         only = ", ".join(sorted(set(names) ^ set(others)))
-        raise DataError(
-            f"{folder}: train/ and test/ do not have the same classes ({only} in one only); give "
-            "both the same class folders"
-        )
+        raise DataError(f"{folder}: give train/ and test/ the same classes; only one has {only}")
     if len(names) < 2:
-        raise DataError(
-            f"{folder} has {len(names)} class ({', '.join(names)}); expected at least two "
-            "class folders below train/ and test/"
-        )
+        raise DataError(f"{folder} has {len(names)} class ({', '.join(names)}); give 2 or more")
     return names
 
 
@@ -151,7 +131,7 @@ def decode(blob: bytes | memoryview | None, where: str) -> np.ndarray:
     except cv2.error as error:
         if "CV_IO_MAX_IMAGE" in str(error):
             raise DataError(
-                f"{where} is too large: at most {MOST_PIXELS} pixels are read; shrink or remove it"
+                f"{where} is too large: at most {MOST_PIXELS} pixels are read"
             ) from error
         image = None
     if image is None:
@@ -159,9 +139,9 @@ def decode(blob: bytes | memoryview | None, where: str) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _check_file_size(file: Path) -> None:
+def _bounded(file: Path) -> Path:
+    """Returns a file if it is not too large."""
     size = file.stat().st_size
     if size > MOST_FILE_BYTES:
-        raise DataError(
-            f"{file} has {size:,} bytes; expected at most {MOST_FILE_BYTES:,}, remove it"
-        )
+        raise DataError(f"{file} has {size:,} bytes, more than {MOST_FILE_BYTES:,}; remove it")
+    return file

