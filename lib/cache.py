@@ -23,7 +23,7 @@ def folder(*parts: str) -> Path:
         OSError: if it cannot be made.
     """
     base = os.environ.get("CIFAR10_LADDER_CACHE") or platformdirs.user_cache_dir("cifar10-ladder")
-    path = Path(base, *parts)
+    path = Path(base, *parts).absolute()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

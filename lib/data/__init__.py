@@ -70,16 +70,13 @@ def load(
 ) -> Dataset:
     """Loads a data set and splits it.
 
-    Sizes are upper bounds. The validation part is drawn from the training images,
-    stratified, by ``seed`` (docs/study.md D5), and never exceeds a fifth of them (300 of
-    the digits). A test subset is the same for every seed.
+    The validation part is drawn from the training images, stratified, by ``seed`` (docs/study.md
+    D5), at most a fifth of them (300 of the digits). A test subset is the same for every seed.
 
     Args:
         name: ``"auto"``, ``"cifar10"``, ``"digits"`` or the path of a folder.
         seed: draws the validation part and the training subset.
-        train_size: training images, at most.
-        val_size: validation images, at most.
-        test_size: test images, at most.
+        train_size, val_size, test_size: images of each part, at most.
         image_size: height and width, pixels, at which the reader's own images are read; the
             other sets are 32×32, and `lib.inputs` resizes them on the fly.
         classes: names of the only classes to keep, labelled in this order; by default all.
@@ -95,9 +92,8 @@ def load(
     for word, size in sizes.items():
         if size < count:
             raise DataError(f"{word} = {size} is less than the {count} classes of {source.variant}")
-    everything = np.arange(len(source.y_train))
     val_size = min(val_size, max(source.max_val, count))
-    train, val = _stratified(everything, source.y_train, val_size, seed)
+    train, val = _stratified(np.arange(len(source.y_train)), source.y_train, val_size, seed)
     train = _at_most(train_size, train, source.y_train, seed)
     test = _at_most(test_size, np.arange(len(source.y_test)), source.y_test, _SPLIT_SEED)
     return Dataset(

@@ -86,9 +86,8 @@ def digest_files(folder: Path, files: Iterable[Path]) -> str:
     Raises:
         DataError: if a file is too large.
     """
-    return digests.of_json(
-        {str(file.relative_to(folder)): digests.of_file(_bounded(file)) for file in files}
-    )
+    contents = {str(x.relative_to(folder)): digests.of_file(_bounded(x)) for x in files}
+    return digests.of_json(contents)
 
 
 def _class_names(folder: Path) -> list[str]:
@@ -98,11 +97,9 @@ def _class_names(folder: Path) -> list[str]:
         raise DataError(f"{folder}: expected a folder with train/<class>/ and test/<class>/")
     names, others = ([p.name for p in _visible(part, Path.is_dir)] for part in (train, test))
     for name in (folder.resolve().name, *names, *others):
-        # No page can show these, e.g. a line break.
+        # E.g. a line break, which no page can show.
         if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name):
-            raise DataError(
-                f"the folder name {name!a} holds letters that cannot be shown; rename it"
-            )
+            raise DataError(f"the folder name {name!a} cannot be shown on a page; rename it")
     if names != others:
         only = ", ".join(sorted(set(names) ^ set(others)))
         raise DataError(f"{folder}: give train/ and test/ the same classes; only one has {only}")
@@ -130,9 +127,10 @@ def decode(blob: bytes | memoryview | None, where: str) -> np.ndarray:
         image = cv2.imdecode(np.frombuffer(blob, np.uint8), cv2.IMREAD_COLOR) if blob else None
     except cv2.error as error:
         if "CV_IO_MAX_IMAGE" in str(error):
-            raise DataError(
-                f"{where} is too large: at most {MOST_PIXELS} pixels are read"
-            ) from error
+            text = (
+                f"{where} is too large: at most {MOST_PIXELS} pixels are read; shrink or remove it"
+            )
+            raise DataError(text) from error
         image = None
     if image is None:
         raise DataError(f"{where} is not an image OpenCV can read; replace or remove it")

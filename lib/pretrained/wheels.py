@@ -25,8 +25,7 @@ def of_keras(url: str, file: str, md5: str, size: int, read: Callable) -> Provid
 def of_index(wheel: str, sha256: str, size: int, read: Callable) -> Provider:
     """Returns a package index as the provider of a wheel, e.g. ``"timm==1.0.22"``."""
     files = {"wheel.whl": f"sha256:{sha256}"}
-    url = f"pip:{wheel}/"
-    return Provider(f"wheel {wheel}", url, files, size, lambda folder: read(folder / "wheel.whl"))
+    return Provider(f"wheel {wheel}", f"pip:{wheel}/", files, size, lambda x: read(x / "wheel.whl"))
 
 
 def find(what: str, *providers: Provider, files: tuple[str, str], read: Callable, advice: str):

@@ -64,8 +64,9 @@ MISTAKES = (
     Mistake(
         "validation images also in training",
         "lib/data/__init__.py",
-        "train, val = _stratified(everything, source.y_train, val_size, seed)",
-        "train, val = everything, _stratified(everything, source.y_train, val_size, seed)[1]",
+        "train, val = _stratified(np.arange(len(source.y_train)), source.y_train, val_size, seed)",
+        "train = np.arange(len(source.y_train))\n"
+        "    val = _stratified(train, source.y_train, val_size, seed)[1]",
         "test_data.py::test_parts_are_disjoint[0-sizes0]",
     ),
     Mistake(
@@ -78,20 +79,20 @@ MISTAKES = (
     Mistake(
         "the test subset depends on the run's seed",
         "lib/data/__init__.py",
-        "_stratified(test, source.y_test, take, _SPLIT_SEED)",
-        "_stratified(test, source.y_test, take, seed)",
+        "source.y_test, _SPLIT_SEED)",
+        "source.y_test, seed)",
         "test_data.py::test_seed_draws_validation_but_never_the_test_set",
     ),
     Mistake(
         "the seed does not reach the split",
         "lib/data/__init__.py",
-        "_stratified(everything, source.y_train, val_size, seed)",
-        "_stratified(everything, source.y_train, val_size, _SPLIT_SEED)",
+        "source.y_train, val_size, seed)",
+        "source.y_train, val_size, _SPLIT_SEED)",
         "test_data.py::test_seed_draws_validation_but_never_the_test_set",
     ),
     Mistake(
         "the digest of the data ignores the labels",
-        "lib/data/__init__.py",
+        "lib/digests.py",
         "        digest.update(array.data)",
         '        digest.update(array.data if name.startswith("x") else b"")',
         "test_data.py::test_damaged_copy_is_made_again[y_train-last_byte_flipped]",
@@ -195,29 +196,29 @@ MISTAKES = (
     # --- training ---
     Mistake(
         "early stopping on the test set",
-        "lib/feeds.py",
-        "images.x_val, images.y_val, image_size",
-        "images.x_test, images.y_test, image_size",
+        "lib/training/feeds.py",
+        "images.x_val, images.y_val, image_size=size),",
+        "images.x_test, images.y_test, image_size=size),",
         "test_sound_training.py::test_training_never_touches_the_test_images",
     ),
     Mistake(
         "early stopping on the training images",
-        "lib/feeds.py",
-        "images.x_val, images.y_val, image_size",
-        "images.x_train, images.y_train, image_size",
+        "lib/training/feeds.py",
+        "images.x_val, images.y_val, image_size=size),",
+        "images.x_train, images.y_train, image_size=size),",
         "test_sound_training.py::test_an_epochs_figures_are_those_of_the_validation_images",
     ),
     Mistake(
         "`trainable` changed after compile",
-        "lib/training.py",
+        "lib/training/__init__.py",
         "    two_classes = model.output_shape[-1] == 1\n",
         "    if model.compiled:\n        return\n    two_classes = model.output_shape[-1] == 1\n",
         "test_training.py::test_head_first_leaves_the_base_alone_and_then_trains_it",
     ),
     Mistake(
         "the seed does not reach the first weights",
-        "lib/training.py",
-        "keras.utils.set_random_seed(seed)",
+        "lib/training/__init__.py",
+        "keras.utils.set_random_seed(value)",
         "keras.utils.set_random_seed(0)",
         "test_sound_training.py::test_two_seeds_are_two_networks",
     ),
@@ -232,24 +233,25 @@ MISTAKES = (
     Mistake(
         "label-smoothed cross-entropy reported",
         "lib/metrics.py",
-        '"loss": float(-np.log(np.clip(chosen, EPSILON, 1 - EPSILON)).mean())',
-        '"loss": float(-0.9 * np.log(np.clip(chosen, EPSILON, 1 - EPSILON)).mean()'
+        "loss=float(-np.log(np.clip(chosen, EPSILON, 1 - EPSILON)).mean())",
+        "loss=float(-0.9 * np.log(np.clip(chosen, EPSILON, 1 - EPSILON)).mean()"
         " - 0.1 * np.log(np.clip(probabilities, EPSILON, 1 - EPSILON)).mean())",
         "test_training.py::test_score_is_plain_accuracy_and_cross_entropy",
     ),
     Mistake(
         "the loss averaged over batches, not over images",
-        "lib/training.py",
+        "lib/training/__init__.py",
         "        measured[part] = metrics.score(probabilities, y)",
         """        step = inputs.EVALUATION_BATCH
         cuts = [slice(start, start + step) for start in range(0, len(y), step)]
         scores = [metrics.score(probabilities[cut], y[cut]) for cut in cuts]
-        measured[part] = {k: float(np.mean([s[k] for s in scores])) for k in scores[0]}""",
+        means = ([getattr(s, k) for s in scores] for k in ("accuracy", "loss"))
+        measured[part] = metrics.Score(*(float(np.mean(values)) for values in means))""",
         "test_sound_training.py::test_evaluation_is_over_all_images_as_they_are_in_inference_mode",
     ),
     Mistake(
         "training figures measured on augmented images",
-        "lib/training.py",
+        "lib/training/__init__.py",
         "        probabilities = predict(model, x)",
         """        drawn = inputs.draw_augmentation(np.random.default_rng(0), len(x))
         probabilities = predict(model, inputs.augment(x, **drawn) if part == "train" else x)""",
@@ -257,14 +259,14 @@ MISTAKES = (
     ),
     Mistake(
         "validation figures reported as those of the test set",
-        "lib/training.py",
+        "lib/training/__init__.py",
         'x, y = getattr(images, f"x_{part}"), getattr(images, f"y_{part}")',
         'x, y = (getattr(images, f"{k}_{part}".replace("test", "val")) for k in "xy")',
         "test_sound_training.py::test_evaluation_is_over_all_images_as_they_are_in_inference_mode",
     ),
     Mistake(
         "chance level not noticed",
-        "lib/training.py",
+        "lib/training/__init__.py",
         "<= share + margin",
         "< share - margin",
         "test_training.py::test_chance_level_is_noticed",
@@ -301,21 +303,21 @@ MISTAKES = (
     # --- records and verdicts ---
     Mistake(
         "a record edited by hand is believed",
-        "lib/results.py",
-        'if record["digest"] != digest(record):',
-        'if not record["digest"]:',
+        "lib/results/record.py",
+        "if record.digest != digest(content):",
+        "if not record.digest:",
         "test_results.py::test_record_changed_by_hand_is_refused[accuracy]",
     ),
     Mistake(
         "a record beside the predictions of another run",
-        "lib/results.py",
+        "lib/results/record.py",
         "        _check_predictions(path, record)\n",
         "        pass\n",
         "test_results.py::test_predictions_of_another_run_are_named_and_left_out[other_labels]",
     ),
     Mistake(
         "a result of other data counts as up to date",
-        "lib/parameters.py",
+        "lib/results/fingerprint.py",
         '"data": data,',
         '"data": "",',
         "test_parameters.py::test_fingerprint_sees_code_parameters_data_and_weights",
@@ -427,7 +429,7 @@ def pool() -> Iterator[ProcessPoolExecutor]:
 
 @pytest.fixture(scope="module")
 def outcomes(request, pool, tmp_path_factory) -> dict[str, Future[Outcome]]:
-    """Starts all mistakes that were asked for."""
+    """Starts all mistakes that are selected."""
     folder = tmp_path_factory.mktemp("guards")
     asked = [
         item.callspec.params["mistake"]
