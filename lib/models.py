@@ -7,6 +7,7 @@ from typing import Any
 from lib import digests
 from lib.engine import fast_layers, keras
 from lib.errors import ModelError
+from lib.pretrained.weight_files import BLOCKS as VGG16_BLOCKS
 
 layers = keras.layers
 
@@ -51,10 +52,6 @@ def cnn(
     x = layers.Flatten()(x)
     outputs = head(x, dense, classes, batch_norm=batch_norm, dropout="dense" in dropout_after)
     return keras.Model(inputs, outputs)
-
-
-VGG16_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
-"""(Convolutions, filters) of VGG16's blocks (arXiv 1409.1556)."""
 
 
 def vgg16(

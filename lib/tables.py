@@ -1,9 +1,10 @@
 """Tables of a notebook's figures, as HTML. All text is escaped."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
+from jinja2 import Environment, FileSystemLoader
 
 
 @dataclass(frozen=True)
@@ -53,36 +54,12 @@ def _is_links(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(part, Link) for part in value)
 
 
-_ENVIRONMENT = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 _ENVIRONMENT.filters["figure"] = figure
 _ENVIRONMENT.tests["links"] = _is_links
-_TABLE = _ENVIRONMENT.from_string("""\
-{% macro anchor(link) -%}
-{% if link.address -%}
-<a href="{{ link.address }}"{% if link.label %} aria-label="{{ link.label }}"{% endif %}>
-{{- link.text }}</a>
-{%- else %}{{ link.text }}{% endif %}
-{%- endmacro %}
-{% if not rows %}
-<p>No rows.</p>
-{% else %}
-<div class="scroll" tabindex="0" role="group" aria-label="Table">
-<table class="rows">
-<thead><tr>{% for name in rows[0] %}<th scope="col">{{ name }}</th>{% endfor %}</tr></thead>
-<tbody>
-{% for row in rows %}
-<tr>
-{% for name, value in row.items() %}
-{% if value is links %}
-<td>{% for link in value %}{{ anchor(link) }} {% endfor %}</td>
-{% else %}
-<td>{{ value | figure(name) }}</td>
-{% endif %}
-{% endfor %}
-</tr>
-{% endfor %}
-</tbody>
-</table>
-</div>
-{% endif %}
-""")
+_TABLE = _ENVIRONMENT.get_template("tables.html.j2")
