@@ -36,7 +36,7 @@ class Mistake:
     Attributes:
         name: in plain words.
         file: where it is planted.
-        old: text that stands there once.
+        old: text that the file has once.
         new: the mistake.
         caught_by: the test that must fail, below ``tests/unit``.
     """
@@ -431,12 +431,12 @@ def pool() -> Iterator[ProcessPoolExecutor]:
 def outcomes(request, pool, tmp_path_factory) -> dict[str, Future[Outcome]]:
     """Starts all mistakes that are selected."""
     folder = tmp_path_factory.mktemp("guards")
-    asked = [
+    selected = [
         item.callspec.params["mistake"]
         for item in request.session.items
         if item.path == request.path and hasattr(item, "callspec")
     ]
-    return {m.name: pool.submit(caught, m, folder / str(n)) for n, m in enumerate(asked)}
+    return {m.name: pool.submit(caught, m, folder / str(n)) for n, m in enumerate(selected)}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name.replace(" ", "-"))
