@@ -1,26 +1,29 @@
-"""Where state lives and how it gets there: the user cache, never the checkout."""
+"""The user cache, where all state is kept, and files that appear whole or not at all."""
 
 import fcntl
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
 
+ANOTHER_DISK = "set CIFAR10_LADDER_CACHE to a folder on another disk"
+"""Advice in messages about a disk that is full or damaged."""
+
 
 def folder(*parts: str) -> Path:
-    """Returns a folder of the user cache, made if need be.
+    """Returns a folder of the user cache, and makes it if it does not exist.
 
-    It lies below ``$CIFAR10_LADDER_CACHE``, else below the platform's cache folder.
+    The user cache is ``$CIFAR10_LADDER_CACHE``, or the platform's cache folder.
 
     Raises:
         OSError: if it cannot be made.
     """
     base = os.environ.get("CIFAR10_LADDER_CACHE") or platformdirs.user_cache_dir("cifar10-ladder")
-    path = Path(base, *parts)
+    path = Path(base, *parts).absolute()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -38,9 +41,9 @@ def keras_home() -> Path:
 
 @contextmanager
 def lock(name: str) -> Iterator[None]:
-    """Lets one process at a time into the block; another one says that it waits.
+    """Lets one process at a time into the block; another one prints that it waits.
 
-    On a disk that cannot lock files nobody waits.
+    On a disk that cannot lock files no process waits.
     """
     with (folder("locks") / name).open("w") as file:
         try:
@@ -59,43 +62,34 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
     The file appears whole or not at all, also after a power cut: it is synced, then renamed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    part = Path(name)
+    part = _beside(path)
     try:
         yield part
         with part.open("rb") as file:
             os.fsync(file.fileno())
-        _open_up(part, 0o666)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _open_up(part: Path, mode: int) -> None:
-    """Gives what `tempfile` keeps to its owner the rights that it would have otherwise."""
-    umask = os.umask(0)
-    os.umask(umask)
-    part.chmod(mode & ~umask)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Gives a temporary folder that becomes ``path`` when the block ends without an error.
 
-    Of two processes that fill the same folder at once the first wins; the second's
-    is dropped, so both must write the same.
+    If two processes fill the same folder at once, the first wins and the second's is removed,
+    so both must write the same.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    part = _beside(path)
+    part.mkdir()
     try:
         yield part
-        _open_up(part, 0o777)
-        try:
+        if not path.is_dir():
             part.rename(path)
-        except OSError:
-            if not path.is_dir():
-                raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """Returns an unused hidden name in the same folder, which it makes; the suffix is the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")

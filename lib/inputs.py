@@ -7,10 +7,10 @@ epoch, step) and nothing else, so they do not depend on threads or on where a ru
 from functools import lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 
 from lib.engine import tf
+from lib.opencv import cv2
 
 ROTATION_DEGREES = 15.0
 SHIFT = 0.1
@@ -21,9 +21,6 @@ THREADS = 1
 """Threads that make batches; how many changes nothing but the speed. One makes them many times
 faster than any network takes them; a second costs more processor time (`benchmarks.augmentation`).
 """
-
-# Images are small and batches are made side by side: OpenCV's own threads would only wait.
-cv2.setNumThreads(1)
 
 
 def resize(images: np.ndarray, size: int) -> np.ndarray:

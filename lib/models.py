@@ -7,6 +7,7 @@ from typing import Any
 from lib import digests
 from lib.engine import fast_layers, keras
 from lib.errors import ModelError
+from lib.pretrained.weight_files import BLOCKS as VGG16_BLOCKS
 
 layers = keras.layers
 
@@ -51,10 +52,6 @@ def cnn(
     x = layers.Flatten()(x)
     outputs = head(x, dense, classes, batch_norm=batch_norm, dropout="dense" in dropout_after)
     return keras.Model(inputs, outputs)
-
-
-VGG16_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
-"""(Convolutions, filters) of VGG16's blocks (arXiv 1409.1556)."""
 
 
 def vgg16(
@@ -199,7 +196,8 @@ def base_layers(model: keras.Model, wanted: str) -> list[keras.Layer]:
 def head_input(model: keras.Model, wanted: str) -> Any:
     """Returns the symbolic output of the layer with which the head begins; see `base_layers`."""
     for layer in model.layers:
-        if isinstance(layer, _HEAD_BEGINS):
+        parts = all_layers(layer) if isinstance(layer, keras.Model) else [layer]
+        if any(isinstance(part, _HEAD_BEGINS) for part in parts):
             return layer.output
     raise _no_head(wanted)
 
@@ -255,7 +253,7 @@ def functional(model: keras.Model, image_size: int) -> keras.Model:
         if isinstance(model, keras.Sequential):
             if not model.built:
                 model.build((None, image_size, image_size, 3))
-            return keras.Model(model.inputs, model.outputs, name=model.name)
+            return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
         if len(model.inputs) == len(model.outputs) == 1:
             return model
     except AttributeError:
@@ -303,10 +301,11 @@ def checked(model: keras.Model, images: Any) -> keras.Model:
 
 def as_keras(model: keras.Model) -> keras.Model:
     """Returns the same network and weights of Keras' own layers, which any Keras can load."""
-    bare = functional(model, model.input_shape[1])
-    bare = keras.Model(bare.inputs, bare.outputs, name=model.name)  # without the optimizer
-    if not any(type(layer).__module__ == fast_layers.__name__ for layer in all_layers(bare)):
-        return bare
-    copy = keras.models.clone_model(bare, clone_function=fast_layers.plain)
+    model = functional(model, model.input_shape[1])
+    bare = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # without the optimizer
+    inputs = keras.Input(bare.input_shape[1:], name=bare.layers[0].name)
+    copy = keras.models.clone_model(
+        bare, input_tensors=inputs, clone_function=fast_layers.plain, recursive=True
+    )
     copy.set_weights(bare.get_weights())
     return copy

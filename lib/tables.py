@@ -1,43 +1,65 @@
-"""Tables of a notebook's figures, as HTML. All text from outside is escaped."""
+"""Tables of a notebook's figures, as HTML. All text is escaped."""
 
-from html import escape
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
 
 
-class Html(str):
-    """Text that is HTML already, not to be escaped."""
+@dataclass(frozen=True)
+class Link:
+    """A link in a cell; a cell may hold several, in a list.
 
-    __slots__ = ()
+    Attributes:
+        text: what is shown.
+        address: where it leads; without one there is only text.
+        label: its name for screen readers, or "".
+    """
+
+    text: str
+    address: str = ""
+    label: str = ""
 
 
 def rows(content: list[dict]) -> str:
     """Returns a table of a companion's record as HTML.
 
     Args:
-        content: one dictionary per row, all with the same keys; accuracies from 0 to 1, HTML
-            as `Html`.
+        content: one dictionary per row, all with the same keys; accuracies from 0 to 1, links as
+            a list of `Link`.
     """
-    if not content:
-        return "<p>No rows.</p>"
-    head = "".join(f"<th scope='col'>{escape(key)}</th>" for key in content[0])
-    body = "\n".join(
-        "<tr>" + "".join(f"<td>{_figure(key, value)}</td>" for key, value in row.items()) + "</tr>"
-        for row in content
-    )
-    return (
-        "<div class='scroll' tabindex='0' role='group' aria-label='Table'><table class='rows'>"
-        f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
-    )
+    return _TABLE.render(rows=content)
 
 
-def _figure(key: str, value) -> str:
-    if isinstance(value, Html):
-        return value
+def anchor(link: Link) -> str:
+    """Returns a link as HTML."""
+    return _TABLE.module.anchor(link)
+
+
+def figure(value: Any, column: str) -> str:
+    """Returns the text of a figure: what its type and the name of its column ask for."""
     if value is None or isinstance(value, bool):
         return {None: "–", True: "yes", False: "no"}[value]
     if not isinstance(value, int | float):
-        return escape(str(value))
+        return str(value)
     if isinstance(value, int):
-        return str(value) if key in ("year", "seed") else f"{value:,}"
-    if any(word in key for word in ("accuracy", "probability")):
+        return str(value) if column in ("year", "seed") else f"{value:,}"
+    if any(word in column for word in ("accuracy", "probability")):
         return f"{value:.2%}"
     return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def _is_links(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(part, Link) for part in value)
+
+
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters["figure"] = figure
+_ENVIRONMENT.tests["links"] = _is_links
+_TABLE = _ENVIRONMENT.get_template("tables.html.j2")

@@ -100,7 +100,7 @@ def ladder_environment(readers_environment) -> dict[str, str]:
 def weights(real) -> Path:
     """Puts VGG16's ImageNet weights into the tests' cache; returns their folder."""
     path = cache.folder("weights") / pretrained.WHEEL_FILE
-    real("pretrained.write_h5(Path(sys.argv[1]), pretrained.load().tensors)", path)
+    real("pretrained.weight_files.write(Path(sys.argv[1]), pretrained.load().tensors)", path)
     return path.parent
 
 
@@ -111,7 +111,7 @@ def real_cache(weights, real, tmp_path_factory) -> str:
     (folder / "weights").symlink_to(weights)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CIFAR10_LADDER_CACHE", str(folder))
-        target = data._place("cifar10", data._DOWNLOADED)
+        target = data.copies.place("cifar10", data.DOWNLOADED)
     copy = "Path(data.open_source('cifar10').x_train.filename).parent"
     real(f"Path(sys.argv[1]).symlink_to({copy})", target)
     return str(folder)

@@ -18,7 +18,8 @@ from PIL import Image, PngImagePlugin
 from ladder import run
 from ladder.report import charts, summary, verdicts
 from ladder.report.verdicts import Row
-from lib import ROOT, cache, results
+from lib import ROOT, cache
+from lib.results import record
 
 ROW = re.compile(r"^(\| \d+ \| `(\d\d_\w+)` \| [^|]+ \|).*$", re.MULTILINE)
 READMES = (ROOT / "README.md", ROOT / "README.es.md")
@@ -29,7 +30,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 def rows() -> list[Row]:
     """Returns the table of the run of record; without one, a table of published figures."""
-    records = results.read_all(run.OF_RECORD)
+    records = record.read_all(run.OF_RECORD)
     return verdicts.table(verdicts.same_conditions(records, profile="budget"))
 
 

@@ -1,6 +1,6 @@
 """The study's eleven claims, judged by records.
 
-A claim that compares two rungs is judged by the 95 % interval of the difference of their mean
+A claim that compares two experiments is judged by the 95 % interval of the difference of their mean
 accuracies, with the spread over seeds of `ladder.report.verdicts`. Overfitting, which a schedule
 may end before, is judged by records of the published protocol only.
 """
@@ -16,9 +16,9 @@ from lib.study import CLAIMS, EXPERIMENTS, Claim
 
 ABOUT_AS_GOOD = 0.015
 """Accuracies that differ by less count as about the same (the study's 8 and 9: 0.0092)."""
-OVERFITTING_GAP, OVERFITTING_RISE = 0.05, 0.02
-"""Overfitting: training accuracy above test accuracy by this much, and validation cross-entropy
-(nats) at the end above its lowest by this much."""
+OVERFITTING_GAP, OVERFITTING_RISE = 5, 0.02
+"""Overfitting: training accuracy above test accuracy by this many points, and validation
+cross-entropy at the end above its lowest by this many nats."""
 
 
 @dataclass(frozen=True)
@@ -43,174 +43,145 @@ def judge(rows: list[Row], study_rows: list[Row]) -> list[Judgement]:
         rows: of one protocol, see `verdicts.table`.
         study_rows: of the published protocol, on the same data; may have no records.
     """
-    ladder, study = _Ladder(rows), _Ladder(study_rows)
+    ours, study = _Protocol("this schedule", rows), _Protocol("the study's protocol", study_rows)
     judged = []
     for claim in CLAIMS:
-        word, why = _JUDGES[claim.number](ladder, study)
-        if claim.confounds and word != "not tested":
-            why += f" Not the only change: {claim.confounds}."
+        try:
+            word, why = _JUDGES[claim.number](ours, study)
+            why += f" Not the only change: {claim.confounds}." if claim.confounds else ""
+        except _MissingError as missing:
+            word, why = "not tested", str(missing)
         judged.append(Judgement(claim, word, why))
     return judged
 
 
-def caution(rows: list[Row]) -> str:
-    """Returns what to bear in mind where the rungs' schedules differ, or ``""``."""
-    records = [record for row in rows for record in row.records]
-    if len({record["parameters"].get("EPOCHS") for record in records}) < 2:
-        return ""
-    return (
-        "The rungs were given different numbers of epochs, and some another batch or learning "
-        "rate, each what suits itself (What was different): a part of a difference can come from "
-        "there."
-    )
+def schedules_differ(rows: list[Row]) -> bool:
+    """Whether experiments were given different numbers of epochs."""
+    return len({r.parameters.get("EPOCHS") for row in rows for r in row.records}) > 1
 
 
 class _MissingError(Exception):
-    """A rung that a claim needs and that was not run on all images."""
+    """An experiment that a claim needs and that was not run on all images."""
 
 
-class _Ladder:
-    """Rungs of one protocol by number, and how they compare."""
+class _Protocol:
+    """The experiments of one protocol by number, and how they compare."""
 
-    def __init__(self, rows: list[Row]):
-        self.rows, self.spread = rows, verdicts.spread(rows)
+    def __init__(self, name: str, rows: list[Row]):
+        self.name, self.rows, self.spread = name, rows, verdicts.spread(rows)
+
+    def has(self, *numbers: int) -> bool:
+        """Whether those were run on all images."""
+        return all(verdicts.has_verdict(self.rows[number]) for number in numbers)
 
     def __getitem__(self, number: int) -> Row:
-        row = self.rows[number]
-        if not verdicts.on_all_images(row):
-            raise _MissingError(number)
-        return row
+        if not self.has(number):
+            raise _MissingError(f"Experiment {number} was not run, or not on all images.")
+        return self.rows[number]
 
     def difference(self, one: int, other: int) -> tuple[float, float]:
-        """Returns accuracy of one rung minus another's, and half of its 95 % interval."""
+        """Returns accuracy of one experiment minus another's, and half of its 95 % interval."""
         a, b = self[one], self[other]
         width = math.sqrt(1 / len(a.records) + 1 / len(b.records))
         return a.accuracy - b.accuracy, self.spread.quantile * self.spread.sd * width
 
+    def compare(self, one: int, other: int) -> tuple[str, str]:
+        """Judges whether one experiment is better than another; the word and the numbers."""
+        difference, half = self.difference(one, other)
+        word = "undetermined"
+        if abs(difference) > half:
+            word = "holds" if difference > 0 else "does not hold"
+        return word, f"{one} against {other}: {_points(difference, half)}."
+
     def gap(self, number: int) -> float:
-        """Returns training minus test accuracy, both in inference mode."""
-        row = self[number]
-        return row.train_accuracy - row.accuracy
+        """Returns training minus test accuracy, points, both in inference mode."""
+        return 100 * (self[number].train_accuracy - self[number].accuracy)
 
-
-def _needs_all(judge):
-    """Says which rung is missing instead of judging without it."""
-
-    def wrapper(ladder: _Ladder, study: _Ladder) -> tuple[str, str]:
-        try:
-            return judge(ladder, study)
-        except _MissingError as missing:
-            return "not tested", f"Rung {missing} was not run, or not on all images."
-
-    return wrapper
+    def fall(self, number: int) -> float:
+        """Returns the mean fall of validation accuracy from epoch to epoch, points."""
+        curves = (record.history["val_accuracy"] for record in self[number].records)
+        falls = [max(0, a - b) for curve in curves for a, b in pairwise(curve)]
+        return 100 * statistics.fmean(falls or [0])
 
 
 def _points(difference: float, half: float) -> str:
     return f"{100 * difference:+.2f} points (± {100 * half:.2f})"
 
 
-def _greater(one: int, other: int):
+def _best(ours: _Protocol, study: _Protocol, *numbers: int) -> _Protocol:
+    """Returns the study's protocol if those experiments were run in it, else the one at hand."""
+    return study if study.has(*numbers) else ours
+
+
+def _better(one: int, other: int):
     """Makes the judge of ``one`` being better than ``other``."""
-
-    @_needs_all
-    def judge(ladder: _Ladder, study: _Ladder) -> tuple[str, str]:
-        difference, half = ladder.difference(one, other)
-        word = "undetermined"
-        if abs(difference) > half:
-            word = "holds" if difference > 0 else "does not hold"
-        return word, f"{one} against {other}: {_points(difference, half)}."
-
-    return judge
+    return lambda ours, study: ours.compare(one, other)
 
 
-def _overfits(ladder: _Ladder, study: _Ladder) -> tuple[str, str]:
-    try:
-        row = study[1]
-    except _MissingError:
-        return "not tested", (
-            "Another schedule may end before a network overfits; it needs rung 1 in the study's "
-            "protocol (--profile study)."
+def _overfits(ours: _Protocol, study: _Protocol) -> tuple[str, str]:
+    if not study.has(1):
+        raise _MissingError(
+            "Another schedule may end before a network overfits; it needs experiment 1 in the "
+            "study's protocol (--profile study)."
         )
     gap = study.gap(1)
-    rise = statistics.fmean(
-        r["history"]["val_loss"][-1] - min(r["history"]["val_loss"]) for r in row.records
-    )
+    losses = [record.history["val_loss"] for record in study[1].records]
+    rise = statistics.fmean(loss[-1] - min(loss) for loss in losses)
     return (
         "holds" if gap >= OVERFITTING_GAP and rise >= OVERFITTING_RISE else "does not hold",
-        f"In the study's protocol training accuracy is {100 * gap:.1f} points above test accuracy, "
+        f"In the study's protocol training accuracy is {gap:.1f} points above test accuracy, "
         f"and validation cross-entropy ends {rise:.3f} nats above its lowest.",
     )
 
 
-def _in_protocol(figures, ladder: _Ladder, study: _Ladder) -> tuple[str, list[float]]:
-    """Returns figures of the study's protocol, or where it was not run of the rungs at hand."""
-    try:
-        return "the study's protocol", figures(study)
-    except _MissingError:
-        return "this schedule", figures(ladder)
-
-
-@_needs_all
-def _dropout(ladder: _Ladder, study: _Ladder) -> tuple[str, str]:
-    word, why = _greater(2, 1)(ladder, study)
-    where, gaps = _in_protocol(lambda rungs: [rungs.gap(1), rungs.gap(2)], ladder, study)
+def _dropout(ours: _Protocol, study: _Protocol) -> tuple[str, str]:
+    word, why = ours.compare(2, 1)
+    best = _best(ours, study, 1, 2)
     return word, (
-        f"{why} Under {where} the gap between training and test accuracy goes from "
-        f"{100 * gaps[0]:.1f} to {100 * gaps[1]:.1f} points."
+        f"{why} Under {best.name} the gap between training and test accuracy goes from "
+        f"{best.gap(1):.1f} to {best.gap(2):.1f} points."
     )
 
 
-@_needs_all
-def _augmentation(ladder: _Ladder, study: _Ladder) -> tuple[str, str]:
-    word, why = _greater(5, 4)(ladder, study)
-    before, after = ladder[4].loss, ladder[5].loss
+def _augmentation(ours: _Protocol, study: _Protocol) -> tuple[str, str]:
+    word, why = ours.compare(5, 4)
+    before, after = ours[4].loss, ours[5].loss
     if word == "holds" and after >= before:
         word = "does not hold"
     return word, f"{why} Cross-entropy goes from {before:.3f} to {after:.3f} nats."
 
 
-@_needs_all
-def _from_scratch(ladder: _Ladder, study: _Ladder) -> tuple[str, str]:
-    word, why = _greater(5, 6)(ladder, study)
-    where, falls = _in_protocol(lambda rungs: [_falls(rungs[6]), _falls(rungs[5])], ladder, study)
-    if word == "holds" and falls[0] <= falls[1]:
+def _from_scratch(ours: _Protocol, study: _Protocol) -> tuple[str, str]:
+    word, why = ours.compare(5, 6)
+    best = _best(ours, study, 5, 6)
+    if word == "holds" and best.fall(6) <= best.fall(5):
         word = "does not hold"
     return word, (
-        f"{why} Under {where} validation accuracy falls, from one epoch to the next, by "
-        f"{falls[0]:.1f} points on average, that of 5 by {falls[1]:.1f} (a rise counts as 0)."
+        f"{why} Under {best.name} validation accuracy falls, from one epoch to the next, by "
+        f"{best.fall(6):.1f} points on average, that of 5 by {best.fall(5):.1f} "
+        "(a rise counts as 0)."
     )
 
 
-def _falls(row: Row) -> float:
-    """Returns the mean fall of validation accuracy from epoch to epoch, points."""
-    falls = []
-    for record in row.records:
-        falls += [max(0, a - b) for a, b in pairwise(record["history"]["val_accuracy"])]
-    return 100 * statistics.fmean(falls or [0])
-
-
-@_needs_all
-def _frozen(ladder: _Ladder, study: _Ladder) -> tuple[str, str]:
+def _frozen(ours: _Protocol, study: _Protocol) -> tuple[str, str]:
     others = [number for number in range(11) if number != 7]
-    return _greater(min(others, key=lambda number: ladder[number].accuracy), 7)(ladder, study)
+    return ours.compare(min(others, key=lambda number: ours[number].accuracy), 7)
 
 
-@_needs_all
-def _best_so_far(ladder: _Ladder, study: _Ladder) -> tuple[str, str]:
-    best = max(range(8), key=lambda number: ladder[number].accuracy)
-    word, why = _greater(8, best)(ladder, study)
+def _best_so_far(ours: _Protocol, study: _Protocol) -> tuple[str, str]:
+    best = max(range(8), key=lambda number: ours[number].accuracy)
+    word, why = ours.compare(8, best)
     if best != 5:
-        why += f" 8 against 5: {_points(*ladder.difference(8, 5))}."
+        why += f" 8 against 5: {_points(*ours.difference(8, 5))}."
     published = EXPERIMENTS[8].accuracy - EXPERIMENTS[5].accuracy
-    return (
-        word,
-        f"{why} How close is told, not judged; published: {100 * published:+.2f} points.",
+    return word, (
+        f"{why} How close they are is not part of the verdict; "
+        f"published: {100 * published:+.2f} points."
     )
 
 
-@_needs_all
-def _about_as_good(ladder: _Ladder, study: _Ladder) -> tuple[str, str]:
-    difference, half = ladder.difference(9, 8)
+def _about_as_good(ours: _Protocol, study: _Protocol) -> tuple[str, str]:
+    difference, half = ours.difference(9, 8)
     word = "undetermined"
     if abs(difference) + half <= ABOUT_AS_GOOD:
         word = "holds"
@@ -223,15 +194,15 @@ def _about_as_good(ladder: _Ladder, study: _Ladder) -> tuple[str, str]:
 
 
 _JUDGES = {
-    1: _greater(1, 0),
+    1: _better(1, 0),
     2: _overfits,
     3: _dropout,
-    4: _greater(3, 2),
-    5: _greater(4, 3),
+    4: _better(3, 2),
+    5: _better(4, 3),
     6: _augmentation,
     7: _from_scratch,
     8: _frozen,
     9: _best_so_far,
     10: _about_as_good,
-    11: _greater(10, 8),
+    11: _better(10, 8),
 }

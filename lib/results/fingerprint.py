@@ -13,8 +13,8 @@ from lib import ROOT, digests
 from lib.results import parameters
 
 NOT_COVERED = (
-    *("lib", "lib.cache", "lib.digests", "lib.errors"),
-    *("lib.data.cifar10", "lib.pretrained", "lib.training.checkpoints"),
+    *("lib", "lib.cache", "lib.digests", "lib.errors", "lib.data.cifar10", "lib.data.copies"),
+    *("lib.pretrained", "lib.pretrained.weight_files", "lib.training.checkpoints"),
 )
 """Modules that training imports and that a fingerprint leaves out, with what only they import:
 they find, read and keep what the digests of data, weights and checkpoints cover."""

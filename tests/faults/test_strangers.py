@@ -378,7 +378,7 @@ def test_npz_with_a_pickle(tmp_path, refused_cifar10):
     trap = tmp_path / "sprung"
     objects = npy("(1,)", "|O", pickle.dumps([Trap(trap)]))
     sentence = refused_cifar10(npz(tmp_path / "cifar10.npz", x_train=objects))
-    assert "no usable .npz" in sentence
+    assert "is damaged or not CIFAR-10" in sentence
     assert not trap.exists()
 
 
@@ -386,7 +386,7 @@ def test_npz_whose_header_asks_for_terabytes(tmp_path, refused_cifar10):
     """An .npz whose header declares a billion images"""
     giant = npy("(1000000000, 32, 32, 3)")
     sentence = refused_cifar10(npz(tmp_path / "cifar10.npz", x_train=giant))
-    assert "x_train asks for 3,072,000,000,000 bytes" in sentence
+    assert "cifar10.npz is damaged or not CIFAR-10 (" in sentence
 
 
 def test_npz_member_that_is_no_array(tmp_path, refused_cifar10):
@@ -398,7 +398,9 @@ def test_npz_whose_header_is_code(tmp_path, refused_cifar10):
     """An .npz whose header is an expression that makes a folder"""
     trap = tmp_path / "sprung"
     code = npy(f"__import__('os').mkdir({str(trap)!r})")
-    assert "no usable .npz" in refused_cifar10(npz(tmp_path / "cifar10.npz", x_train=code))
+    assert "is damaged or not CIFAR-10" in refused_cifar10(
+        npz(tmp_path / "cifar10.npz", x_train=code)
+    )
     assert not trap.exists()
 
 
@@ -496,7 +498,7 @@ def test_batch_that_makes_a_folder(tmp_path, refused_cifar10):
     raw = pickle.dumps(Trap(trap))
     pickle.loads(raw)
     trap.rmdir()  # the trap works
-    assert "not a batch of CIFAR-10" in refused_cifar10(batches(tmp_path / "own", raw))
+    assert "0 bytes of pixels for 0 labels" in refused_cifar10(batches(tmp_path / "own", raw))
     assert not trap.exists()
 
 
@@ -616,7 +618,7 @@ def named_by_references(group):
 def test_weights_that_are_no_plain_arrays(tmp_path, refused, make):
     """Weights that declare terabytes, are packed, or lead to other files"""
     path = weights(tmp_path / "vgg16.h5", make)
-    assert "vgg16.h5 is damaged or not in Keras' .h5 layout" in refused("weights", path)
+    assert "vgg16.h5 is damaged or not VGG16's ImageNet weights" in refused("weights", path)
 
 
 @pytest.mark.parametrize("name", ["mobilenet.h5", "mobilenet.keras", "mobilenet.weights.h5"])

@@ -64,8 +64,9 @@ MISTAKES = (
     Mistake(
         "validation images also in training",
         "lib/data/__init__.py",
-        "train, val = _stratified(everything, source.y_train, val_size, seed)",
-        "train, val = everything, _stratified(everything, source.y_train, val_size, seed)[1]",
+        "train, val = _stratified(np.arange(len(source.y_train)), source.y_train, val_size, seed)",
+        "train = np.arange(len(source.y_train))\n"
+        "    val = _stratified(train, source.y_train, val_size, seed)[1]",
         "test_data.py::test_parts_are_disjoint[0-sizes0]",
     ),
     Mistake(
@@ -78,20 +79,20 @@ MISTAKES = (
     Mistake(
         "the test subset depends on the run's seed",
         "lib/data/__init__.py",
-        "_stratified(test, source.y_test, take, _SPLIT_SEED)",
-        "_stratified(test, source.y_test, take, seed)",
+        "source.y_test, _SPLIT_SEED)",
+        "source.y_test, seed)",
         "test_data.py::test_seed_draws_validation_but_never_the_test_set",
     ),
     Mistake(
         "the seed does not reach the split",
         "lib/data/__init__.py",
-        "_stratified(everything, source.y_train, val_size, seed)",
-        "_stratified(everything, source.y_train, val_size, _SPLIT_SEED)",
+        "source.y_train, val_size, seed)",
+        "source.y_train, val_size, _SPLIT_SEED)",
         "test_data.py::test_seed_draws_validation_but_never_the_test_set",
     ),
     Mistake(
         "the digest of the data ignores the labels",
-        "lib/data/__init__.py",
+        "lib/digests.py",
         "        digest.update(array.data)",
         '        digest.update(array.data if name.startswith("x") else b"")',
         "test_data.py::test_damaged_copy_is_made_again[y_train-last_byte_flipped]",

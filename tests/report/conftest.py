@@ -28,7 +28,7 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def of_record(tmp_path_factory) -> Path:
-    """The report of made-up runs, three seeds of most rungs, in two protocols, one by hand."""
+    """The report of made-up runs, most with three seeds, in two protocols, one without a page."""
     out = tmp_path_factory.mktemp("of-record")
     made_up.write(out)
     (out / "notebooks" / "05_data_augmentation-study-seed0.html").unlink()

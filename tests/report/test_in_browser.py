@@ -26,18 +26,22 @@ def test_every_link_leads_to_a_file_that_is_there(open_page, page_path):
     links = open_page(page_path).locator("a[href]")
     leads = links.evaluate_all("links => links.map(link => link.getAttribute('href'))")
     files = [lead for lead in leads if not lead.startswith(("#", "http"))]
-    assert [lead for lead in files if not (page_path.parent / lead).exists()] == []
+    for lead in files:
+        name, _, part = lead.partition("#")
+        target = page_path.parent / name
+        assert target.exists(), lead
+        assert not part or f'id="{part}"' in target.read_text(encoding="utf-8"), lead
 
 
 def test_first_screen_says_what_came_out(open_page, of_record):
     page = open_page(of_record)
-    for text in ("made-up figures", "Of 11 rungs: "):
+    for text in ("made-up figures", "Of 11 experiments: "):
         box = page.get_by_text(text).first.bounding_box()
         assert box["y"] + box["height"] < 900
-    chart = page.locator(".chart svg").first
+    chart = page.locator(".chart").first
     assert chart.bounding_box()["y"] < 500
     assert "Base CNN 62." in chart.get_attribute("aria-label")
-    # It is painted before the rest is there: it stands at the beginning of the file.
+    # It is painted before the rest is there: it is at the beginning of the file.
     html = of_record.read_text(encoding="utf-8")
     assert html.index("</svg>") < 100_000
     assert html.index("<script") > html.index("</svg>")
@@ -53,7 +57,7 @@ def test_charts_are_drawn_for_the_page_s_width(open_page, of_record, width, kind
     assert shown.count() == hidden.count() == 5
     for number in range(5):
         assert not hidden.nth(number).is_visible()
-        drawn = float(shown.nth(number).evaluate("svg => parseFloat(svg.style.width)"))
+        drawn = shown.nth(number).evaluate("svg => parseFloat(svg.getAttribute('width')) / 0.75")
         assert 0.85 * drawn < shown.nth(number).bounding_box()["width"] <= width
 
 
@@ -138,3 +142,20 @@ def test_code_is_one_click_away(open_page, notebook_page):
     page.get_by_text("Train", exact=True).click()
     assert code.is_visible()
     assert page.locator("nav a").first.get_attribute("href") == "../index.html"
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_charts_take_the_colors_of_the_page(open_page, of_record, width):
+    """Text, lines and marks, those that are drawn by reference too; the grid is one for both."""
+
+    def colors(scheme: str) -> list[str]:
+        page = open_page(of_record, color_scheme=scheme, width=width)
+        return page.evaluate(
+            """() => [...document.querySelectorAll(".chart :is(text, path, use)[style]")].map(
+                (part) => getComputedStyle(part)[part.tagName === "text" ? "fill" : "stroke"])"""
+        )
+
+    light, dark = colors("light"), colors("dark")
+    same = {one for one, other in zip(light, dark, strict=True) if one == other}
+    assert len(light) > 1000
+    assert same == {"none", "rgb(176, 176, 176)"}

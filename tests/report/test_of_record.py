@@ -6,42 +6,44 @@ import nbformat
 import pytest
 
 from ladder import run
-from ladder.report import pages
-from lib import results
-from lib.results import parameters
+from ladder.report import pages, verdicts
+from lib.results import fingerprint, parameters, record
+from lib.results.record import Record
 
 pytestmark = pytest.mark.of_record
 MEGABYTES = 25
 
 
 @pytest.fixture(scope="module")
-def records() -> list[dict]:
+def records() -> list[Record]:
     """Read one by one, so that an unsound one fails instead of being left out."""
-    found = {path.stem: results.read(path) for path in results.paths(run.OF_RECORD)}
-    assert list(found) == [results.name_of(record) for record in found.values()]
+    found = {path.stem: record.read(path) for path in record.paths(run.OF_RECORD)}
+    assert list(found) == [one.name for one in found.values()]
     return list(found.values())
 
 
 def test_records_are_of_the_committed_code(records):
-    for record in records:
-        weights = record["weights"] and record["weights"]["sha256"]
-        data = record["dataset"]["sha256"]
-        slug, values = record["experiment"], record["parameters"]
-        now = parameters.fingerprint(slug, values, data=data, weights=weights)
-        assert record["fingerprint"] == now, f"{slug} seed {record['seed']}: run it again"
+    for one in records:
+        now = fingerprint.of_run(
+            one.experiment,
+            one.parameters,
+            data=one.dataset.sha256,
+            weights=one.weights and one.weights["sha256"],
+            architecture=one.model.architecture if verdicts.other_network(one) else "",
+        )
+        assert one.fingerprint == now, f"{one.name}: run it again"
 
 
 def test_records_are_of_one_copy_of_cifar10(records):
-    assert len({record["dataset"]["sha256"] for record in records}) == 1
-    for record in records:
-        assert record["dataset"]["name"] == "cifar10"
-        assert record["dataset"]["test"] == 10_000 or "tables" in record
+    assert len({one.dataset.sha256 for one in records}) == 1
+    for one in records:
+        assert one.dataset.name == "cifar10"
+        assert one.dataset.test == 10_000 or one.is_companion
 
 
 def test_no_run_is_at_chance(records):
-    for record in records:
-        if "training" in record:
-            assert not record["training"]["at_chance"]
+    for one in records:
+        assert one.is_companion or not one.training.at_chance
 
 
 def test_the_report_is_made_of_the_records_byte_for_byte(records, tmp_path, monkeypatch):
@@ -49,14 +51,14 @@ def test_the_report_is_made_of_the_records_byte_for_byte(records, tmp_path, monk
     for folder in ("results", "notebooks"):
         shutil.copytree(committed / folder, out / folder)
     monkeypatch.setattr(run, "OF_RECORD", out)
-    run.report(out, profile="budget", data=records[0]["dataset"]["sha256"])
+    run.report(out, profile="budget", data=records[0].dataset.sha256)
     for name in ("index.html", "summary.md", "summary.csv"):
         assert (out / name).read_bytes() == (committed / name).read_bytes(), name
 
 
 def test_what_is_committed_is_small_and_shows_no_data():
     shown = list((run.OF_RECORD / "notebooks").glob("*.html"))
-    runs = {path.stem for path in results.paths(run.OF_RECORD)}
+    runs = {path.stem for path in record.paths(run.OF_RECORD)}
     # What was run by hand has no page.
     assert {page.stem for page in shown} == {name for name in runs if "-custom-" not in name}
     for page in shown:

@@ -1,16 +1,20 @@
 """Networks of keras.applications by name: scaling, weights, class names."""
 
 import json
+import shutil
 import socket
+import sys
 import zipfile
 
 import numpy as np
 import pytest
 from keras.src.applications import imagenet_utils
 
-from lib import cache, pretrained
+from lib import cache, digests, downloads, pretrained
 from lib.companions import backbones
 from lib.engine import keras
+
+class_index = sys.modules["lib.pretrained.class_index"]  # the package has a function of that name
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +26,7 @@ def own_caches(tmp_path, monkeypatch):
 @pytest.fixture
 def offline(monkeypatch):
     """No way out: neither Keras' server nor a package index."""
-    monkeypatch.setattr(pretrained, "INDEX_URL", "http://127.0.0.1:9/")
+    monkeypatch.setattr(class_index, "URL", "http://127.0.0.1:9/")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple/")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
@@ -134,7 +138,7 @@ def put_keras_index(content: object = None) -> None:
     folder = cache.keras_home() / "models"
     folder.mkdir(parents=True)
     content = dict(enumerate(NAMES)) if content is None else content
-    (folder / pretrained.INDEX_FILE).write_text(json.dumps(content))
+    (folder / class_index.FILE).write_text(json.dumps(content))
 
 
 def test_decode_predictions_equals_keras(monkeypatch):
@@ -146,12 +150,12 @@ def test_decode_predictions_equals_keras(monkeypatch):
     assert ours == [[(s, n, float(p)) for s, n, p in row] for row in theirs]
 
 
-def test_damaged_class_index_is_one_sentence():
+def test_damaged_class_index_is_left_out_in_one_sentence(offline, capsys):
     put_keras_index({"0": ["n0", "zero"]})
-    with pytest.raises(
-        pretrained.WeightsError, match=r"imagenet_class_index.json is not ImageNet's"
-    ):
+    with pytest.raises(pretrained.WeightsError, match="class names are not on this machine"):
         pretrained.class_index()
+    (line,) = capsys.readouterr().out.splitlines()[:1]
+    assert line.startswith("Left out: imagenet_class_index.json is not ImageNet's class index")
 
 
 def test_class_names_that_are_not_available_are_one_sentence(offline):
@@ -169,13 +173,12 @@ def test_class_names_from_a_wheel_are_kept(offline, tmp_path, monkeypatch):
         file.writestr("timm/data/_info/imagenet_synset_to_lemma.txt", lemmas)
     fetched = []
 
-    def downloaded(requirement, sha256):
-        from contextlib import nullcontext
+    def download(size, url, output_file, _):
+        fetched.append(url)
+        shutil.copy(wheel, output_file)
 
-        fetched.append((requirement, sha256))
-        return nullcontext(wheel)
-
-    monkeypatch.setattr(pretrained, "_downloaded_wheel", downloaded)
+    monkeypatch.setattr(downloads, "_package", download)
+    monkeypatch.setattr(class_index, "WHEEL_SHA256", digests.of_file(wheel))
     assert pretrained.class_index() == NAMES
     assert pretrained.class_index() == NAMES
-    assert fetched == [(pretrained.NAMES_WHEEL, pretrained.NAMES_WHEEL_SHA256)]
+    assert fetched == [f"pip:{class_index.WHEEL}/wheel.whl"]

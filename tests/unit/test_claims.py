@@ -1,16 +1,19 @@
 """The eleven claims: judged by the right protocol, with their numbers."""
 
+from dataclasses import replace
+
 import pytest
 
 from ladder.report import claims, verdicts
+from lib.metrics import Score
 from lib.study import EXPERIMENTS
+from tests.report import made_up
 
-ALL = {"name": "cifar10", "variant": "", "sha256": "a" * 64, "train": 40_000, "val": 10_000}
 SEEDS = 3
 
 
 def rows(profile="budget", train=0.9, val_loss=(1.0, 0.8, 0.7), **accuracies):
-    """Rows at the published accuracies, or others (``r8=0.8``); None leaves a rung out."""
+    """Rows at the published accuracies, or others (``r8=0.8``); None leaves one out."""
     records = []
     for e in EXPERIMENTS:
         accuracy = accuracies.get(f"r{e.number}", e.accuracy)
@@ -19,20 +22,15 @@ def rows(profile="budget", train=0.9, val_loss=(1.0, 0.8, 0.7), **accuracies):
         curve = [0.5, 0.6, 0.55 if e.number == 6 else 0.58]
         for seed in range(SEEDS):
             moved = accuracy + 0.003 * (seed - 1)
+            test = Score(moved, e.loss + 0.001 * seed)
             records.append(
-                {
-                    "experiment": e.slug,
-                    "seed": seed,
-                    "profile": profile,
-                    "dataset": ALL | {"test": 10_000},
-                    "metrics": {
-                        "train": {"accuracy": train, "loss": 0.2},
-                        "test": {"accuracy": moved, "loss": e.loss + 0.001 * seed},
-                    },
-                    "history": {"val_loss": list(val_loss), "val_accuracy": curve},
-                    "timing": {"train_seconds": 60.0},
-                    "training": {"at_chance": False, "operations": 10**12},
-                }
+                made_up.record(
+                    e.slug,
+                    seed=seed,
+                    profile=profile,
+                    metrics={"train": Score(train, 0.2), "test": test},
+                    history={"val_loss": list(val_loss), "val_accuracy": curve},
+                )
             )
     return verdicts.table(records)
 
@@ -57,7 +55,7 @@ def test_the_published_figures_bear_the_published_claims():
     assert "from 0.661 to 0.427 nats" in found[5].why
     assert "wider convolutions and larger dense layers (D8)" in found[0].why
     assert "another head (D1, D8)" in found[3].why
-    assert "told, not judged; published: +0.94 points" in found[8].why
+    assert "not part of the verdict; published: +0.94 points" in found[8].why
 
 
 def test_a_schedule_that_decays_says_nothing_about_overfitting():
@@ -80,7 +78,7 @@ def test_curves_that_fluctuate_are_measured_in_the_best_protocol_there_is():
     assert "Under the study's protocol" in claims.judge(rows(), rows("study"))[6].why
     one_epoch = rows()
     for record in one_epoch[6].records:
-        record["history"]["val_accuracy"] = [0.5]
+        record.history["val_accuracy"] = [0.5]
     found = claims.judge(one_epoch, NOTHING)[6]
     assert "by 0.0 points on average, that of 5 by 1.0" in found.why
     assert found.word == "does not hold"
@@ -115,20 +113,17 @@ def test_augmentation_must_help_the_loss_too():
     table = rows()
     losses = [row.loss for row in table]
     assert losses[5] < losses[4]
-    worse = [
-        row if row.experiment.number != 5 else type(row)(**{**vars(row), "loss": 0.9})
-        for row in table
-    ]
-    assert words(worse, NOTHING)[5] == "does not hold"
+    table[5] = replace(table[5], loss=0.9)
+    assert words(table, NOTHING)[5] == "does not hold"
 
 
 @pytest.mark.parametrize(
     ("missing", "untested"), [("r7", {8, 9}), ("r10", {8, 11}), ("r0", {1, 8, 9})]
 )
-def test_what_a_missing_rung_leaves_untested(missing, untested):
+def test_what_a_missing_experiment_leaves_untested(missing, untested):
     found = claims.judge(rows(**{missing: None}), NOTHING)
     assert {j.claim.number for j in found if j.word == "not tested"} == untested | {2}
-    assert f"Rung {missing[1:]} was not run" in found[max(untested) - 1].why
+    assert f"Experiment {missing[1:]} was not run" in found[max(untested) - 1].why
 
 
 def test_no_overfitting_without_a_gap_or_a_rise():

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lib import ROOT, cache, data
-from lib.data import cifar10, image_files
+from lib.data import cifar10, copies, image_files
 from lib.data.cifar10 import ARRAYS
 from tests.unit.made_data import (
     PUBLIC_TYPE,
@@ -147,18 +147,10 @@ def test_fewer_images_than_classes_are_refused(size):
     data.load("digits", **{size: 10})
 
 
-def test_description_is_what_a_record_holds():
+def test_a_data_set_is_printed_in_one_line():
     digits = data.load("digits", train_size=100)
-    assert digits.describe() == {
-        "name": "digits",
-        "variant": digits.variant,
-        "sha256": digits.sha256,
-        "train": 100,
-        "val": 300,
-        "test": 400,
-        "classes": list("0123456789"),
-    }
-    assert digits.variant in str(digits)
+    sizes = "100 training, 300 validation and 400 test images, 32×32, 10 classes"
+    assert str(digits) == f"{digits.variant}: {sizes}"
 
 
 # --- CIFAR-10 on disk --------------------------------------------------------------------
@@ -180,7 +172,7 @@ def test_variant_text_names_the_copy(tmp_path, monkeypatch):
     (folder / "VARIANT.txt").write_text("CIFAR-10 (déjà vu copy)\n", encoding="utf-8")
     dataset = data.load("cifar10")
     assert dataset.variant.startswith("CIFAR-10 (déjà vu copy) [50 + 20 of ")
-    assert dataset.describe()["variant"] == dataset.variant
+    assert dataset.variant == data.open_source("cifar10").variant
 
 
 # --- which CIFAR-10 it is ----------------------------------------------------------------
@@ -780,7 +772,7 @@ def test_interrupted_decoding_leaves_nothing(own, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(data.np, "save", stop)
+        patch.setattr(copies.np, "save", stop)
         with pytest.raises(KeyboardInterrupt):
             data.open_source("cifar10")
     assert list(cache.folder("data").iterdir()) == []
@@ -844,7 +836,7 @@ def test_a_disk_that_is_full_while_decoding_is_one_sentence(own, monkeypatch, ca
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(data.np, "save", save)
+        patch.setattr(copies.np, "save", save)
         for name in ("cifar10", "auto"):
             with pytest.raises(OSError, match=r"^the decoded copy of cifar10 cannot be .* disk$"):
                 data.open_source(name)

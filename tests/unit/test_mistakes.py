@@ -1,4 +1,4 @@
-"""Which test images a rung gets wrong: matrices and lists are those of the stored predictions."""
+"""Which test images an experiment gets wrong: as the stored predictions say."""
 
 import dataclasses
 import json
@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 
 from ladder.report import mistakes, verdicts
-from lib import data, plots, results
+from lib import data, plots
+from lib.results import record
 from tests.report import made_up
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """Records of three rungs on the real digits, and their rows."""
+    """Records of three experiments on the real digits, and their rows."""
     out = tmp_path_factory.mktemp("digits")
     test = len(data.load("digits").y_test)
     classes = tuple("0123456789")
     made_up.write(
         out, profiles={"quick": {0: 1, 1: 1, 9: 1}}, name="digits", classes=classes, test=test
     )
-    records = results.read_all(out)
+    records = record.read_all(out)
     return out, records, verdicts.table(records)
 
 
@@ -35,14 +36,14 @@ def test_confusions_are_those_of_the_predictions(digits):
     ]
     html = mistakes.confusions(runs, ["<b>", *"123456789"])
     content = json.loads(re.search(r"<script[^>]*>(.*?)</script>", html)[1])
-    counts = np.array(content["rungs"][0]["counts"])
+    counts = np.array(content["experiments"][0]["counts"])
     assert counts.sum() == len(runs[0].labels)
-    assert counts.trace() / counts.sum() == records[0]["metrics"]["test"]["accuracy"]
+    assert counts.trace() / counts.sum() == records[0].metrics["test"].accuracy
     assert (counts.sum(axis=1) == np.bincount(runs[0].labels)).all()
     assert content["classes"][0] == "<b>"
     assert "<b>" not in html
     assert "cannot be read" in mistakes.confusions(runs, ["x"] * 26)
-    assert mistakes.confusions([], []) == "<p>No predictions are stored.</p>"
+    assert mistakes.confusions([], []).strip() == "<p>No predictions are stored.</p>"
 
 
 def test_hard_images(digits):
@@ -50,18 +51,20 @@ def test_hard_images(digits):
     runs = mistakes.predicted(rows, out)
     wrong = [run.named != run.labels for run in runs]
     found = mistakes.hard_images(runs)
-    assert list(found) == ["wrong in all 3 rungs", "right only in 9 Mini-VGG16, fine-tuned"]
+    assert list(found) == ["wrong in all 3 experiments", "right only in 9 Mini-VGG16, fine-tuned"]
     every, only = found.values()
     assert list(every) == [i for i in range(len(wrong[0])) if all(w[i] for w in wrong)]
     assert list(only) == [
         i for i in range(len(wrong[0])) if wrong[0][i] and wrong[1][i] and not wrong[2][i]
     ]
     assert len(every) > mistakes.SHOWN > 0
-    html = mistakes.hard_table(runs, every, list("abcdefghij"))
-    assert html.count("<tr>") == mistakes.SHOWN + 1
-    assert f"The first {mistakes.SHOWN} of them" in html
-    assert "of them" not in mistakes.hard_table(runs, every[:3], list("abcdefghij"))
-    assert f"<td>{every[0]}</td><td>{'abcdefghij'[runs[0].labels[every[0]]]}</td>" in html
+    html = mistakes.hard_tables(runs, list("abcdefghij"))
+    assert f"{len(every)} of {len(runs[0].labels)} images: wrong in all 3 experiments</h3>" in html
+    assert html.count("<tr>") == 2 + mistakes.SHOWN + min(mistakes.SHOWN, len(only))
+    long = (len(every) > mistakes.SHOWN) + (len(only) > mistakes.SHOWN)
+    assert html.count(f"The first {mistakes.SHOWN} of them") == long
+    cells = re.findall("<td>(.*?)</td>", html)
+    assert cells[:2] == [str(every[0]), "abcdefghij"[runs[0].labels[every[0]]]]
     assert mistakes.hard_images(runs[:1]) == {}
     fewer = dataclasses.replace(runs[0], named=runs[0].named[:-1], labels=runs[0].labels[:-1])
     assert mistakes.hard_images([fewer, *runs]) == {}
@@ -76,13 +79,13 @@ def test_pictures_only_of_the_very_images(digits, monkeypatch, capsys):
     labels = data.load("digits").y_test
     right = [mistakes.Predicted(run.row, run.named, labels) for run in runs]
     mistakes.show_hard_images(right, "auto", records)
-    assert shown[0].startswith("Test images wrong in all 3 rungs")
+    assert shown[0].startswith("Test images wrong in all 3 experiments")
     mistakes.show_hard_images(runs[:1], "auto", records)
     assert len(shown) == 2
 
 
 def test_own_images_that_are_gone_are_no_error(digits, capsys, tmp_path):
     out, records, rows = digits
-    own = [records[0] | {"dataset": records[0]["dataset"] | {"name": "own/x"}}]
+    own = [made_up.changed(records[0], dataset={"name": "own/x"})]
     mistakes.show_hard_images(mistakes.predicted(rows, out), str(tmp_path / "gone"), own)
     assert "are not at hand" in capsys.readouterr().out

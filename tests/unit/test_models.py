@@ -141,7 +141,7 @@ def weights():
         name: (rng.normal(size=shape).astype("f4"), rng.normal(size=shape[-1]).astype("f4"))
         for name, shape in pretrained.SHAPES.items()
     }
-    return pretrained.Weights(tensors, "test", pretrained.digest(tensors))
+    return pretrained.Weights(tensors, "test", pretrained.weight_files.digest(tensors))
 
 
 IMAGENET = [slug for slug in SLUGS if "WEIGHTS" in parameters.defaults(slug)]

@@ -2,6 +2,7 @@
 
 import re
 
+import bs4
 import nbformat
 import pytest
 
@@ -47,6 +48,7 @@ def test_code_is_folded_under_its_first_comment(notebook, tmp_path):
     html = page(notebook, tmp_path)
     assert "<summary>What it does</summary>" in html
     assert html.count("<details>") == 3
+    assert html.count("<summary>Code</summary>") == 2
     notebook.cells[1].metadata["tags"] = ["injected-parameters"]
     assert "<summary>Parameters of this run</summary>" in page(notebook, tmp_path)
     assert "<details>" not in page(notebook, tmp_path, show_code=False)
@@ -59,91 +61,56 @@ def test_pictures_of_the_data_can_stay_out(notebook, tmp_path):
     assert PNG in page(notebook, tmp_path)  # the notebook itself was not changed
 
 
-def test_links_lead_to_pages(notebook, tmp_path):
-    html = page(
-        notebook, tmp_path, pages="-quick-seed0.html", links=(("All results", "../index.html"),)
-    )
-    assert 'href="01_deeper_cnn-quick-seed0.html"' in html
-    assert '<a href="../index.html">All results</a>' in html
+def test_links_lead_to_the_report(notebook, tmp_path):
+    html = page(notebook, tmp_path, links=(("All results", "../index.html"),))
+    links = re.findall('<a href="([^"]+)">([^<]+)</a>', html)
+    assert links == [("../index.html", "All results"), ("../index.html#01_deeper_cnn", "01")]
+    notebook.cells[0].source = "# Title\n\n[depth](companions/freezing_depth.ipynb) [x](y.html)"
+    html = page(notebook, tmp_path)
+    assert 'href="../index.html#freezing_depth"' in html
+    assert 'href="y.html"' in html
+
+
+def test_only_links_are_rewritten(notebook, tmp_path):
+    said = "wrote (01_deeper_cnn.ipynb)"
+    notebook.cells[1].outputs[0].text = said
+    notebook.cells[0].source += f"\n\n`{said}`"
+    assert page(notebook, tmp_path).count(said) == 2
+
+
+def test_a_page_names_its_commit(notebook, tmp_path):
+    assert "Made from commit 938a193." in page(notebook, tmp_path, commit="938a193")
+    for unknown in ("", None):
+        assert "commit" not in page(notebook, tmp_path, commit=unknown).partition("<main>")[2]
+
+
+def test_what_scrolls_can_be_reached_by_keyboard(notebook, tmp_path):
+    """Code and outputs: each is in something with a tabindex."""
+    notebook.cells[0].source += "\n\n```python\nx = 1\n```\n\n```\nplain\n```"
+    notebook.cells[3].outputs = [
+        nbformat.v4.new_output("error", ename="E", evalue="e", traceback=["line"]),
+        nbformat.v4.new_output("display_data", {"text/plain": "a table"}),
+    ]
+    soup = bs4.BeautifulSoup(page(notebook, tmp_path), "html.parser")
+    blocks = soup.find_all("pre")
+    assert len(blocks) == 2 + 3 + 3
+    for block in blocks:
+        assert block.get("tabindex") == "0" or block.find_parent(tabindex="0")
 
 
 def test_title_is_escaped(notebook, tmp_path):
     assert "<title>00 · Title &lt;&amp;&gt;</title>" in page(notebook, tmp_path)
+    notebook.cells[0].source = "No title\n## Part"
+    assert "<title>CIFAR-10 ladder</title>" in page(notebook, tmp_path)
+    notebook.cells = []
+    assert "<title>CIFAR-10 ladder</title>" in page(notebook, tmp_path)
 
 
 def test_same_notebook_same_bytes(notebook, tmp_path):
     assert page(notebook, tmp_path) == page(notebook, tmp_path)
 
 
-def written(folder, notebook, *names: str) -> dict[str, str]:
-    for name in names:
-        pages.page(
-            notebook,
-            folder / f"{name}.html",
-            pages="-quick-seed0.html",
-            links=(("All results", "../index.html"),),
-        )
-    pages.connect(folder)
-    return {name: (folder / f"{name}.html").read_text(encoding="utf-8") for name in names}
-
-
-def links(html: str) -> list[str]:
-    return re.findall('href="([^"]+html)"', html)
-
-
-def test_pages_lead_to_their_neighbors(notebook, tmp_path):
-    base, deeper, other = "00_base_cnn", "01_deeper_cnn", "03_double_conv"
-    names = [f"{slug}-quick-seed0" for slug in (base, deeper, other)]
-    found = written(tmp_path, notebook, *names, f"{base}-quick-seed1", f"{base}-study-seed0")
-    report = "../index.html"
-    # Around a page, then its text's "Next".
-    assert links(found[names[0]]) == [report, f"{names[1]}.html", f"{names[1]}.html"]
-    middle = [report, f"{names[0]}.html", f"{names[2]}.html", f"{names[1]}.html"]
-    assert links(found[names[1]]) == middle
-    assert "← 00 base cnn" in found[names[1]]
-    assert "03 double conv →" in found[names[1]]
-    assert links(found[names[2]])[:2] == [report, f"{names[1]}.html"]
-    assert links(found[f"{base}-quick-seed1"])[1] == f"{names[1]}.html"
-    assert links(found[f"{base}-study-seed0"])[:1] == [report]  # no other page of that profile
-
-
-def test_no_link_leads_to_a_page_that_is_not_there(notebook, tmp_path):
-    name = "00_base_cnn-quick-seed0"
-    found = written(tmp_path, notebook, name)[name]
-    assert links(found) == ["../index.html", "../index.html"]
-
-
-def test_a_report_names_a_run_without_a_page_but_does_not_link_to_it(tmp_path):
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "there.html").touch()
-    there = '<a class="a" href="notebooks/there.html">0</a>'
-    other = '<a href="#top">Up</a> <a href="https://keras.io">Keras</a>'
-    missing = '<a aria-label="by hand" href="notebooks/gone.html">1</a>'
-    html = pages.without_dead_links(f"<td>{there} {missing}</td> {other}", tmp_path)
-    assert html == f"<td>{there} 1</td> {other}"
-
-
-def test_links_find_their_page_when_it_comes(notebook, tmp_path):
-    first, second = "00_base_cnn-quick-seed0", "01_deeper_cnn-quick-seed0"
-    assert links(written(tmp_path, notebook, first)[first])[-1] == "../index.html"
-    elsewhere = second.replace("seed0", "seed1")
-    pages.page(notebook, tmp_path / f"{elsewhere}.html")
-    for name in (elsewhere, second):
-        pages.page(notebook, tmp_path / f"{name}.html")
-        pages.connect(tmp_path)
-        text = (tmp_path / f"{first}.html").read_text(encoding="utf-8")
-        assert links(text)[-1] == f"{name}.html"
-        pages.connect(tmp_path)
-        assert (tmp_path / f"{first}.html").read_text(encoding="utf-8") == text
-
-
-def test_neighbors_are_found_again_when_pages_come(notebook, tmp_path):
-    first = written(tmp_path, notebook, "00_base_cnn-quick-seed0")
-    again = written(tmp_path, notebook, "00_base_cnn-quick-seed0", "02_dropout-quick-seed0")
-    assert "02 dropout →" in again["00_base_cnn-quick-seed0"]
-    assert first.keys() < again.keys()
-
-
 def test_the_reports_script_is_in_the_page(notebook, tmp_path):
     html = page(notebook, tmp_path, script="report.js")
-    assert (pages.TEMPLATES / "ladder" / "report.js").read_text(encoding="utf-8") in html
+    script = (pages.TEMPLATES / "ladder" / "report.js").read_text(encoding="utf-8")
+    assert f"<script>\n{script}\n</script>" in html

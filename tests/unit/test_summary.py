@@ -2,11 +2,13 @@
 
 import csv
 import io
+import re
 
+import bs4
 import pytest
 
-from ladder.report import summary, verdicts
-from lib import results
+from ladder.report import sections, summary, verdicts
+from lib.results import record
 from tests.report import made_up
 
 
@@ -19,7 +21,7 @@ def out(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def groups(out):
-    records = results.read_all(out)
+    records = record.read_all(out)
     return [verdicts.same_conditions(records, profile=p) for p in ("budget", "study")]
 
 
@@ -40,15 +42,17 @@ def test_files_are_written_whole(out, groups):
     assert "2. The deeper network overfits. **holds.**" in text
     assert "made-up figures" in text
     protocol = verdicts.of_the_protocol(rows, verdicts.table(groups[1]))
-    assert protocol.startswith("With the study's own schedule (profile study): of 1 rung: ")
+    assert protocol.startswith("With the study's own schedule (profile study): of 1 experiment: ")
     assert protocol in text
 
 
 def test_schedules_that_differ_are_said_above_the_claims(groups):
     epochs = {"00_base_cnn": 10, "01_deeper_cnn": 6}
-    records = [r | {"parameters": {"EPOCHS": epochs.get(r["experiment"], 6)}} for r in groups[0]]
+    records = [
+        made_up.changed(r, parameters={"EPOCHS": epochs.get(r.experiment, 6)}) for r in groups[0]
+    ]
     text = summary.markdown(verdicts.table(records), verdicts.table([]))
-    assert "## The study's claims\n\nThe rungs were given different numbers of epochs" in text
+    assert "## The study's claims\n\nThe experiments were given different numbers of epochs" in text
 
 
 def test_every_line_of_the_table_has_as_many_cells(groups):
@@ -60,11 +64,38 @@ def test_every_line_of_the_table_has_as_many_cells(groups):
 
 def test_published_figures_are_absent_on_other_data(tmp_path):
     made_up.write(tmp_path, profiles={"quick": {0: 1}}, name="own/pets", classes=("a", "b"))
-    rows = verdicts.table(results.read_all(tmp_path))
+    rows = verdicts.table(record.read_all(tmp_path))
     text = summary.markdown(rows, verdicts.table([]))
     assert "62.56" not in text
     assert "claims" not in text
     assert summary.lines(rows)[0]["published_accuracy"] is None
+
+
+def test_the_three_writers_say_the_same(out, groups):
+    rows = verdicts.table(groups[0])
+    csv_lines = list(csv.DictReader(io.StringIO(summary.as_csv(rows))))
+    text = summary.markdown(rows, verdicts.table([]))
+    in_markdown = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if re.match(r"\| \d", line)
+    ]
+    soup = bs4.BeautifulSoup(sections.table(rows, out=out), "html.parser")
+    in_html = [[cell["data-value"] for cell in line.find_all("td")] for line in soup.tbody("tr")]
+    for line, md, html in zip(csv_lines, in_markdown, in_html, strict=True):
+        assert md[0] == html[0] == line["number"]
+        assert html[1:7] == [
+            line["published_accuracy"],
+            line["accuracy"],
+            line["difference"],
+            line["verdict"],
+            line["published_cross_entropy"],
+            line["cross_entropy"],
+        ]
+        shown = line["accuracy"] and f"{float(line['accuracy']):.2%}"
+        assert md[3].partition(" ±")[0] == (shown or "–")
+        assert md[5].removesuffix(" (indicative)") == (line["verdict"] or "–")
+        assert html[-1] == (line["seeds"] if line["seeds"] != "0" else "")
 
 
 def test_nothing_has_run():

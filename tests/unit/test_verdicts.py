@@ -1,53 +1,24 @@
 """The table: published against ours, never mixing what differs."""
 
+import re
 import statistics
 from dataclasses import replace
+from html import unescape
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from ladder.report import sections, verdicts
-from lib import study, tables
+from lib import study
+from lib.metrics import Score
 from lib.results import parameters
 from lib.study import EXPERIMENTS, SLUGS, experiment
+from tests.report.made_up import changed, companion, record
 
-
-def record(slug="00_base_cnn", accuracy=0.63, seed=0, **changes) -> dict:
-    return {
-        "experiment": slug,
-        "seed": seed,
-        "profile": "study",
-        "parameters": {},
-        "dataset": {
-            "name": "cifar10",
-            "variant": "CIFAR-10",
-            "sha256": "a" * 64,
-            "train": 40_000,
-            "val": 10_000,
-            "test": 10_000,
-        },
-        "metrics": {
-            "train": {"accuracy": 0.7, "loss": 0.9},
-            "val": {"accuracy": 0.6, "loss": 1.1},
-            "test": {"accuracy": accuracy, "loss": 1.1},
-        },
-        "history": {
-            "epoch": [1, 2],
-            "loss": [2.3 + 0.01 * seed, 1.2],
-            "learning_rate": [1e-3, 1e-3],
-        },
-        "timing": {"train_seconds": 60.0},
-        "training": {"at_chance": False, "operations": 10**12},
-        "model": {"total_params": 263_402},
-        "environment": {
-            "tensorflow": "2.21.0",
-            "keras": "3.15.1",
-            "opencv": "5.0.0",
-            "cpu": "a processor",
-        },
-        **changes,
-    }
+NOWHERE = Path("a report without pages")
+STUCK = {"at_chance": True, "operations": 1}
 
 
 def test_row_has_mean_spread_and_difference():
@@ -80,7 +51,7 @@ def test_what_differs_is_never_mixed(change):
     with pytest.raises(ValueError, match="do not go into one table"):
         verdicts.table(records)
     kept = verdicts.same_conditions(records)
-    assert [r["experiment"] for r in kept] == ["00_base_cnn", "01_deeper_cnn"]
+    assert [r.experiment for r in kept] == ["00_base_cnn", "01_deeper_cnn"]
 
 
 def test_conditions_can_be_chosen():
@@ -105,8 +76,7 @@ def test_seeds_of_two_recipes_are_not_averaged():
     assert [(other.changes, other.row.records) for other in others] == [
         ({"EPOCHS": (today["EPOCHS"], 7)}, tuple(old))
     ]
-    told = sections.otherwise(verdicts.table([new]), verdicts.table([new]), [new, *old], folder="")
-    assert f"study with EPOCHS 7 instead of {today['EPOCHS']}" in told
+    assert str(others[0]) == f"study with EPOCHS 7 instead of {today['EPOCHS']}"
 
 
 def test_claims_never_take_the_protocol_of_other_data():
@@ -124,7 +94,7 @@ def test_same_seed_twice_is_not_two_runs():
 
 
 def test_same_run_under_two_seeds_is_not_two_runs():
-    copied = record(seed=1) | {"seed": 2}
+    copied = replace(record(seed=1), seed=2)
     with pytest.raises(ValueError, match="00_base_cnn: seeds 1 and 2 have the same history") as e:
         verdicts.table([record(), record(seed=1), copied])
     assert "\n" not in str(e.value)
@@ -136,40 +106,58 @@ def test_seeds_may_agree_in_their_figures():
 
 
 def test_comparison_line():
-    line = study.comparison(experiment("00_base_cnn"), 0.64, 1.05, dataset="cifar10")
+    test = Score(0.64, 1.05)
+    line = study.comparison("00_base_cnn", test, dataset="cifar10")
     assert line == (
         "published 62.56% (cross-entropy 1.070), ours 64.00% (1.050), difference +1.44 points"
     )
-    other = study.comparison(experiment("00_base_cnn"), 0.9, 0.3, dataset="digits")
-    assert "difference" not in other
+    assert "difference" not in study.comparison("00_base_cnn", test, dataset="digits")
 
 
-def test_table_shows_figures_and_gaps():
-    html = sections.table(verdicts.table([record()]), folder="notebooks/")
+def test_table_shows_figures_and_links_to_the_pages_that_are_there(tmp_path):
+    rows = verdicts.table(
+        [record(), record("01_deeper_cnn"), record("01_deeper_cnn", 0.65, seed=1)]
+    )
+    page = tmp_path / "notebooks" / "00_base_cnn-study-seed0.html"
+    page.parent.mkdir()
+    page.touch()
+    html = sections.table(rows, out=tmp_path)
     assert html.count("<tr ") == 12
+    assert re.findall('<tr role="row" id="([^"]+)"', html) == list(SLUGS)
     for text in ("62.56", "63.00", "+0.44", "1.070", "1.100", "60 s", "263,402", "1.0 × 10¹²"):
         assert f">{text}<" in html
-    assert "reproduced (indicative)" in html
-    assert "href='notebooks/00_base_cnn-study-seed0.html'" in html
+    assert ">64.00&nbsp;±&nbsp;1.41<" in html
+    assert "undetermined (indicative)" in html
+    assert re.findall('<a href="([^"]+)" aria-label="([^"]+)">', html) == [
+        (f"notebooks/{page.name}", "Base CNN, seed 0")
+    ]
+
+
+@pytest.mark.parametrize("name", ["cifar10", "own/pets"])
+def test_every_cell_of_the_table_has_its_head(name):
+    html = sections.table(verdicts.table([record(dataset={"name": name})]), out=NOWHERE)
+    heads = re.findall('<th scope="col" role="columnheader">(.*?)</th>', html)
+    lines = [re.findall('data-label="(.*?)"', line) for line in html.split("<tr ")[2:]]
+    assert lines == [heads] * 11
+    assert ("verdict" in heads) == (name == "cifar10")
 
 
 def test_chance_level_and_gaps_are_named_first():
-    stuck = record("06_vgg16_scratch", training={"at_chance": True, "operations": 1})
+    stuck = record("06_vgg16_scratch", training=STUCK)
     html = sections.facts([record(), stuck], left_out=2)
-    assert "At chance level, nothing learnt: 6 VGG16 from scratch" in html
+    assert "At chance level, nothing learned: 6 VGG16 from scratch" in html
     assert "--profile few" not in html
-    own = stuck | {"dataset": record()["dataset"] | {"name": "own/pets"}}
-    assert "--profile few" in sections.facts([own | {"profile": "quick"}])
-    assert "--profile few" not in sections.facts([own | {"profile": "few"}])
+    own = changed(stuck, dataset={"name": "own/pets"})
+    assert "--profile few" in sections.facts([replace(own, profile="quick")])
+    assert "--profile few" not in sections.facts([replace(own, profile="few")])
     assert "Not run: 1 Deeper CNN; 2 " in html
     assert "2 records of another profile" in html
-    assert "at chance" in sections.table(verdicts.table([record(), stuck]), folder="")
+    assert "at chance" in sections.table(verdicts.table([record(), stuck]), out=NOWHERE)
 
 
-def test_what_a_figure_is_worth_is_said_at_once():
+def test_the_meaning_of_the_figures_is_said_at_once():
     def said(profile, variant="CIFAR-10"):
-        data = record()["dataset"] | {"variant": variant}
-        return sections.facts([record(profile=profile, dataset=data)])
+        return sections.facts([record(profile=profile, dataset={"variant": variant})])
 
     assert "schedule is not the study's" in said("budget")
     assert "no figure below means anything" in said("smoke")
@@ -181,17 +169,32 @@ def test_what_a_figure_is_worth_is_said_at_once():
     assert "not quite" not in said("study")
 
 
-def test_schedules_stand_beside_the_published():
+def test_the_date_of_the_newest_record_is_said():
+    dates = ("2026-01-02", "2026-03-01", "2025-12-31")
+    dated = [record(seed=n, environment={"date": date}) for n, date in enumerate(dates)]
+    assert "newest run of 2026-03-01" in sections.facts([record(seed=3), *dated])
+    assert "newest run" not in sections.facts([record()])
+
+
+def test_schedules_are_beside_the_published():
     ours = {"EPOCHS": 10, "BATCH_SIZE": 512, "LEARNING_RATE": 0.002, "PATIENCE": 5}
-    html = tables.rows([sections._schedule(record(profile="budget", parameters=ours))])
-    assert "10 (published: 100)" in html
-    assert "0.002 (published: 0.001)" in html
-    assert "<td>512</td>" in html
-    assert "<td>60 s (published: 47 s, Colab GPU)</td><td>a processor</td>" in html
+    html = sections.conditions([record(profile="budget", parameters=ours), companion()])
+    cells = re.findall("<td>(.*?)</td>", html)
+    assert cells == [
+        "00_base_cnn-budget-seed0",
+        "–",
+        "10 (published: 100)",
+        "512",
+        "0.002 (published: 0.001)",
+        "– (published: constant)",
+        "5",
+        "60 s (published: 47 s, Colab GPU)",
+        "a processor",
+    ]
 
 
 @pytest.mark.parametrize(("epochs", "said"), [((10, 6), True), ((100, 100), False)])
-def test_different_numbers_of_epochs_stand_above_the_claims(epochs, said):
+def test_different_numbers_of_epochs_are_named_above_the_claims(epochs, said):
     rows = verdicts.table(
         [
             record(slug, parameters={"EPOCHS": count})
@@ -201,19 +204,19 @@ def test_different_numbers_of_epochs_stand_above_the_claims(epochs, said):
     assert ("different numbers of epochs" in sections.claims([], rows)) == said
 
 
-def test_the_studys_own_schedule_stands_beside_another():
+def test_the_studys_own_schedule_is_beside_another():
     ours = verdicts.table([record(profile="budget")])
     study = verdicts.table([record()])
-    assert "With the study&#x27;s own schedule" in sections.protocol(ours, study)
+    assert "With the study's own schedule" in unescape(sections.protocol(ours, study))
     assert sections.protocol(ours, verdicts.table([])) == sections.protocol(study, study) == ""
 
 
-def test_seeds_that_some_rungs_lack_are_said_at_once():
+def test_seeds_that_some_experiments_lack_are_said_at_once():
     both = [record(seed=seed) for seed in (0, 1)]
     assert "seeds 0, 1 ·" in sections.facts(both)
-    companion = record("freezing_depth", tables={})
-    assert "seeds 0, 1 ·" in sections.facts([*both, companion])
-    assert "seeds 0, 1, not of every rung ·" in sections.facts([*both, record("01_deeper_cnn")])
+    assert "seeds 0, 1 ·" in sections.facts([*both, companion(seed=2)])
+    deeper = record("01_deeper_cnn")
+    assert "seeds 0, 1, not of every experiment ·" in sections.facts([*both, deeper])
 
 
 def test_other_data_is_said_at_once():
@@ -240,17 +243,17 @@ def test_no_record_at_all():
 
 
 def rows_of(*accuracies: tuple[float, ...]) -> list[verdicts.Row]:
-    """Rows of as many rungs as there are tuples, one accuracy per seed."""
+    """Rows of as many experiments as there are tuples, one accuracy per seed."""
     return verdicts.table(
         [
             record(slug, accuracy=accuracy, seed=seed)
-            for slug, of_rung in zip(SLUGS, accuracies, strict=False)
-            for seed, accuracy in enumerate(of_rung)
+            for slug, of_seeds in zip(SLUGS, accuracies, strict=False)
+            for seed, accuracy in enumerate(of_seeds)
         ]
     )
 
 
-def test_spread_is_pooled_over_rungs():
+def test_spread_is_pooled_over_experiments():
     rows = rows_of((0.62, 0.63, 0.64), (0.72, 0.74), (0.77,))
     pooled = verdicts.spread(rows)
     assert pooled.degrees == 3
@@ -267,9 +270,7 @@ def test_without_a_second_seed_the_spread_is_the_literatures():
 
 def test_runs_at_chance_do_not_widen_the_spread():
     stuck = [
-        record(
-            "06_vgg16_scratch", accuracy=a, seed=s, training={"at_chance": a < 0.2, "operations": 1}
-        )
+        record("06_vgg16_scratch", accuracy=a, seed=s, training={"at_chance": a < 0.2})
         for s, a in enumerate((0.10, 0.81))
     ]
     assert verdicts.spread(verdicts.table(stuck)).degrees == 0
@@ -299,7 +300,6 @@ def test_one_or_two_seeds_are_indicative():
     pooled = verdicts.spread(rows)
     found = [verdicts.verdict(row, pooled) for row in rows[:4]]
     assert [v and v.indicative for v in found] == [False, True, True, None]
-    assert str(found[1]) == "reproduced (indicative)"
     alone = rows_of((0.62,))
     assert verdicts.verdict(alone[0], verdicts.spread(alone)).indicative
 
@@ -308,10 +308,54 @@ def test_one_or_two_seeds_are_indicative():
     "change", [{"train": 4_000}, {"test": 2_000}, {"name": "digits"}, {"val": 5_000}]
 )
 def test_no_verdict_without_all_of_the_images(change):
-    whole = record()["dataset"]
-    rows = verdicts.table([record(dataset=whole | change)])
+    rows = verdicts.table([record(dataset=change)])
     assert verdicts.verdict(rows[0], verdicts.spread(rows)) is None
     assert verdicts.in_one_line(rows) == ""
+
+
+OTHER_NETWORK = {"architecture": "f" * 64, "total_params": 2_100_362}
+
+
+def test_another_network_never_gets_a_verdict():
+    other = record(seed=1, profile="custom", model=OTHER_NETWORK)
+    assert verdicts.other_network(other)
+    rows = verdicts.table([other])
+    assert rows[0].records == ()
+    assert verdicts.in_one_line(rows) == ""
+    ours = verdicts.table([record()])[0]
+    mixed = replace(ours, records=(other,))
+    assert verdicts.verdict(ours, verdicts.spread([ours]))
+    assert verdicts.verdict(mixed, verdicts.spread([mixed])) is None
+
+
+def test_another_network_is_in_no_table_even_by_hand():
+    by_hand = record(profile="custom")
+    others = [record(seed=n, profile="custom", model=OTHER_NETWORK) for n in (1, 2)]
+    assert verdicts.same_conditions([by_hand, *others]) == [by_hand]
+    assert verdicts.same_conditions(others) == []
+    html = sections.facts([], left_out=len(others))
+    assert "2 records of another profile, data set, network or recipe are not in the table" in (
+        " ".join(html.split())
+    )
+    assert "nothing has run" not in html
+
+
+@pytest.mark.parametrize("architecture", ["", experiment("00_base_cnn").architecture])
+def test_the_studys_network_and_one_not_recorded_are_no_other(architecture):
+    whole = record(model={"architecture": architecture, "total_params": 1})
+    assert not verdicts.other_network(whole)
+    rows = verdicts.table([whole])
+    assert verdicts.verdict(rows[0], verdicts.spread(rows))
+
+
+def test_two_other_networks_are_not_averaged():
+    ours = record()
+    first = record(profile="custom", model=OTHER_NETWORK)
+    second = record(profile="custom", model=OTHER_NETWORK | {"architecture": "e" * 64})
+    (row, *_) = verdicts.table([ours])
+    found = verdicts.others(row, [ours, first, second])
+    assert sorted(len(other.row.records) for other in found) == [1, 1]
+    assert all("another network (2,100,362 parameters)" in str(other) for other in found)
 
 
 def test_an_honest_run_is_reproduced_19_times_in_20():
@@ -329,8 +373,9 @@ def test_an_honest_run_is_reproduced_19_times_in_20():
 def test_the_whole_in_one_line():
     rows = rows_of((0.622, 0.625, 0.628), (0.75,), (0.70,))
     assert verdicts.in_one_line(rows) == (
-        "Of 3 rungs: 1 reproduced, 1 better, 1 not reproduced (2 indicative); mean shortfall 2.45 "
-        "points (0 where ours is higher); rank correlation with the published order 0.50."
+        "Of 3 experiments: 1 reproduced, 1 better, 1 not reproduced (2 indicative); mean "
+        "shortfall 2.45 points (0 where ours is higher); rank correlation with the published "
+        "order 0.50."
     )
 
 
@@ -347,7 +392,7 @@ def costing(*pairs: tuple[float, float]) -> list[verdicts.Row]:
 def test_what_pays_off_has_no_cheaper_equal():
     found = verdicts.payoff(costing((0.60, 1), (0.80, 5), (0.75, 9), (0.81, 7), (0.81, 20)))
     assert [row.experiment.number for row in found.rows] == [0, 1, 3]
-    assert found.best.experiment.number == 3
+    assert found.rows[-1].experiment.number == 3
     # 10,000 test images tell 80 % from 81 % no better than by chance (1.96 × 0.0056).
     assert found.enough.experiment.number == 1
     assert verdicts.payoff(verdicts.table([])) is None
@@ -355,28 +400,27 @@ def test_what_pays_off_has_no_cheaper_equal():
 
 def test_a_clear_winner_has_no_equal():
     found = verdicts.payoff(costing((0.60, 1), (0.80, 5)))
-    assert found.enough is found.best
+    assert found.enough is found.rows[-1]
     html = sections.payoff(costing((0.60, 1), (0.80, 5)))
     assert "1 Deeper CNN</strong>: 80.0% ± 0.8, 60 s of training here" in html
-    assert "No cheaper rung is as good" in html
+    assert "No cheaper experiment is as accurate" in html
     assert "+20.00" in html
 
 
 def test_an_equal_is_named():
     html = sections.payoff(costing((0.80, 1), (0.805, 5)))
-    assert "<strong>0 Base CNN</strong> is as good" in html
-    assert (
-        sections.payoff(verdicts.table([])) == "<p>No rung that has run is above chance level.</p>"
-    )
+    assert "<strong>0 Base CNN</strong> is as accurate" in html
+    nothing = sections.payoff(verdicts.table([]))
+    assert nothing.strip() == "<p>No experiment that has run is above chance level.</p>"
 
 
-def test_one_rung_alone_has_no_rival():
-    assert "No other rung that was run is cheaper" in sections.payoff(costing((0.6, 1)))
+def test_one_experiment_alone_has_no_rival():
+    assert "No other experiment that was run is cheaper" in sections.payoff(costing((0.6, 1)))
 
 
-def test_a_rung_at_chance_does_not_pay_off():
+def test_an_experiment_at_chance_does_not_pay_off():
     rows = costing((0.80, 1), (0.805, 5))
     rows[0] = replace(rows[0], at_chance=True)
     found = verdicts.payoff(rows)
     assert [row.experiment.number for row in found.rows] == [1]
-    assert found.enough is found.best is rows[1]
+    assert found.enough is found.rows[-1] is rows[1]

@@ -28,25 +28,25 @@ for (const table of document.querySelectorAll("table.sortable")) {
 
 const confusions = document.getElementById("confusions");
 if (confusions) {
-  const { classes, rungs } = JSON.parse(confusions.querySelector("script").textContent);
+  const { classes, experiments } = JSON.parse(confusions.querySelector("script").textContent);
   const place = document.createElement("div");
   place.className = "compare";
   confusions.append(place);
-  [0, rungs.length - 1].forEach((first, side) => {
+  [0, experiments.length - 1].forEach((first, side) => {
     const part = place.appendChild(document.createElement("div"));
     const label = part.appendChild(document.createElement("label"));
     label.textContent = side ? "with " : "Compare ";
     const select = label.appendChild(document.createElement("select"));
-    rungs.forEach((rung, number) => select.append(new Option(rung.name, number)));
+    experiments.forEach((experiment, number) => select.append(new Option(experiment.name, number)));
     select.value = first;
     const scroll = part.appendChild(document.createElement("div"));
     scroll.className = "scroll";
     scroll.tabIndex = 0;
     scroll.setAttribute("role", "group");
     const draw = () => {
-      const rung = rungs[select.value];
-      scroll.setAttribute("aria-label", `Confusion matrix of ${rung.name}`);
-      scroll.replaceChildren(matrix(rung));
+      const experiment = experiments[select.value];
+      scroll.setAttribute("aria-label", `Confusion matrix of ${experiment.name}`);
+      scroll.replaceChildren(matrix(experiment));
     };
     select.addEventListener("change", draw);
     draw();
