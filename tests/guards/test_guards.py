@@ -197,15 +197,15 @@ MISTAKES = (
     Mistake(
         "early stopping on the test set",
         "lib/training/feeds.py",
-        "        inputs.evaluation_batches(images.x_val, images.y_val",
-        "        inputs.evaluation_batches(images.x_test, images.y_test",
+        "images.x_val, images.y_val, image_size=size),",
+        "images.x_test, images.y_test, image_size=size),",
         "test_sound_training.py::test_training_never_touches_the_test_images",
     ),
     Mistake(
         "early stopping on the training images",
         "lib/training/feeds.py",
-        "        inputs.evaluation_batches(images.x_val, images.y_val",
-        "        inputs.evaluation_batches(images.x_train, images.y_train",
+        "images.x_val, images.y_val, image_size=size),",
+        "images.x_train, images.y_train, image_size=size),",
         "test_sound_training.py::test_an_epochs_figures_are_those_of_the_validation_images",
     ),
     Mistake(
@@ -245,8 +245,8 @@ MISTAKES = (
         """        step = inputs.EVALUATION_BATCH
         cuts = [slice(start, start + step) for start in range(0, len(y), step)]
         scores = [metrics.score(probabilities[cut], y[cut]) for cut in cuts]
-        means = (np.mean([getattr(s, k) for s in scores]) for k in ("accuracy", "loss"))
-        measured[part] = Score(*map(float, means))""",
+        means = ([getattr(s, k) for s in scores] for k in ("accuracy", "loss"))
+        measured[part] = metrics.Score(*(float(np.mean(values)) for values in means))""",
         "test_sound_training.py::test_evaluation_is_over_all_images_as_they_are_in_inference_mode",
     ),
     Mistake(
@@ -429,7 +429,7 @@ def pool() -> Iterator[ProcessPoolExecutor]:
 
 @pytest.fixture(scope="module")
 def outcomes(request, pool, tmp_path_factory) -> dict[str, Future[Outcome]]:
-    """Starts all mistakes that are to be tested."""
+    """Starts all mistakes that are selected."""
     folder = tmp_path_factory.mktemp("guards")
     wanted = [
         item.callspec.params["mistake"]
