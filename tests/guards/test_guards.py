@@ -332,8 +332,8 @@ MISTAKES = (
     Mistake(
         "the same run under two seeds",
         "ladder/report/verdicts.py",
-        'if (one["history"], one["metrics"]) == (other["history"], other["metrics"]):',
-        'if one["seed"] == other["seed"]:',
+        "if (one.history, one.metrics) == (other.history, other.metrics):",
+        "if one.seed == other.seed:",
         "test_verdicts.py::test_same_run_under_two_seeds_is_not_two_runs",
     ),
     Mistake(
@@ -346,8 +346,8 @@ MISTAKES = (
     Mistake(
         "results of another data set in the same table",
         "ladder/report/verdicts.py",
-        'if len({(r["profile"], r["dataset"]["sha256"]) for r in records}) > 1:',
-        'if len({r["profile"] for r in records}) > 1:',
+        "if len(set(map(_conditions, records))) > 1:",
+        "if len({record.profile for record in records}) > 1:",
         "test_verdicts.py::test_what_differs_is_never_mixed[change1]",
     ),
     Mistake(
