@@ -57,7 +57,7 @@ def test_code_is_folded_under_its_first_comment(notebook, tmp_path):
 def test_the_network_is_not_folded(notebook, tmp_path):
     notebook.cells[1].metadata["tags"] = ["model"]
     html = page(notebook, tmp_path)
-    assert re.search(r"<details open="">\s*<summary>What it does</summary>", html)
+    assert re.search(r'<details open="">\s*<summary>What it does</summary>', html)
     assert html.count("<details open") == 1
 
 
