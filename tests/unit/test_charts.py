@@ -9,7 +9,14 @@ from ladder.report import charts, verdicts
 from ladder.report.render import TEMPLATES
 from lib.study import SLUGS
 from tests.report import made_up
-from tests.unit.test_plots import HISTORY
+
+HISTORY = {
+    "epoch": [1, 2, 3],
+    "loss": [2.0, 1.5, 1.2],
+    "accuracy": [0.2, 0.4, 0.5],
+    "val_loss": [2.1, 1.6, 1.5],
+    "val_accuracy": [0.25, 0.35, 0.45],
+}
 
 
 def rows(seeds: int = 1, **dataset):

@@ -90,7 +90,7 @@ def test_bad_data_is_one_sentence_and_exit_1(tmp_path, capsys):
     arguments = ["--dataset", str(tmp_path / "images"), "--out", str(tmp_path / "out")]
     assert command.main(arguments) == 1
     said = capsys.readouterr().err.strip()
-    assert "train does not exist" in said
+    assert "images: expected a folder with train/<class>/ and test/<class>/" in said
     assert "\n" not in said
     assert not (tmp_path / "out").exists()
 
