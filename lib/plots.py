@@ -18,7 +18,6 @@ _STYLE = {
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "figure.facecolor": "white",
     "font.size": 10,
     "grid.alpha": 0.25,
     "legend.frameon": False,
@@ -83,7 +82,7 @@ def to_png(figure: Figure) -> tuple[bytes, int]:
         The PNG file and its width in CSS pixels.
     """
     drawn, png = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", metadata={"Software": None})
+    figure.savefig(drawn, format="png", facecolor="white", metadata={"Software": None})
     picture = Image.open(drawn).convert("RGB")
     shown = [image.get_array() for axis in figure.axes for image in axis.images]
     if all(array.ndim == 2 for array in shown):
