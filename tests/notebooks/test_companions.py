@@ -17,6 +17,7 @@ from lib.companions import published
 from lib.engine import keras
 from lib.results import parameters, record
 from lib.study import COMPANIONS
+from lib.training import checkpoints
 
 BASE = Path("results", "00_base_cnn-smoke-seed0.json")
 
@@ -25,15 +26,12 @@ BASE = Path("results", "00_base_cnn-smoke-seed0.json")
 def accompanied(ladder, weights, tmp_path_factory) -> tuple[Path, str, bytes]:
     """The report's folder, the printed text, and an experiment's record from before."""
     out = tmp_path_factory.mktemp("companions") / "out"
-    (out.parent / "cache").mkdir()
-    (out.parent / "cache" / "weights").symlink_to(weights)
     smoke = ("--profile", "smoke", "--dataset", "digits", "--out", out)
     assert ladder(*smoke, "--only", "00").returncode == 0
     before = (out / BASE).read_bytes()
     process = ladder(
         *(*smoke, "--only", "companions"),
         KERAS_HOME=str(tmp_path_factory.mktemp("keras")),
-        CIFAR10_LADDER_CACHE=str(out.parent / "cache"),
     )
     assert process.returncode == 0, process.stdout + process.stderr
     return out, process.stdout, before
@@ -58,9 +56,11 @@ def test_every_companion_has_its_record_and_page(accompanied):
         assert all(re.search(r'alt="[^"]{20,}"', image) for image in images)
 
 
-def test_checkpoints_are_removed_once_the_records_are_written(accompanied):
-    out, *_ = accompanied
-    assert list((out.parent / "cache" / "checkpoints").iterdir()) == []
+@pytest.mark.parametrize("slug", COMPANIONS)
+def test_every_training_is_given_to_the_record(slug):
+    code = "\n".join(parameters.working_code(parameters.notebook_path(slug)))
+    assert ("training.fit(" in code) == ("    fits=fits," in code)
+    assert code.count("training.fit(") == code.count("fits.append(") + code.count("[filters_fit]")
 
 
 def test_companions_have_their_own_section_and_change_no_other_record(accompanied):
@@ -166,6 +166,7 @@ def by_hand(slug: str, values: dict, environment: dict) -> subprocess.CompletedP
     )
 
 
+@pytest.mark.usefixtures("weights")
 @pytest.mark.parametrize(
     ("slug", "values", "message"),
     [
@@ -232,7 +233,10 @@ def test_an_experiments_model_can_be_inspected(accompanied, ladder_environment):
 
 def test_a_network_without_a_base_has_no_epochs_of_the_head_alone(tmp_path, ladder_environment):
     values = {"EXPERIMENT": "00_base_cnn", "HEAD_EPOCHS": 1, "EPOCHS": 1, "OUT": str(tmp_path)}
-    environment = ladder_environment | {"CIFAR10_LADDER_CACHE": str(tmp_path / "cache")}
+    environment = ladder_environment | {
+        "CIFAR10_LADDER_CACHE": str(tmp_path / "cache"),
+        checkpoints.EVERY: "0",  # so that even a short training leaves some
+    }
     process = by_hand("inspect_a_model", values, environment)
     assert process.returncode == 0, process.stderr
     assert "epoch 1/1 " in process.stdout

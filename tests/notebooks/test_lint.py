@@ -68,7 +68,7 @@ class TestEveryNotebook:
     def test_cells_with_pictures_of_the_data_are_tagged(self, path):
         names = ("samples", "augmented_samples", "confident_errors", "pictures")
         drawn = [*(f"plots.{name}(" for name in names), "mistakes.show_hard_images("]
-        drawn += ["figures.predictions(", "plots.predictions("]
+        drawn += ["figures.predictions("]
         for cell in cells(path):
             shows = any(call in text(cell) for call in drawn)
             if shows or "figures.maps(" not in text(cell):  # maps may give a picture away

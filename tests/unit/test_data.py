@@ -123,7 +123,7 @@ def test_parts_are_disjoint(tmp_path, monkeypatch, sizes, seed):
 
 
 @pytest.mark.parametrize(
-    ("asked", "given"),
+    ("wanted", "given"),
     [
         ((100, 50, 60), (100, 50, 60)),
         ((10, 10, 10), (10, 10, 10)),
@@ -132,8 +132,8 @@ def test_parts_are_disjoint(tmp_path, monkeypatch, sizes, seed):
         ((1_095, 300, 395), (1_087, 300, 390)),  # a stratified draw drops one per class
     ],
 )
-def test_sizes_are_upper_bounds(asked, given):
-    sizes = dict(zip(("train_size", "val_size", "test_size"), asked, strict=True))
+def test_sizes_are_upper_bounds(wanted, given):
+    sizes = dict(zip(("train_size", "val_size", "test_size"), wanted, strict=True))
     digits = data.load("digits", **sizes)
     parts = (digits.y_train, digits.y_val, digits.y_test)
     assert tuple(len(part) for part in parts) == given
@@ -564,6 +564,11 @@ def npz_of_unequal_lengths(folder):
     return "(19,)"
 
 
+def npz_of_one_number(folder):
+    write_npz(folder, tiny() | {"x_train": np.array(3, np.uint8)})
+    return "train images are uint8 ()"
+
+
 def npz_without_test(folder):
     arrays = tiny()
     write_npz(folder, {name: arrays[name] for name in ("x_train", "y_train")})
@@ -614,6 +619,7 @@ def nowhere(folder):
         npz_channels_first,
         npz_of_floats,
         npz_of_unequal_lengths,
+        npz_of_one_number,
         npz_without_test,
         npz_labels_up_to_10,
         npz_labels_lack_a_class,

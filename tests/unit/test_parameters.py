@@ -153,6 +153,22 @@ def test_fingerprint_of_a_companion_depends_on_the_modules_it_imports(slug, more
     assert all(map(fingerprint.path_of, fingerprint.DRAWING))
 
 
+def test_fingerprint_of_a_companion_sees_the_network_that_it_trains():
+    values = parameters.defaults("inspect_a_model") | {"EXPERIMENT": "08_vgg16_finetuned"}
+    before = fingerprint.of_run("inspect_a_model", values, data="", weights=None)
+    real = parameters.code_cells
+
+    def edited(path):
+        if path.stem != "08_vgg16_finetuned":
+            return real(path)
+        return tuple((tags, code.replace("blocks=5", "blocks=4")) for tags, code in real(path))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parameters, "code_cells", edited)
+        assert fingerprint.of_run("inspect_a_model", values, data="", weights=None) != before
+    assert fingerprint.of_run("inspect_a_model", values, data="", weights=None) == before
+
+
 def test_integers():
     assert parameters.integers("SIZES", "32, 48,64", least=32, most=64) == [32, 48, 64]
 

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from ladder.report import verdicts
+from lib.results import record
 from lib.study import SLUGS
 from tests.report import made_up
 from tools import readme
