@@ -190,6 +190,12 @@ def test_networks_and_recipes_are_those_of_budget(slug):
     assert _measure.recipe(values, views=0, epochs=2).epochs == 2
 
 
+def test_a_network_has_what_its_profile_says(monkeypatch):
+    values = parameters.of_profile("budget", "10_vgg16_64x64") | {"IMAGE_SIZE": 48}
+    monkeypatch.setattr(parameters, "of_profile", lambda *_: values)
+    assert _measure.build("10_vgg16_64x64")[0].input_shape[1] == 48
+
+
 def test_a_training_does_not_resume_from_the_one_before(tmp_path):
     kept, gone = tmp_path / "kept.npz", tmp_path / "gone.npz"
     kept.touch()

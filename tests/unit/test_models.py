@@ -515,6 +515,23 @@ def test_architecture_differs_where_networks_do():
     assert len(set(digests.values())) == len(digests), digests
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda: changed(0, conv()), lambda: changed(0, conv(kernel_constraint="non_neg"))),
+        (
+            lambda: changed(3, layers.GaussianNoise(0.1)),
+            lambda: changed(3, layers.GaussianNoise(0.2)),
+        ),
+        (lambda: changed(3, layers.LeakyReLU(0.1)), lambda: changed(3, layers.LeakyReLU(0.2))),
+    ],
+    ids=["constraint", "noise", "leak"],
+)
+def test_architecture_sees_what_other_layers_compute(one, other):
+    """A training must not resume from the checkpoint of another network with the same weights."""
+    assert models.architecture(one()) != models.architecture(other())
+
+
 def test_head_begins_after_a_nested_base():
     model = models.checked(nested_vgg16(), images())
     base = models.base_layers(model, "HEAD_EPOCHS = 1")
