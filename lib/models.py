@@ -1,6 +1,5 @@
 """Builders of the study's networks, and facts about any network."""
 
-import json
 import math
 from typing import Any
 
@@ -209,32 +208,35 @@ def _no_head(wanted: str) -> ModelError:
     )
 
 
-_FACTS = (
-    *("filters", "kernel_size", "strides", "padding", "dilation_rate", "groups", "pool_size"),
-    *("units", "activation", "use_bias", "rate", "momentum", "epsilon", "center", "scale"),
-    *("kernel_regularizer", "bias_regularizer", "activity_regularizer"),
+_NOT_COMPUTED = (
+    *("name", "dtype", "seed", "trainable", "data_format"),
+    "renorm_momentum",  # of BatchNormalization since Keras 3.15, used with renorm only
 )
-"""Of a layer's configuration all that decides what it computes and learns."""
+"""Of a layer's configuration the parts that do not decide what it computes."""
 
 
 def architecture(model: keras.Model) -> str:
     """Returns a digest of a network's layers: their classes, configurations, trainability.
 
-    Names, the input's size and the number of classes are left out, so that the same network on
-    other images has the same digest.
+    Names, initial weights, the input's size and the number of classes are left out, so that the
+    same network on other images has the same digest. So is what is off (False, None), so that
+    the digest is the same with every version of Keras.
 
     Args:
         model: any; layers of nested models are taken as its own.
     """
     found = []
     for layer in all_layers(model):
-        config = layer.get_config()
-        facts = {name: config[name] for name in _FACTS if config.get(name) is not None}
+        facts = {
+            name: value
+            for name, value in layer.get_config().items()
+            if value and name not in _NOT_COMPUTED and not name.endswith("initializer")
+        }
         learns = layer.trainable if layer.weights else None
         found.append([type(layer).__name__, facts, learns])
     if found and "units" in found[-1][1]:
         found[-1][1]["units"] = "classes"
-    return digests.of_json(json.loads(json.dumps(found, default=str)))[:12]
+    return digests.of_json(found)[:12]
 
 
 def functional(model: keras.Model, image_size: int) -> keras.Model:
