@@ -4,7 +4,7 @@ All at the batch size of ``budget``, through the project's own input pipeline. "
 is the same network of Keras' own layers and optimizer, `model.fit` on arrays of floats, neither
 resized nor augmented. The share counts multiply–adds of convolutions and dense layers, forward and
 backward, against this machine's float32 matrix products of the same seconds; what a 3×3 kernel
-would multiply beyond the border counts too, as is usual. What these products reach alone stands in
+would multiply beyond the border counts too, as is usual. What these products reach alone is in
 `ceiling`: where that is hardly above the target, or below, TensorFlow's convolutions are why it is
 missed. They are the same in "Keras as it comes"; only what is around them can be gained.
 """

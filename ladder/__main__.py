@@ -1,7 +1,7 @@
 """The main job, ``python -m ladder``: plan, run what is out of date, write the report.
 
 What is up to date is decided by fingerprint (`lib.results.fingerprint`); Snakemake runs
-the rest, keeps going past a failure, and its state lies inside the report's folder.
+the rest, keeps going past a failure, and its state is kept inside the report's folder.
 """
 
 import argparse
@@ -126,7 +126,7 @@ def write_report(out: Path, *, profile: str, source: data.Source, dataset: str) 
 
 
 def refuse_to_replace(jobs: list[Job], out: Path, source: data.Source) -> None:
-    """Keeps records of another data set, unless it is the digits that stand in for CIFAR-10.
+    """Keeps records of another data set, except the digits that replace CIFAR-10.
 
     Raises:
         UsageError: if a job would replace one.

@@ -1,4 +1,4 @@
-"""The published study as data: the only place where a published number stands.
+"""The published study as data: the only place that holds a published number.
 
 Source of the eleven: Marina Ramiro Pareta, "Proyecto IV - Visión por computador" (2023),
 eleven experiments on CIFAR-10 in Keras on a Colab GPU. Each figure is one run.

@@ -155,9 +155,9 @@ def by_hand(slug: str, values: dict, environment: dict) -> subprocess.CompletedP
     """Runs a companion's own code, like a reader who changes parameters and runs all cells."""
     chosen = parameters.of_profile("smoke", slug) | {"DATASET": "digits", "PROFILE": "smoke"}
     cell = "\n".join(f"{name} = {value!r}" for name, value in (chosen | values).items())
-    story = parameters.working_code(parameters.notebook_path(slug))
+    work = parameters.working_code(parameters.notebook_path(slug))
     return subprocess.run(
-        [sys.executable, "-c", "\n".join([cell, *story])],
+        [sys.executable, "-c", "\n".join([cell, *work])],
         env=environment,
         capture_output=True,
         text=True,

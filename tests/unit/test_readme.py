@@ -18,9 +18,9 @@ AGAIN = "run: python tools/readme.py"
 @pytest.mark.parametrize("path", readme.READMES, ids=lambda path: path.name)
 def test_tables_are_those_of_the_records(path):
     text = path.read_text("utf-8")
-    rungs = readme.RUNG.findall(text)
-    assert [slug for _, slug in rungs] == list(SLUGS)
-    assert all(row.startswith(f"| {int(slug[:2])} |") for row, slug in rungs)
+    rows = readme.ROW.findall(text)
+    assert [slug for _, slug in rows] == list(SLUGS)
+    assert all(row.startswith(f"| {int(slug[:2])} |") for row, slug in rows)
     assert readme.with_figures(text, readme.rows(), comma=".es" in path.suffixes) == text, AGAIN
 
 
