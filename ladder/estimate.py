@@ -8,7 +8,7 @@ from ladder.run import OF_RECORD
 from lib import models
 from lib.data import Source
 from lib.errors import RecordError
-from lib.results import model_cell, record
+from lib.results import model_cell, parameters, record
 from lib.results.record import Record
 from lib.study import COMPANIONS
 from lib.training import Recipe
@@ -47,7 +47,7 @@ class Estimator:
         names = {field.name: field.name.upper() for field in fields(Recipe)}
         given = {name: values[upper] for name, upper in names.items() if upper in values}
         recipe = Recipe(**{"patience": 0} | given)
-        pace = self._pace(slug, values.get("IMAGE_SIZE", 32), values["BATCH_SIZE"])
+        pace = self._pace(slug, values)
         return NOTEBOOK_SECONDS + training_seconds(pace, recipe, train=train, val=val, test=test)
 
     def _sizes(self, values: dict) -> tuple[int, int, int]:
@@ -56,13 +56,14 @@ class Estimator:
         train = min(values.get("TRAIN_SIZE", 0), len(self.source.y_train) - val)
         return train, val, min(values.get("TEST_SIZE", 0), len(self.source.y_test))
 
-    def _pace(self, slug: str, image_size: int, batch_size: int) -> Pace:
-        model = model_cell.build(
-            slug, classes=len(self.source.classes), image_size=image_size, weights=None
-        )
-        key = models.architecture(model), image_size, batch_size
+    def _pace(self, slug: str, values: dict) -> Pace:
+        """Measures the pace of an experiment's network; parameters of others are not used."""
+        own = {name: value for name, value in values.items() if name in parameters.defaults(slug)}
+        model = model_cell.build(slug, classes=len(self.source.classes), **own)
+        batch_size = values["BATCH_SIZE"]
+        key = models.architecture(model), model.input_shape, batch_size
         if key not in self.paces:
-            self.paces[key] = measure_pace(model, batch_size)
+            self.paces[key] = measure_pace(models.functional(model, 32), batch_size)
         return self.paces[key]
 
     def _companion(self, slug: str, values: dict) -> float:
@@ -89,7 +90,7 @@ class Estimator:
     def _slower_than_of_record(self) -> float:
         """Returns how many times as long as in the committed record a training step takes here."""
         for found in _records(OF_RECORD, f"{REFERENCE}-*"):
-            pace = self._pace(REFERENCE, 32, found.parameters["BATCH_SIZE"])
+            pace = self._pace(REFERENCE, {"BATCH_SIZE": found.parameters["BATCH_SIZE"]})
             return pace.training * found.timing["train_images_per_second"]
         return 1.0
 

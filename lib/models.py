@@ -1,6 +1,7 @@
 """Builders of the study's networks, and facts about any network."""
 
 import math
+import re
 from typing import Any
 
 from lib import digests
@@ -135,8 +136,13 @@ def summary(model: keras.Model) -> str:
 
 
 def all_layers(model: keras.Model) -> list[keras.Layer]:
-    """Returns a model's layers in order; of a nested model its layers. Inputs are left out."""
+    """Returns a model's layers in order; of a nested model its layers. Inputs are left out.
+
+    Raises:
+        AttributeError: if a model is a subclass of Keras', so that its layers cannot be seen.
+    """
     found = []
+    model.inputs  # noqa: B018
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             found += all_layers(layer)
@@ -225,15 +231,19 @@ def architecture(model: keras.Model) -> str:
     Args:
         model: any; layers of nested models are taken as its own.
     """
-    found = []
-    for layer in all_layers(model):
+    found, made_by = [], {}
+    for index, layer in enumerate(all_layers(model)):
         facts = {
             name: value
             for name, value in layer.get_config().items()
             if value and name not in _NOT_COMPUTED and not name.endswith("initializer")
         }
         learns = layer.trainable if layer.weights else None
-        found.append([type(layer).__name__, facts, learns])
+        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+        before = [made_by.get(id(tensor), index - 1) for tensor in inputs]
+        made_by[id(layer.output)] = index
+        joined = [before] if before != [index - 1] else []  # not the layer before alone
+        found.append([type(layer).__name__, facts, learns, *joined])
     if found and "units" in found[-1][1]:
         found[-1][1]["units"] = "classes"
     return digests.of_json(found)[:12]
@@ -255,17 +265,22 @@ def functional(model: keras.Model, image_size: int) -> keras.Model:
         if isinstance(model, keras.Sequential):
             if not model.built:
                 model.build((None, image_size, image_size, 3))
-            return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-        if len(model.inputs) == len(model.outputs) == 1:
-            return model
-    except AttributeError:
-        pass
+            model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+        forward_macs(model)
+        one = all(hasattr(tensor, "shape") for tensor in (model.input, model.output))
+    except (AttributeError, NotImplementedError) as error:
+        raise ModelError(
+            f"model is a {type(model).__name__} with layers that cannot be seen ({error}); build "
+            "it with models.cnn, models.vgg16, keras.Sequential or keras.Model(inputs, outputs)"
+        ) from error
     except (ValueError, TypeError) as error:
-        raise ModelError(f"the network cannot be built: {str(error).splitlines()[0]}") from error
-    raise ModelError(
-        f"model is a {type(model).__name__} whose layers cannot be seen; build it with "
-        "models.cnn, models.vgg16, keras.Sequential or keras.Model(inputs, outputs)"
-    )
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        reason = lines[lines[0].startswith("Exception encountered") and len(lines) > 1]
+        reason = re.sub(r"\x1b\[\d+m", "", reason)
+        raise ModelError(f"the network cannot be built: {reason}") from error
+    if not one:
+        raise ModelError("the network has several inputs or outputs; expected one of each")
+    return model
 
 
 def checked(model: keras.Model, images: Any) -> keras.Model:

@@ -10,7 +10,7 @@ from itertools import combinations
 from scipy import stats
 
 from ladder.report.render import render
-from lib.errors import ParameterError
+from lib.errors import ParameterError, RecordError
 from lib.results import parameters
 from lib.results.record import Record
 from lib.study import EXPERIMENTS, Experiment
@@ -228,11 +228,11 @@ def table(records: list[Record]) -> list[Row]:
         records: of one profile and one data set (`same_conditions`).
 
     Raises:
-        ValueError: if the records are of several profiles or data sets, a seed is there
+        RecordError: if the records are of several profiles or data sets, a seed is there
             twice, or two seeds are the same run.
     """
     if len(set(map(_conditions, records))) > 1:
-        raise ValueError("records of several profiles or data sets do not go into one table")
+        raise RecordError("records of several profiles or data sets do not go into one table")
     of_study = [record for record in records if not other_network(record)]
     return [_row(e, [r for r in of_study if r.experiment == e.slug]) for e in EXPERIMENTS]
 
@@ -350,11 +350,11 @@ def error(row: Row) -> float:
 def _row(experiment: Experiment, records: list[Record]) -> Row:
     seeds = [record.seed for record in records]
     if len(set(seeds)) < len(seeds):
-        raise ValueError(f"{experiment.slug}: seeds {seeds} are not all different")
+        raise RecordError(f"{experiment.slug}: seeds {seeds} are not all different")
     for one, other in combinations(records, 2):
         # Figures may agree by chance, the floats of a whole history never.
         if (one.history, one.metrics) == (other.history, other.metrics):
-            raise ValueError(
+            raise RecordError(
                 f"{experiment.slug}: seeds {one.seed} and {other.seed} have the same history "
                 "and metrics to the last digit, so they are one run; delete one record and run "
                 "that seed again"

@@ -32,7 +32,7 @@ GOOD = START + (
     "    epochs=EPOCHS, batch_size=32, learning_rate=1e-3, patience=0, seed=SEED)\n"
     "fit = training.fit(model, images, recipe)\n"
     "evaluation = training.evaluate(model, images)\n"
-    "run.write(images=images, model=model, fit=fit, evaluation=evaluation)\n"
+    "path = run.write(images=images, model=model, fit=fit, evaluation=evaluation)\n"
 )
 
 

@@ -89,6 +89,9 @@ def test_a_network_is_timed_once_whatever_it_starts_from(digits, monkeypatch, tm
     )
     estimator = estimate.Estimator(digits, tmp_path)
     for slug in SLUGS:
-        estimator._pace(slug, 64 if slug.startswith("10") else 32, 256)
+        estimator._pace(slug, parameters.defaults(slug) | {"BATCH_SIZE": 256})
     assert len(timed) == 9  # 05 has the network of 04, 08 that of 06
     assert len(set(timed)) == 8  # 10 has it too, on larger images
+    estimator._pace("10_vgg16_64x64", {"BATCH_SIZE": 256, "IMAGE_SIZE": 96})
+    estimator._pace("03_double_conv", {"BATCH_SIZE": 256, "HEAD": "code"})
+    assert len(timed) == 11

@@ -392,14 +392,32 @@ def two_inputs() -> keras.Model:
     return keras.Model(both, layers.Dense(10)(layers.Flatten()(layers.Add()(both))))
 
 
+def named_output() -> keras.Model:
+    images = keras.Input((32, 32, 3))
+    last = layers.Dense(10, activation="softmax")
+    return keras.Model(images, {"classes": last(layers.Flatten()(images))})
+
+
 def ending_in(last: keras.Layer, shape=(32, 32, 3)) -> keras.Model:
     return keras.Sequential([keras.Input(shape), layers.Flatten(), last])
 
 
 REFUSED = {
-    "subclassed": (Subclassed, "model is a Subclassed whose layers cannot be seen"),
-    "subclassed and called": (subclassed_and_called, "a Subclassed whose layers cannot be seen"),
-    "two inputs": (two_inputs, "build it with models.cnn"),
+    "subclassed": (Subclassed, "model is a Subclassed with layers that cannot be seen"),
+    "subclassed and called": (
+        subclassed_and_called,
+        "a Subclassed with layers that cannot be seen",
+    ),
+    "subclassed inside": (
+        lambda: keras.Sequential([keras.Input((32, 32, 3)), Subclassed()]),
+        "with layers that cannot be seen",
+    ),
+    "two inputs": (two_inputs, "has several inputs or outputs; expected one of each"),
+    "a dictionary as output": (named_output, "has several inputs or outputs"),
+    "too much pooling": (
+        lambda: keras.Sequential([*(layers.MaxPooling2D(2) for _ in range(6)), *pasted()[-2:]]),
+        "cannot be built: Computed output size would be",
+    ),
     "units": (
         lambda: ending_in(layers.Dense(7, activation="softmax")),
         "output is (7,); expected (10,), one probability for each of 10 classes",
@@ -530,6 +548,18 @@ def test_architecture_differs_where_networks_do():
 def test_architecture_sees_what_other_layers_compute(one, other):
     """A training must not resume from the checkpoint of another network with the same weights."""
     assert models.architecture(one()) != models.architecture(other())
+
+
+def test_architecture_sees_how_layers_are_joined():
+    def skipping(frm: int) -> keras.Model:
+        tensors = [keras.Input((8, 8, 3))]
+        for _ in range(3):
+            tensors.append(layers.Conv2D(3, 3, padding="same")(tensors[-1]))
+        x = layers.Flatten()(layers.Add()([tensors[frm], tensors[3]]))
+        return keras.Model(tensors[0], layers.Dense(2, activation="softmax")(x))
+
+    assert models.architecture(skipping(1)) != models.architecture(skipping(2))
+    assert models.architecture(skipping(1)) == models.architecture(skipping(1))
 
 
 def test_head_begins_after_a_nested_base():
