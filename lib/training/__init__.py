@@ -173,20 +173,20 @@ def _stages(model: keras.Model, network: keras.Model, recipe: Recipe) -> list[St
         network: the part of it that trains, see `feeds.Feed`.
         recipe: how it is trained.
     """
-    base = ()
+    base = []
     if recipe.head_epochs:
         base = models.base_layers(model, f"HEAD_EPOCHS = {recipe.head_epochs}")
+    own = [layer.trainable for layer in base]
     stages = []
-    for epochs, rate, learns in (
-        (recipe.head_epochs, HEAD_LEARNING_RATE, False),
-        (recipe.epochs, recipe.learning_rate, True),
+    for epochs, rate, trainable in (
+        (recipe.head_epochs, HEAD_LEARNING_RATE, [False] * len(base)),
+        (recipe.epochs, recipe.learning_rate, own),
     ):
-        stages.append(Stage(epochs, rate, tuple((x, learns and x.trainable) for x in base)))
-    measured = []
-    for stage in stages[not recipe.head_epochs :]:
-        stage.begin()
-        measured.append(replace(stage, macs=models.training_macs(network)))
-    return measured
+        if epochs:
+            stage = Stage(epochs, rate, tuple(zip(base, trainable, strict=True)))
+            stage.begin()
+            stages.append(replace(stage, macs=models.training_macs(network)))
+    return stages
 
 
 def fit(model: keras.Model, images: Dataset, recipe: Recipe) -> Fit:
