@@ -113,7 +113,8 @@ def write_report(out: Path, *, profile: str, source: data.Source, dataset: str) 
     digest = run.report_digest(out, profile=profile, data=source.sha256)
     if page.is_file() and digest in page.read_text(encoding="utf-8")[:4000]:
         return ""
-    if not any(f"-{profile}-" in path.name for path in record.paths(out)):
+    kinds = (f"-{profile}-", "-custom-")
+    if not any(kind in path.name for path in record.paths(out) for kind in kinds):
         return f"there is no record of profile {profile} to report on"
     command = [sys.executable, "-P", "-m", "ladder.run", "report", "--profile", profile]
     command += ["--dataset", dataset]

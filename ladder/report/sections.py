@@ -101,7 +101,8 @@ def otherwise(
     content = []
     for row in rows:
         if found := verdicts.others(row, everything):
-            content.append(_trained(row, f"profile {row.records[0].profile}", out))
+            if row.records:
+                content.append(_trained(row, f"profile {row.records[0].profile}", out))
             content += [_trained(other.row, str(other), out) for other in found]
     return render("otherwise.html.j2", missed=missed, rows=content)
 

@@ -13,7 +13,7 @@ from ladder.report.render import render
 from lib.errors import ParameterError, RecordError
 from lib.results import parameters
 from lib.results.record import Record
-from lib.study import EXPERIMENTS, Experiment
+from lib.study import EXPERIMENTS, Experiment, is_other_network
 
 LITERATURE_SD = 0.0056
 """Largest spread of CIFAR-10 accuracy over seeds in arXiv 2304.01910 (0.15 to 0.56 points); used
@@ -91,8 +91,9 @@ class Row:
 
 def other_network(record: Record) -> bool:
     """Whether a run's network is not the study's; one whose layers no record names is."""
-    published = {e.slug: e.architecture for e in EXPERIMENTS}.get(record.experiment, "")
-    return not record.is_companion and record.model.architecture not in ("", published)
+    return not record.is_companion and is_other_network(
+        record.experiment, record.model.architecture
+    )
 
 
 def same_conditions(records: list[Record], *, profile: str = "", data: str = "") -> list[Record]:
@@ -172,19 +173,19 @@ def others(row: Row, everything: list[Record]) -> list[Other]:
     if training and validation images together are as many.
 
     Args:
-        row: of `table`; without records there is nothing to compare with.
+        row: of `table`; without records only runs of other networks are returned.
         everything: records of any kind.
     """
-    if not row.records:
+    tried = [record for record in everything if record.experiment == row.experiment.slug]
+    tried = tried if row.records else list(filter(other_network, tried))
+    if not tried:
         return []
-    ours, groups = row.records[0], defaultdict(list)
-    alike = [
-        record
-        for record in everything
-        if record.experiment == ours.experiment and _images(record) == _images(ours)
-    ]
-    published = parameters.of_profile("study", ours.experiment)
-    bases = {ours.profile: ours.parameters, "study": published}
+    ours, groups = (row.records or tried)[0], defaultdict(list)
+    alike = [record for record in tried if _images(record) == _images(ours)]
+    bases = {
+        ours.parameters["PROFILE"]: ours.parameters,
+        "study": parameters.of_profile("study", ours.experiment),
+    }
     for record in alike:
         if record.profile != "custom":
             bases.setdefault(record.profile, record.parameters)

@@ -163,22 +163,28 @@ def test_interrupted_run_leaves_nothing_half_written(ladder_environment, tmp_pat
     assert _kernels_gone(str(out))
 
 
-def test_an_edited_network_is_a_custom_run_and_done(ladder_environment, tmp_path):
-    """A copy of the project whose notebook 00 has another network."""
+@pytest.fixture
+def edited(ladder_environment, tmp_path):
+    """Runs a copy of the project whose notebook 00 has another network."""
     for name in ("lib", "ladder", "notebooks", "docs"):
         shutil.copytree(run.ROOT / name, tmp_path / "copy" / name)
     shutil.copy(run.ROOT / "Snakefile", tmp_path / "copy")
     path = tmp_path / "copy" / "notebooks" / "00_base_cnn.ipynb"
     path.write_text(path.read_text().replace("dense=(32,),", "dense=(40,),"))
-    out = tmp_path / "out"
-    command = [sys.executable, "-P", "-m", "ladder", "--profile", "smoke", "--dataset", "digits"]
-    command += ["--only", "00,01", "--out", str(out)]
+    environment = ladder_environment | {"PYTHONPATH": str(tmp_path / "copy")}
 
-    def ladder() -> subprocess.CompletedProcess:
-        environment = ladder_environment | {"PYTHONPATH": str(tmp_path / "copy")}
+    def ladder(out: Path, only: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-P", "-m", "ladder", "--profile", "smoke", "--only", only]
+        command += ["--dataset", "digits", "--out", str(out)]
         return subprocess.run(command, env=environment, capture_output=True, text=True)
 
-    first = ladder()
+    ladder.notebook = path
+    return ladder
+
+
+def test_an_edited_network_is_a_custom_run_and_done(edited, tmp_path):
+    out, path = tmp_path / "out", edited.notebook
+    first = edited(out, "00,01")
     assert first.returncode == 0, first.stdout + first.stderr
     notice, epoch = (
         first.stdout.index(x) for x in ("00_base_cnn             This is not", "epoch")
@@ -191,13 +197,22 @@ def test_an_edited_network_is_a_custom_run_and_done(ladder_environment, tmp_path
     assert custom.parameters["PROFILE"] == "smoke"
     assert study.name == "01_deeper_cnn-smoke-seed0"
     assert (out / "notebooks" / f"{custom.name}.html").is_file()
-    second = ladder()
+    second = edited(out, "00,01")
     assert "2 of 2 up to date" in second.stdout
     assert "epoch" not in second.stdout
     path.write_text(path.read_text().replace("dense=(40,),", "dense=(41,),"))
-    third = ladder()
+    third = edited(out, "00,01")
     assert "1 of 2 up to date" in third.stdout
     assert len(record.read_all(out)) == 3
+
+
+def test_an_edited_network_alone_has_a_report(edited, tmp_path):
+    out = tmp_path / "out"
+    done = edited(out, "00")
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert "smoke with another network (329,026 parameters)" in page
+    assert f'href="notebooks/{record.read_all(out)[0].name}.html"' in page
 
 
 def _kernels_gone(text: str) -> bool:
