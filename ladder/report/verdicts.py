@@ -183,7 +183,7 @@ def others(row: Row, everything: list[Record]) -> list[Other]:
     ours, groups = (row.records or tried)[0], defaultdict(list)
     alike = [record for record in tried if _images(record) == _images(ours)]
     bases = {
-        ours.parameters["PROFILE"]: ours.parameters,
+        ours.parameters.get("PROFILE", ours.profile): ours.parameters,
         "study": parameters.of_profile("study", ours.experiment),
     }
     for record in alike:
