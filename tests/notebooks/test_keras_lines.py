@@ -20,7 +20,7 @@ def text(slug: str) -> str:
 
 def whole(slug: str) -> list[str]:
     """Returns the whole network in plain Keras, which is folded."""
-    (folded,) = re.findall(r"<details>\n<summary>.*?</details>", text(slug), re.DOTALL)
+    (folded,) = re.findall(r"<details[^>]*>\n<summary>.*?</details>", text(slug), re.DOTALL)
     return re.search(r"```python\n(.*?)```", folded, re.DOTALL)[1].splitlines()
 
 
@@ -38,7 +38,9 @@ def test_a_change_begins_where_the_other_notebook_ends(slug):
         assert "The network is that of 04." in text(slug)
         assert whole(slug) == whole("04_batch_norm")
         return
-    other, diff = re.search(r"against (\d\d):\n\n```diff\n(.*?)```", text(slug), re.DOTALL).groups()
+    other, diff = re.search(
+        r"compared with (\d\d):\n\n```diff\n(.*?)```", text(slug), re.DOTALL
+    ).groups()
     before, after = ([x[1:] for x in diff.splitlines() if x[:1] != mark] for mark in "+-")
     assert before == whole(next(known for known in SLUGS if known.startswith(other)))
     assert after == whole(slug)

@@ -64,6 +64,9 @@ class TestEveryNotebook:
             assert isinstance(statement, ast.Assign)
             assert isinstance(ast.literal_eval(statement.value), int | float | str | bool)
         parameters.check(path.stem, parameters.defaults(path.stem))
+        code = "\n".join(parameters.working_code(path))
+        for name in {*parameters.defaults(path.stem)} - {*parameters.READ_BY_RECORD}:
+            assert re.search(rf"\b{name}\b", code), name
 
     def test_cells_with_pictures_of_the_data_are_tagged(self, path):
         names = ("samples", "augmented_samples", "confident_errors", "pictures")
