@@ -52,7 +52,7 @@ def test_schedules_that_differ_are_said_above_the_claims(groups):
         made_up.changed(r, parameters={"EPOCHS": epochs.get(r.experiment, 6)}) for r in groups[0]
     ]
     text = summary.markdown(verdicts.table(records), verdicts.table([]))
-    assert "## The study's claims\n\nThe experiments were given different numbers of epochs" in text
+    assert "## The study's claims\n\nThe experiments have different numbers of epochs" in text
 
 
 def test_every_line_of_the_table_has_as_many_cells(groups):
