@@ -122,7 +122,8 @@ def write_report(out: Path, *, profile: str, source: data.Source, dataset: str) 
     (out / "logs").mkdir(exist_ok=True)
     (out / "logs" / "index.log").unlink(missing_ok=True)
     with (out / "logs" / "report.log").open("w") as log:
-        process = subprocess.run(command, cwd=ROOT, stderr=log, check=False)
+        environment = os.environ | run.absolute_paths()
+        process = subprocess.run(command, cwd=ROOT, env=environment, stderr=log, check=False)
     return why_failed("index", out) if process.returncode else ""
 
 

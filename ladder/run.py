@@ -7,7 +7,6 @@ error in it.
 """
 
 import argparse
-import ast
 import builtins
 import contextlib
 import json
@@ -31,6 +30,8 @@ KERNEL_START_SECONDS = 300
 CELL_SECONDS = 14 * 24 * 3600
 PARENT = "CIFAR10_LADDER_PARENT"
 """Environment variable: process of the main job, without which a run is not to continue."""
+EXECUTED = "executed.ipynb"
+"""File in a run's folder: the notebook as papermill leaves it."""
 FAILED = "FAILED: "
 """Begins the line of a log that says why a run failed."""
 
@@ -96,6 +97,9 @@ def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path) -> Path:
     notebook, name = parameters.notebook_path(slug), record.run_name(slug, profile, seed)
     with _executed(notebook, values, name=name, out=out) as (stage, content):
         found = _sound_record(stage, slug, values)
+        for cell in content.cells:  # the place of the reader's images belongs on no page
+            if "injected-parameters" in cell.metadata.get("tags", ()):
+                cell.source = cell.source.replace(dataset, found.dataset.name)
         page = stage / "notebooks" / f"{found.name}.html"
         _write(content, page.with_suffix(".ipynb"))
         source = page.with_suffix(".ipynb").name
@@ -110,6 +114,7 @@ def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path) -> Path:
         )
         needless = json.loads((stage / results.CHECKPOINTS).read_text())
         (stage / results.CHECKPOINTS).unlink()
+        (stage / EXECUTED).unlink()
         files = [path for path in stage.rglob("*") if path.is_file()]
         target = Path("results", f"{found.name}.json")
         for path in sorted(files, key=lambda path: path.relative_to(stage) == target):  # last
@@ -122,8 +127,10 @@ def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path) -> Path:
 def _sound_record(stage: Path, slug: str, values: parameters.Values) -> Record:
     """Reads the record in a run's own folder, and checks that it is of this run."""
     found = record.paths(stage)
-    if len(found) != 1:
+    if not found:
         raise RunError("the notebook ended without a record; its last cell must write one")
+    if len(found) > 1:
+        raise RunError(f"the notebook wrote {len(found)} records, expected one")
     written = record.read(found[0])
     architecture = written.model.architecture if written.model else ""
     expected = fingerprint.of_run(
@@ -170,11 +177,11 @@ def report(out: Path, *, profile: str = "", data: str = "", dataset: str = "auto
 def report_digest(out: Path, *, profile: str, data: str) -> str:
     """Returns the digest of all that a report depends on: records, predictions, its code."""
     notebook = parameters.notebook_path("report")
-    cells = [ast.parse(code) for code in parameters.working_code(notebook)]
+    cells = parameters.working_trees(notebook)
     modules = {module for cell in cells for module in fingerprint.imported_by(cell)}
     modules |= {pages.__name__, summary.__name__}
     code = {fingerprint.path_of(module) for module in fingerprint.closure(*modules)}
-    code |= set((ROOT / "ladder" / "report" / "templates").rglob("*.*"))
+    code |= {*(ROOT / "lib").glob("*.j2"), *pages.TEMPLATES.rglob("*.*")}
     code |= {notebook, ROOT / "notebooks" / "profiles" / "study.yaml", ROOT / "docs" / "study.md"}
     files = sorted(code) + sorted((out / "results").glob("[!.]*.[jn]*"))
     return digests.of_json([profile, data, *([path.name, digests.of_file(path)] for path in files)])
@@ -197,7 +204,7 @@ def _executed(
     own = tempfile.TemporaryDirectory(dir=out / ".running", prefix=f"{name}-")
     log = (out / "logs" / f"{name}.log").open("w", encoding="utf-8")
     with own as folder, log, _for_kernels(folder):
-        executed = Path(folder, "executed.ipynb")
+        executed = Path(folder, EXECUTED)
         over = threading.Event()
         threading.Thread(target=_end_with_main_job, args=(over,), daemon=True).start()
         try:
@@ -213,9 +220,7 @@ def _executed(
                 start_timeout=KERNEL_START_SECONDS,
                 execution_timeout=CELL_SECONDS,
             )
-            content = _without_papermill(nbformat.read(executed, as_version=4))
-            executed.unlink()
-            yield Path(folder), content
+            yield Path(folder), _without_papermill(nbformat.read(executed, as_version=4))
         except Exception as error:
             reason = _reason(error)
             log.write(f"{error}\n{FAILED}{reason}\n")

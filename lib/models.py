@@ -178,11 +178,8 @@ def layer_macs(layer: keras.Layer) -> int:
     return math.prod(layer.kernel.shape) if isinstance(layer, layers.Dense) else 0
 
 
-_HEAD_BEGINS = (layers.Flatten, layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
-
-
 def base_layers(model: keras.Model, wanted: str) -> list[keras.Layer]:
-    """Returns the layers before the head, which begins with the first Flatten or global pooling.
+    """Returns the layers before the head, which begins with the last Flatten or global pooling.
 
     Args:
         model: functional.
@@ -192,25 +189,26 @@ def base_layers(model: keras.Model, wanted: str) -> list[keras.Layer]:
         ModelError: if the model has no such layer.
     """
     found = all_layers(model)
-    for index, layer in enumerate(found):
-        if isinstance(layer, _HEAD_BEGINS):
-            return found[:index]
-    raise _no_head(wanted)
+    return found[: found.index(_head_begins(found, wanted))]
 
 
 def head_input(model: keras.Model, wanted: str) -> Any:
-    """Returns the symbolic output of the layer with which the head begins; see `base_layers`."""
-    for layer in model.layers:
-        parts = all_layers(layer) if isinstance(layer, keras.Model) else [layer]
-        if any(isinstance(part, _HEAD_BEGINS) for part in parts):
-            return layer.output
-    raise _no_head(wanted)
+    """Returns the symbolic output of the layer with which the head begins; see `base_layers`.
+
+    Raises:
+        ModelError: if the model has no such layer, or has it inside of a nested model.
+    """
+    return _head_begins(model.layers, wanted).output
 
 
-def _no_head(wanted: str) -> ModelError:
-    return ModelError(
-        f"{wanted} needs a head that begins with Flatten or a global pooling layer, and this "
-        f"network has none; add one, or set {wanted.split()[0]} = 0"
+def _head_begins(found: list[keras.Layer], wanted: str) -> keras.Layer:
+    kinds = (layers.Flatten, layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
+    for layer in reversed(found):
+        if isinstance(layer, kinds):
+            return layer
+    raise ModelError(
+        f"{wanted} needs a head that begins with a Flatten or global pooling layer of its own, and "
+        f"this network has none; add one, or set {wanted.split()[0]} = 0"
     )
 
 
@@ -231,7 +229,7 @@ def architecture(model: keras.Model) -> str:
     Args:
         model: any; layers of nested models are taken as its own.
     """
-    found, made_by = [], {}
+    found, made_by = [], {id(tensor): -1 for tensor in model.inputs}
     for index, layer in enumerate(all_layers(model)):
         facts = {
             name: value
@@ -246,7 +244,21 @@ def architecture(model: keras.Model) -> str:
         found.append([type(layer).__name__, facts, learns, *joined])
     if found and "units" in found[-1][1]:
         found[-1][1]["units"] = "classes"
-    return digests.of_json(found)[:12]
+    return digests.of_json(found + _operations(model))[:12]
+
+
+def _operations(model: keras.Model) -> list:
+    """Returns what a network computes outside of layers, such as ``2 * x``."""
+    found = []
+    for operation in getattr(model, "operations", ()):
+        if isinstance(operation, keras.Model):
+            found += _operations(operation)
+        elif not isinstance(operation, keras.Layer):
+            arguments = operation._inbound_nodes[0].arguments
+            given = [*arguments.args, *arguments.kwargs.values()]
+            constants = [str(x) for x in given if not keras.utils.is_keras_tensor(x)]
+            found.append([type(operation).__name__, constants])
+    return found
 
 
 def functional(model: keras.Model, image_size: int) -> keras.Model:
@@ -274,7 +286,7 @@ def functional(model: keras.Model, image_size: int) -> keras.Model:
             "it with models.cnn, models.vgg16, keras.Sequential or keras.Model(inputs, outputs)"
         ) from error
     except (ValueError, TypeError) as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
+        lines = [line for line in str(error).splitlines() if line.strip()] or ["no reason given"]
         reason = lines[lines[0].startswith("Exception encountered") and len(lines) > 1]
         reason = re.sub(r"\x1b\[\d+m", "", reason)
         raise ModelError(f"the network cannot be built: {reason}") from error

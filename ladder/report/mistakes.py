@@ -118,8 +118,8 @@ def show_hard_images(runs: list[Predicted], dataset: str, records: list[Record])
         return
     wanted, images = records[0].dataset, None
     name = wanted.name if wanted.name in ("cifar10", "digits") else dataset
-    if name != "cifar10" or data.cifar10_is_here():
-        with suppress(DataError):
+    with suppress(DataError):
+        if name != "cifar10" or data.cifar10_is_here():
             images = data.load(name, test_size=wanted.test)
     if images is None or not np.array_equal(images.y_test, runs[0].labels):
         print(f"No pictures: these images ({wanted.variant}) are not at hand.")

@@ -90,7 +90,7 @@ class Row:
 
 
 def other_network(record: Record) -> bool:
-    """Whether a run's network is not the study's; one whose layers no record names is."""
+    """Whether a run's network is not the study's; without a digest it counts as the study's."""
     return not record.is_companion and is_other_network(
         record.experiment, record.model.architecture
     )
@@ -182,10 +182,12 @@ def others(row: Row, everything: list[Record]) -> list[Other]:
         return []
     ours, groups = (row.records or tried)[0], defaultdict(list)
     alike = [record for record in tried if _images(record) == _images(ours)]
-    bases = {
-        ours.parameters.get("PROFILE", ours.profile): ours.parameters,
-        "study": parameters.of_profile("study", ours.experiment),
-    }
+    bases = {ours.profile: ours.parameters} if row.records else {}
+    if not row.records:
+        with suppress(ParameterError):
+            profile = ours.parameters["PROFILE"]
+            bases[profile] = parameters.of_profile(profile, ours.experiment)
+    bases["study"] = parameters.of_profile("study", ours.experiment)
     for record in alike:
         if record.profile != "custom":
             bases.setdefault(record.profile, record.parameters)

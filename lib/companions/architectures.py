@@ -8,6 +8,7 @@ follow He et al. (arXiv 1502.01852).
 from typing import Any
 
 from lib.engine import keras
+from lib.errors import ParameterError
 from lib.models import VGG16_BLOCKS
 
 layers = keras.layers
@@ -376,10 +377,10 @@ def build(
         float32 (n, classes). Not compiled.
 
     Raises:
-        ValueError: if there is no such architecture or the images are too small for it.
+        ParameterError: if there is no such architecture or the images are too small for it.
     """
     if name not in NETWORKS:
-        raise ValueError(f"unknown architecture {name!r}: expected one of {', '.join(NETWORKS)}")
+        raise ParameterError(f"unknown architecture {name!r}: expected {', '.join(NETWORKS)}")
     builder, published, narrow = NETWORKS[name]
     defaults = (32, 3, 10) if small else (28, 1, 10) if name == "LeNet" else (224, 3, 1000)
     given = zip((image_size, channels, classes), defaults, strict=True)
@@ -391,7 +392,7 @@ def build(
     except ValueError as error:
         if "dimension size" not in str(error) and "output size" not in str(error):
             raise
-        raise ValueError(
+        raise ParameterError(
             f"{name}: {size} pixels are too few for its poolings; give a larger image_size"
         ) from error
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from lib import models, pretrained
 from lib.engine import keras
+from lib.errors import ParameterError
 
 _MODULES = {
     name: module
@@ -29,7 +30,7 @@ NETWORK_SECONDS = 15
 
 def _module(name: str):
     if name not in _MODULES:
-        raise ValueError(f"unknown backbone {name!r}: expected one of {', '.join(NAMES)}")
+        raise ParameterError(f"unknown backbone {name!r}: expected one of {', '.join(NAMES)}")
     return _MODULES[name]
 
 
@@ -37,7 +38,7 @@ def preprocess_input(name: str) -> Callable:
     """Returns the input scaling of a network, a function of float32 RGB images, 0 to 255.
 
     Raises:
-        ValueError: if there is no such network.
+        ParameterError: if there is no such network.
     """
     return _module(name).preprocess_input
 
@@ -63,17 +64,17 @@ def build(
         feature map (n, height, width, channels). Layers carry Keras' names.
 
     Raises:
-        ValueError: if an argument is not one of these or the images are too small.
+        ParameterError: if an argument is not one of these or the images are too small.
         pretrained.WeightsError: if the weights are not available.
     """
     if scaling not in SCALINGS:
-        raise ValueError(f"unknown scaling {scaling!r}: expected one of {', '.join(SCALINGS)}")
+        raise ParameterError(f"unknown scaling {scaling!r}: expected one of {', '.join(SCALINGS)}")
     module = _module(name)
     inputs = keras.Input(shape=(image_size, image_size, 3))
     x = module.preprocess_input(255 * inputs) if scaling == "preprocess_input" else inputs
     assigned = isinstance(weights, pretrained.Weights)
     if assigned and name != "VGG16":
-        raise ValueError(f"these weights are VGG16's; give weights='imagenet' for {name}")
+        raise ParameterError(f"these weights are VGG16's; give weights='imagenet' for {name}")
     model = _construct(
         name,
         include_top=False,
@@ -98,7 +99,7 @@ def classifier(name: str, *, weights: str = "imagenet") -> keras.Model:
         float32 (n, 1000).
 
     Raises:
-        ValueError: if there is no such network.
+        ParameterError: if there is no such network.
         pretrained.WeightsError: if the weights are not available.
     """
     return _construct(name, weights=weights)
@@ -114,7 +115,7 @@ def _construct(name: str, **arguments) -> keras.Model:
     except Exception as error:
         _, too_small, rest = str(error).partition("Input size must be at least ")
         if too_small:
-            raise ValueError(
+            raise ParameterError(
                 f"image size {arguments['input_shape'][0]} is too small for {name}: expected at "
                 f"least {rest.split('x')[0]} pixels"
             ) from error

@@ -4,6 +4,7 @@ import numpy as np
 
 from lib import inputs, training
 from lib.engine import keras, tf
+from lib.errors import ParameterError
 
 
 def last_convolution(model: keras.Model) -> str:
@@ -16,7 +17,7 @@ def _layer(model: keras.Model, name: str) -> keras.Layer:
     """Returns a layer whose output is a feature map."""
     maps = [layer.name for layer in model.layers if len(layer.output.shape) == 4]
     if name not in maps:
-        raise ValueError(f"no feature map {name!r}: expected one of {', '.join(maps)}")
+        raise ParameterError(f"no feature map {name!r}: expected one of {', '.join(maps)}")
     return model.get_layer(name)
 
 
@@ -36,7 +37,7 @@ def activations(model: keras.Model, image: np.ndarray, layer: str) -> np.ndarray
         float32 (height, width, channels).
 
     Raises:
-        ValueError: if there is no such layer or its output is not a feature map.
+        ParameterError: if there is no such layer or its output is not a feature map.
     """
     part = keras.Model(model.input, _layer(model, layer).output)
     return np.asarray(part(_batch(model, image), training=False))[0]
@@ -57,7 +58,7 @@ def grad_cam(
         float32 (height, width) of the map, 0 to 1; all 0 if no place supports the class.
 
     Raises:
-        ValueError: as `activations`.
+        ParameterError: as `activations`.
     """
     target = _layer(model, layer or last_convolution(model))
     classifier = model.layers[-1]

@@ -13,6 +13,7 @@ from sklearn.svm import LinearSVC
 from lib import metrics, models, training
 from lib.data import PARTS, Dataset
 from lib.engine import keras
+from lib.errors import ParameterError
 
 Features = dict[str, np.ndarray]
 
@@ -56,11 +57,11 @@ def freeze_before(backbone: keras.Model, first: int | str) -> None:
         first: index or name of the first layer that learns; the number of layers freezes all.
 
     Raises:
-        ValueError: if there is no such layer.
+        ParameterError: if there is no such layer.
     """
     names = [layer.name for layer in backbone.layers]
     if first not in (*names, *range(len(names) + 1)):
-        raise ValueError(f"no layer {first!r}: expected 0 to {len(names)} or {', '.join(names)}")
+        raise ParameterError(f"no layer {first!r}: expected 0 to {len(names)}, {', '.join(names)}")
     count = names.index(first) if isinstance(first, str) else first
     for index, layer in enumerate(backbone.layers):
         layer.trainable = index >= count

@@ -142,10 +142,10 @@ class Adam(keras.optimizers.Adam):
 
 
 def plain(layer: keras.Layer) -> keras.Layer:
-    """Returns a layer like this one of Keras' own class, without its weights."""
-    ours = type(layer).__module__ == __name__
-    kind = getattr(keras.layers, type(layer).__name__) if ours else type(layer)
-    return kind.from_config(layer.get_config())
+    """Returns a layer as one of Keras' own class, without its weights if it was one of ours."""
+    if type(layer).__module__ != __name__:
+        return layer
+    return getattr(keras.layers, type(layer).__name__).from_config(layer.get_config())
 
 
 if tf.config.list_physical_devices("GPU"):

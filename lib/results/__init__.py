@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import ROOT, cache, study
+from lib import ROOT, cache, digests, study
 from lib.results import fingerprint, machine, parameters
 from lib.results.record import SCHEMA, DatasetFacts, ModelFacts, Record, TrainingFacts
 
@@ -47,7 +47,7 @@ class Run:
         from lib import models, plots
 
         plots.show_text(models.summary(models.checked(model, images)))
-        if self._is_other_network(model):
+        if self._is_other(model, images):
             published = study.experiment(self.slug).total_params
             print(
                 f"This is not the study's network ({model.count_params():,} parameters; the "
@@ -75,7 +75,7 @@ class Run:
         """
         for part, score in evaluation.metrics.items():
             print(f"{part:<6} accuracy {score.accuracy:7.2%}   cross-entropy {score.loss:.3f}")
-        other = "another network" if self._is_other_network(model) else ""
+        other = "another network" if self._is_other(model, images) else ""
         test = evaluation.metrics["test"]
         print(study.comparison(self.slug, test, dataset=images.name, other=other))
         if evaluation.at_chance:
@@ -102,9 +102,10 @@ class Run:
         """
         from lib import models
 
-        architecture = models.architecture(model)
+        architecture = self._architecture(model, images)
+        other = architecture if study.is_other_network(self.slug, architecture) else ""
         record = Record(
-            **self._common(images, weights, self._is_other_network(model) and architecture),
+            **self._common(images, weights, other),
             model=ModelFacts(
                 total_params=model.count_params(),
                 trainable_params=models.trainable_params(model),
@@ -176,11 +177,17 @@ class Run:
     def _folder(self) -> Path:
         return ROOT / os.environ.get(STAGE, self.values["OUT"])
 
-    def _is_other_network(self, model) -> bool:
-        """Returns whether a network has other layers than the study's."""
+    def _architecture(self, model, images) -> str:
+        """Returns the digest of a network; its input's size counts if no parameter gives it."""
         from lib import models
 
-        return study.is_other_network(self.slug, models.architecture(model))
+        digest, size = models.architecture(model), model.input_shape[1]
+        expected = self.values.get("IMAGE_SIZE", images.image_size)
+        return digest if size == expected else digests.of_json([digest, size])[:12]
+
+    def _is_other(self, model, images) -> bool:
+        """Returns whether a network is not the study's."""
+        return study.is_other_network(self.slug, self._architecture(model, images))
 
     def _common(self, images, weights, other_network: str = "") -> dict:
         """Returns the fields that all records have.
@@ -204,7 +211,7 @@ class Run:
                 values,
                 data=images.sha256,
                 weights=used and used["sha256"],
-                architecture=other_network or "",
+                architecture=other_network,
             ),
             "status": "complete",
             "dataset": DatasetFacts(
@@ -248,11 +255,12 @@ def begin(slug: str, names: parameters.Values) -> Run:
     Raises:
         ParameterError: if a parameter is unknown, unread, or of another type.
     """
+    began = time.perf_counter()
     from lib import training
 
     values = parameters.in_notebook(slug, names)
     training.seed(values["SEED"])
-    return Run(slug, values, time.perf_counter())
+    return Run(slug, values, began)
 
 
 def trained_model(out: Path, run: str):

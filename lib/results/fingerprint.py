@@ -39,10 +39,10 @@ def of_run(
         weights: digest of the ImageNet weights, or None.
         architecture: digest of a network that is not the study's.
     """
-    code = [ast.parse(cell) for cell in parameters.working_code(parameters.notebook_path(slug))]
+    code = parameters.working_trees(parameters.notebook_path(slug))
     if "EXPERIMENT" in values:  # a companion that trains the network of an experiment
         path = parameters.notebook_path(values["EXPERIMENT"])
-        code += [ast.parse(cell) for tags, cell in parameters.code_cells(path) if "model" in tags]
+        code = code + [ast.parse(c) for tags, c in parameters.code_cells(path) if "model" in tags]
     used = {module for cell in code for module in imported_by(cell)}
     more = sorted(m for m in used if m.startswith("lib.companions.") and m not in DRAWING)
     content = {

@@ -21,9 +21,8 @@ def peak_rss_mb() -> float:
 
 def environment() -> dict:
     """Returns versions and machine, without names or paths of their own."""
-    import cv2
-
     from lib.engine import keras, tf
+    from lib.opencv import cv2
 
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),

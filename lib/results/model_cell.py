@@ -37,7 +37,7 @@ def build(
         "images": SimpleNamespace(classes=tuple(range(classes)), image_size=image_size),
         "weights": weights,
     }
-    statements = [node for code in parameters.working_code(path) for node in ast.parse(code).body]
+    statements = [node for tree in parameters.working_trees(path) for node in tree.body]
     imports = [node for node in statements if isinstance(node, ast.Import | ast.ImportFrom)]
     try:
         for tree in (ast.Module(imports, []), ast.parse(cells[0])):

@@ -55,6 +55,21 @@ def working_code(path: Path) -> list[str]:
     return [code for tags, code in code_cells(path) if not tags & {"setup", "parameters"}]
 
 
+def working_trees(path: Path) -> list[ast.Module]:
+    """Returns the syntax trees of `working_code`.
+
+    Raises:
+        ParameterError: if a cell is no plain Python.
+    """
+    try:
+        return [ast.parse(code) for code in working_code(path)]
+    except SyntaxError as error:
+        raise ParameterError(
+            f"{path.name}: the line {(error.text or '').strip()!r} is not Python ({error.msg}); "
+            "magics such as %time are possible in the set-up cell only"
+        ) from error
+
+
 def defaults(slug: str) -> Values:
     """Reads the literals of a notebook's parameters cell."""
     path = notebook_path(slug)
@@ -99,8 +114,8 @@ def check(slug: str, values: Values) -> Values:
     known = defaults(slug)
     read = {
         node.id
-        for code in working_code(notebook_path(slug))
-        for node in ast.walk(ast.parse(code))
+        for tree in working_trees(notebook_path(slug))
+        for node in ast.walk(tree)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
     }
     for name, value in values.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from lib import digests, metrics
+from lib import digests, metrics, study
 from lib.data import PARTS
 from lib.errors import RecordError
 from lib.metrics import Score
@@ -124,9 +124,10 @@ class Record:
         profile = self.profile
         if profile == "custom":
             tried = [parameters.computed(self.parameters), self.dataset.sha256]
-            if self.model:
+            if self.model and study.is_other_network(self.experiment, self.model.architecture):
                 tried.append(self.model.architecture)
-            profile = f"custom-{digests.of_json(tried)[:6]}"
+            mark = digests.of_text(json.dumps(tried, sort_keys=True))
+            profile = f"custom-{mark[:6]}"
         return run_name(self.experiment, profile, self.seed)
 
     def to_json(self) -> dict:

@@ -196,7 +196,7 @@ def fit(model: keras.Model, images: Dataset, recipe: Recipe) -> Fit:
     by itself, and ends as if it had never been interrupted.
 
     Args:
-        model: the model, not trained before; compiled here. Sequential or functional.
+        model: the model, not trained before. Sequential or functional.
         images: the data; its test part is not touched.
         recipe: how to train.
 
@@ -211,6 +211,7 @@ def fit(model: keras.Model, images: Dataset, recipe: Recipe) -> Fit:
             "this model has been trained already, wholly or in part: run the notebook from its "
             "first cell, so that the training starts from the seed"
         )
+    whole = keras.Model(whole.inputs[0], whole.outputs[0])  # is compiled instead of the model
     checkpoint = checkpoints.of_training(whole, images, asdict(recipe))
     feed = feeds.of(whole, images, recipe)
     stages = _stages(whole, feed.network, recipe)
@@ -221,10 +222,8 @@ def fit(model: keras.Model, images: Dataset, recipe: Recipe) -> Fit:
     stopping = EarlyStopping(recipe.patience)
     saver = SaveCheckpoints(checkpoint, progress, stopping, seed=recipe.seed, steps_per_epoch=steps)
     saver.resume(feed.network)
-    if saver.finished:
-        compile(feed.network, learning_rate=recipe.learning_rate)
-        feed.network.optimizer.iterations.assign(saver.epoch * steps)
-        model.optimizer = feed.network.optimizer
+    model.optimizer = keras.optimizers.SGD()  # has counted a step: the model is not trained again
+    model.optimizer.iterations.assign(1)
     first = 0
     for stage in stages:
         stage.begin()
@@ -237,7 +236,6 @@ def fit(model: keras.Model, images: Dataset, recipe: Recipe) -> Fit:
                 schedule=recipe.schedule,
                 steps=steps * stage.epochs,
             )
-            model.optimizer = feed.network.optimizer  # counts its steps
             watched = [stopping] if stage is stages[-1] else []
             _run_epochs(feed, first, end, callbacks=[progress, *watched, saver])
         first = end

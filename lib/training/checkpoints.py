@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import cache, digests, models
+from lib import cache, digests
 from lib.results import fingerprint
 
-FORMAT = 2
+FORMAT = 3
 EPOCH_SECONDS = 60.0
 """A checkpoint is saved at the end of the first epoch that is so long after the last one,"""
 STEP_SECONDS = 600.0
@@ -45,7 +45,7 @@ def of_training(model, images, settings: dict) -> "Checkpoint":
     for part in ("train", "val"):
         arrays |= {f"{axis}_{part}": getattr(images, f"{axis}_{part}") for axis in "xy"}
     content = [FORMAT, versions, fingerprint.training_code(), settings]
-    content += [models.architecture(model), digests.of_arrays(arrays)]
+    content += [model.to_json(), digests.of_arrays(arrays)]
     return Checkpoint(digests.of_json(content))
 
 

@@ -38,7 +38,7 @@ def measure_pace(model: keras.Model, batch_size: int) -> Pace:
         batch_size: of the training. A large network is timed on fewer images.
     """
     size, classes = model.input_shape[1], model.output_shape[-1]
-    count = min(batch_size, max(4, round(CALIBRATION_MACS / models.training_macs(model))))
+    count = min(batch_size, max(4, round(CALIBRATION_MACS / max(1, models.training_macs(model)))))
     rng = np.random.default_rng(0)
     x = tf.constant(rng.random((count, size, size, 3), np.float32))
     y = tf.constant(np.arange(count) % classes)

@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import nbformat
+import numpy as np
 import pytest
 
 from ladder import run
@@ -89,6 +91,23 @@ def test_good_notebook_leaves_record_predictions_and_page(toy, capsys):
     assert str(out) not in (out / "notebooks" / f"{name}.ipynb").read_text()
 
 
+def test_pages_of_own_images_do_not_show_their_place(toy, tmp_path):
+    for part in ("train", "test"):
+        for label in "ab":
+            folder = tmp_path / "secret" / "mine" / part / label
+            folder.mkdir(parents=True)
+            for number in range(12):
+                pixels = np.full((8, 8, 3), 10 * number + 100 * (label == "b"), np.uint8)
+                cv2.imwrite(str(folder / f"{number}.png"), pixels)
+    out = toy(GOOD.replace("classes=10", "classes=2"))
+    place = tmp_path / "secret" / "mine"
+    run.run("toy", profile="study", seed=3, dataset=str(place), out=out)
+    for suffix in ("html", "ipynb"):
+        text = (out / "notebooks" / f"toy-study-seed3.{suffix}").read_text()
+        assert "own/mine" in text
+        assert "secret" not in text
+
+
 def test_error_in_the_notebook(toy):
     out = toy(START + "1 / 0")
     with pytest.raises(run.RunError, match="toy-study-seed3: ZeroDivisionError: division by zero"):
@@ -111,6 +130,7 @@ def test_missing_record_is_a_failure(toy):
     with pytest.raises(run.RunError, match="without a record"):
         start(out)
     assert products(out) == []
+    assert (out / "logs" / "toy-study-seed3.ipynb").is_file()
 
 
 def test_record_of_other_parameters_is_a_failure(toy):

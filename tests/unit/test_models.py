@@ -550,6 +550,30 @@ def test_architecture_sees_what_other_layers_compute(one, other):
     assert models.architecture(one()) != models.architecture(other())
 
 
+@pytest.mark.parametrize(
+    "other", [lambda x: 2 * x - 1, lambda x: 3 * x - 1, keras.ops.relu, layers.Lambda(abs)]
+)
+def test_architecture_sees_what_is_computed_outside_of_layers(other):
+    def network(before):
+        images = keras.Input((8, 8, 3))
+        x = layers.Flatten()(before(images))
+        return keras.Model(images, layers.Dense(10, activation="softmax")(x))
+
+    plain, scaled = (network(lambda x, factor=f: factor * x) for f in (1, 2))
+    digests = {models.architecture(model) for model in (plain, scaled, network(other))}
+    assert len(digests) == 3
+
+
+def test_network_with_own_computations_is_saved():
+    images = keras.Input((32, 32, 3))
+    x = layers.Lambda(lambda x: 2 * x - 1)(images)
+    x = fast_layers.Conv2D(3, 3)(x) + 1
+    model = keras.Model(images, layers.Dense(10, activation="softmax")(layers.Flatten()(x)))
+    saved = models.as_keras(model)
+    pixels = np.random.default_rng(0).random((2, 32, 32, 3), dtype=np.float32)
+    np.testing.assert_allclose(saved(pixels), model(pixels), rtol=1e-5, atol=1e-6)
+
+
 def test_architecture_sees_how_layers_are_joined():
     def skipping(frm: int) -> keras.Model:
         tensors = [keras.Input((8, 8, 3))]
@@ -573,7 +597,20 @@ def test_head_begins_after_a_nested_base():
 def test_head_that_begins_inside_the_nested_base():
     model = models.checked(nested_vgg16(pooling="avg"), images())
     assert models.base_layers(model, "HEAD_EPOCHS = 1")[-1].name == "block5_pool"
-    assert tuple(models.head_input(model, "VIEWS = 1").shape) == (None, 512)
+    with pytest.raises(ModelError, match="VIEWS = 1 needs a head that begins with a Flatten"):
+        models.head_input(model, "VIEWS = 1")
+
+
+def test_head_begins_with_the_last_pooling():
+    """Squeeze and excitation has a global pooling inside of the base."""
+    pictures = keras.Input((32, 32, 3))
+    x = layers.Conv2D(4, 3, name="conv")(pictures)
+    scale = layers.Dense(4, activation="sigmoid")(layers.GlobalAveragePooling2D()(x))
+    x = layers.Multiply(name="excite")([x, layers.Reshape((1, 1, 4))(scale)])
+    x = layers.Flatten()(x)
+    model = keras.Model(pictures, layers.Dense(10, activation="softmax")(x))
+    assert models.base_layers(model, "HEAD_EPOCHS = 1")[-1].name == "excite"
+    assert models.head_input(model, "VIEWS = 1") is x
 
 
 @pytest.mark.parametrize(
@@ -587,8 +624,8 @@ def test_network_without_a_head_gets_one_sentence(find, wanted):
         find(models.checked(model, images()), wanted)
     name = wanted.split()[0]
     assert str(caught.value) == (
-        f"{wanted} needs a head that begins with Flatten or a global pooling layer, and this "
-        f"network has none; add one, or set {name} = 0"
+        f"{wanted} needs a head that begins with a Flatten or global pooling layer of its own, and "
+        f"this network has none; add one, or set {name} = 0"
     )
 
 

@@ -63,6 +63,12 @@ def test_a_pasted_network_need_not_read_the_networks_parameters(notebooks):
         parameters.check("toy", {"HEAD": "code"})
 
 
+def test_a_magic_is_one_sentence(notebooks):
+    notebooks(work="%time print(EPOCHS)")
+    with pytest.raises(ParameterError, match=r"toy.ipynb: the line '%time print\(EPOCHS\)' is not"):
+        parameters.check("toy", {})
+
+
 def test_unknown_notebook_lists_the_known():
     with pytest.raises(ParameterError, match=r"'11_vgg19'.*00_base_cnn"):
         parameters.of_profile("quick", "11_vgg19")

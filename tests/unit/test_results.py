@@ -13,7 +13,7 @@ import pytest
 from lib import data, metrics, models, results, study, training
 from lib.engine import keras, tf
 from lib.errors import RecordError
-from lib.results import fingerprint, machine, parameters, record
+from lib.results import fingerprint, machine, model_cell, parameters, record
 
 
 @pytest.fixture(scope="module")
@@ -390,12 +390,29 @@ def test_two_other_networks_have_two_records(values, tmp_path):
 def test_other_images_are_no_other_network(values, tmp_path):
     training.seed(0)
     images = data.load("digits", train_size=60, val_size=20, test_size=30, classes=("1", "2", "3"))
-    model = models.cnn(image_size=40, classes=3, blocks=((1, 32),), dense=(32,))
+    model = models.cnn(image_size=32, classes=3, blocks=((1, 32),), dense=(32,))
     recipe = training.Recipe(epochs=1, batch_size=32, learning_rate=1e-3, patience=0, seed=0)
     fit = training.fit(model, images, recipe)
     evaluation = training.evaluate(model, images)
     path = write(values, images=images, model=model, fit=fit, evaluation=evaluation)
     assert path.stem == "00_base_cnn-study-seed0"
+
+
+def test_another_size_in_the_model_cell_is_another_network(finished, values):
+    images = finished["images"]
+    run = results.Run("00_base_cnn", values, 0.0)
+    larger = models.cnn(image_size=64, classes=10, blocks=((1, 32),), dense=(32,))
+    assert not run._is_other(finished["model"], images)
+    assert run._is_other(larger, images)
+    large = replace(images, x_train=np.zeros((1, 64, 64, 3), np.uint8))
+    assert not run._is_other(larger, large)  # own images at that size
+    ten = results.Run("10_vgg16_64x64", {"IMAGE_SIZE": 64}, 0.0)
+    assert not ten._is_other(model_cell.build("10_vgg16_64x64"), images)
+
+
+def test_names_of_committed_records_are_those_of_their_files():
+    out = results.ROOT / "reports" / "of-record"
+    assert [found.name for found in record.read_all(out)] == [p.stem for p in record.paths(out)]
 
 
 def test_checkpoints_end_with_the_record(finished, values, tmp_path, monkeypatch):

@@ -146,6 +146,26 @@ def test_a_model_resumed_after_its_last_epoch_is_trained_already(monkeypatch, tm
         training.fit(model, digits(), RECIPE)
 
 
+def test_a_model_stopped_between_its_stages_is_trained_already(monkeypatch):
+    training.seed(0)
+    model = model_cell.build("09_mini_vgg16")
+    real, compiled = training.compile, []
+
+    def stop(*arguments, **options):
+        compiled.append(options)
+        if len(compiled) == 2:
+            raise KeyboardInterrupt
+        real(*arguments, **options)
+
+    monkeypatch.setattr(training, "compile", stop)
+    small = data.load("digits", train_size=40, val_size=20, test_size=20)
+    recipe = replace(RECIPE, epochs=1, head_epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        training.fit(model, small, recipe)
+    with pytest.raises(TrainingError, match="has been trained already"):
+        training.fit(model, small, recipe)
+
+
 def test_a_model_that_keras_has_trained_is_trained_already():
     model = model_cell.build("00_base_cnn")
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
