@@ -141,7 +141,7 @@ def test_code_is_one_click_away(open_page, notebook_page):
     assert code.is_hidden()
     page.get_by_text("Train", exact=True).click()
     assert code.is_visible()
-    assert page.locator("nav a").first.get_attribute("href") == "../index.html"
+    assert page.locator("nav a").first.get_attribute("href") == "../index.html#00_base_cnn"
 
 
 @pytest.mark.parametrize("width", [360, 1440])
