@@ -98,7 +98,7 @@ def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path) -> Path:
     with _executed(notebook, values, name=name, out=out) as (stage, content):
         found = _sound_record(stage, slug, values)
         for cell in content.cells:  # the place of the reader's images belongs on no page
-            if "injected-parameters" in cell.metadata.get("tags", ()):
+            if "injected-parameters" in cell.metadata.get("tags", ()) and os.path.isabs(dataset):
                 cell.source = cell.source.replace(dataset, found.dataset.name)
         page = stage / "notebooks" / f"{found.name}.html"
         _write(content, page.with_suffix(".ipynb"))
@@ -181,7 +181,8 @@ def report_digest(out: Path, *, profile: str, data: str) -> str:
     modules = {module for cell in cells for module in fingerprint.imported_by(cell)}
     modules |= {pages.__name__, summary.__name__}
     code = {fingerprint.path_of(module) for module in fingerprint.closure(*modules)}
-    code |= {*(ROOT / "lib").glob("*.j2"), *pages.TEMPLATES.rglob("*.*")}
+    templates = ROOT / "ladder" / "report" / "templates"
+    code |= {*(ROOT / "lib").glob("*.j2"), *templates.rglob("*.*")}
     code |= {notebook, ROOT / "notebooks" / "profiles" / "study.yaml", ROOT / "docs" / "study.md"}
     files = sorted(code) + sorted((out / "results").glob("[!.]*.[jn]*"))
     return digests.of_json([profile, data, *([path.name, digests.of_file(path)] for path in files)])

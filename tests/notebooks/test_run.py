@@ -99,7 +99,7 @@ def test_pages_of_own_images_do_not_show_their_place(toy, tmp_path):
             for number in range(12):
                 pixels = np.full((8, 8, 3), 10 * number + 100 * (label == "b"), np.uint8)
                 cv2.imwrite(str(folder / f"{number}.png"), pixels)
-    out = toy(GOOD.replace("classes=10", "classes=2"))
+    out = toy(GOOD.replace("classes=10", "classes=2").replace("print(DATASET, ", "print("))
     place = tmp_path / "secret" / "mine"
     run.run("toy", profile="study", seed=3, dataset=str(place), out=out)
     for suffix in ("html", "ipynb"):
