@@ -280,7 +280,7 @@ def functional(model: keras.Model, image_size: int) -> keras.Model:
             model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
         forward_macs(model)
         one = all(hasattr(tensor, "shape") for tensor in (model.input, model.output))
-    except (AttributeError, NotImplementedError) as error:
+    except (AttributeError, RuntimeError) as error:
         raise ModelError(
             f"model is a {type(model).__name__} with layers that cannot be seen ({error}); build "
             "it with models.cnn, models.vgg16, keras.Sequential or keras.Model(inputs, outputs)"

@@ -61,7 +61,8 @@ def freeze_before(backbone: keras.Model, first: int | str) -> None:
     """
     names = [layer.name for layer in backbone.layers]
     if first not in (*names, *range(len(names) + 1)):
-        raise ParameterError(f"no layer {first!r}: expected 0 to {len(names)}, {', '.join(names)}")
+        expected = f"0 to {len(names)} or {', '.join(names)}"
+        raise ParameterError(f"no layer {first!r}: expected {expected}")
     count = names.index(first) if isinstance(first, str) else first
     for index, layer in enumerate(backbone.layers):
         layer.trainable = index >= count
