@@ -11,7 +11,7 @@ from lib import clock, data, inputs, metrics, models, training
 from lib.engine import keras
 from lib.errors import ModelError, ParameterError, TrainingError
 from lib.results import model_cell
-from lib.training import callbacks
+from lib.training import callbacks, checkpoints
 
 
 class OneWeight(keras.Model):
@@ -337,3 +337,17 @@ def test_a_training_killed_among_its_views_keeps_those_it_has(monkeypatch, tmp_p
 def test_features_of_layers_that_learn_are_refused():
     with pytest.raises(ModelError, match=r"VIEWS = 2: layers before .* learn.*set VIEWS = 0"):
         train(views=2)
+
+
+def test_another_network_of_the_same_weights_has_another_checkpoint():
+    """The same layers and weights at another size, or on pixels of another range."""
+
+    def key(size: int, factor: float) -> str:
+        training.seed(0)
+        pixels = keras.Input((size, size, 3))
+        x = keras.layers.GlobalAveragePooling2D()(factor * pixels)
+        model = keras.Model(pixels, keras.layers.Dense(10, activation="softmax")(x))
+        return checkpoints.of_training(model, digits(), {"epochs": 1}).key
+
+    assert key(32, 1.0) == key(32, 1.0)
+    assert len({key(32, 1.0), key(48, 1.0), key(32, 255.0)}) == 3
