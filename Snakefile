@@ -19,6 +19,7 @@ rule notebook:
     params:
         python=lambda wildcards: sys.executable,  # not searched for {wildcards}
         dataset=lambda wildcards: os.environ["CIFAR10_LADDER_DATASET"],
+        images=lambda wildcards: os.environ["CIFAR10_LADDER_IMAGES"],
     shell:
         "{params.python:q} -P -m ladder.run {wildcards.slug} --profile {wildcards.profile}"
-        " --seed {wildcards.seed} --dataset {params.dataset:q} --out ."
+        " --seed {wildcards.seed} --dataset {params.dataset:q} --images {params.images} --out ."

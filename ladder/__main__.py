@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ladder import run
-from ladder.plan import FEW, Job, UsageError, dry_run, plan, read_seeds, select, sizes_only
+from ladder.plan import Job, UsageError, dry_run, plan, read_seeds, select, sizes_only
 from lib import ROOT, data, pretrained
 from lib.errors import LadderError, ParameterError, RecordError, UnknownDatasetError, WeightsError
 from lib.results import parameters, record
@@ -58,7 +58,7 @@ def sole_use(out: Path) -> Iterator[None]:
         yield
 
 
-def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
+def run_jobs(jobs: list[Job], out: Path, *, dataset: str, images: int) -> None:
     """Runs jobs one after the other with Snakemake, past failures, and counts what is done."""
     command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(out), "--cores", "1", "--keep-going", "--nolock"]
@@ -69,6 +69,7 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
         run.PARENT: str(os.getpid()),  # a run does not outlive us
         # Not through --config: Snakemake reads values as YAML, in which "x: y" is a dictionary.
         "CIFAR10_LADDER_DATASET": dataset,
+        "CIFAR10_LADDER_IMAGES": str(images),
     }
     log = out / "logs" / "snakemake.log"
     log.parent.mkdir(exist_ok=True)
@@ -172,7 +173,9 @@ def main(arguments: list[str] | None = None) -> int:
         prog="./run_all.sh",
         description="Runs the notebooks and writes the report.",
     )
-    parser.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (quick)")
+    parser.add_argument(
+        "--profile", help=f"{', '.join(PROFILES)} (quick, or few for images of your own)"
+    )
     parser.add_argument("--dataset", default="auto", help="auto, cifar10, digits or a folder")
     parser.add_argument("--only", default="00-10", help="e.g. 00,03-05 or companions (00-10)")
     parser.add_argument("--seeds", default="0", help="e.g. 0,1,2 or 0-9 (0)")
@@ -198,8 +201,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _plan_and_run(options: argparse.Namespace) -> int:
     slugs, seeds = select(options.only), read_seeds(options.seeds)
+    profile = options.profile or "quick"
     for slug in slugs:
-        parameters.of_profile(options.profile, slug)
+        parameters.of_profile(profile, slug)
     wants_cifar10 = options.dataset in ("auto", "cifar10")
     if options.dry_run and wants_cifar10 and not data.cifar10_is_here():
         source = sizes_only()
@@ -207,15 +211,17 @@ def _plan_and_run(options: argparse.Namespace) -> int:
         source = data.open_source(options.dataset)
     own = source.name.startswith("own/")
     dataset = str(Path(options.dataset).resolve()) if own else source.name
-    if options.profile == "quick" and len(source.y_train) < FEW:
-        print(f"Only {len(source.y_train)} training images: --profile few is made for so few.")
+    if own and not options.profile:
+        profile = "few"
+    elif own and profile in ("smoke", "quick"):
+        print(f"Profile {profile} uses a part of your images; without --profile all are used.")
     out = options.out.resolve()
-    jobs = plan(slugs, profile=options.profile, seeds=seeds, source=source, dataset=dataset)
+    jobs = plan(slugs, profile=profile, seeds=seeds, source=source, dataset=dataset)
     if options.dry_run:
         dry_run(jobs, out, source)
         return 0
     with sole_use(out):
-        return _run(jobs, out, profile=options.profile, dataset=dataset, source=source)
+        return _run(jobs, out, profile=profile, dataset=dataset, source=source)
 
 
 def _run(jobs: list[Job], out: Path, *, profile: str, dataset: str, source: data.Source) -> int:
@@ -233,7 +239,7 @@ def _run(jobs: list[Job], out: Path, *, profile: str, dataset: str, source: data
             failures = {job.name: str(error) for job in stale if job.needs_weights}
     runnable = [job for job in stale if job.name not in failures]
     if runnable:
-        run_jobs(runnable, out, dataset=dataset)
+        run_jobs(runnable, out, dataset=dataset, images=len(source.y_train))
     failures |= {job.name: why_failed(job.name, out) for job in runnable if not job.record(out)}
     if reason := write_report(out, profile=profile, source=source, dataset=dataset):
         failures["report"] = reason

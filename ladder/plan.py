@@ -14,9 +14,6 @@ from lib.results import fingerprint, parameters, record
 from lib.results.record import Record
 from lib.study import COMPANIONS, SLUGS
 
-FEW = 1_000
-"""Training images below which `quick` takes too few steps to learn."""
-
 
 class UsageError(LadderError):
     """A command line that makes no sense; the message says what was expected."""
@@ -126,7 +123,7 @@ def plan(
     jobs = []
     for slug in slugs:
         for seed in seeds:
-            values = parameters.of_profile(profile, slug)
+            values = parameters.of_profile(profile, slug, images=len(source.y_train))
             values |= {"PROFILE": profile, "SEED": seed, "DATASET": dataset}
             jobs.append(Job(slug, profile, seed, values, source.sha256))
     return jobs

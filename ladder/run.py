@@ -76,7 +76,7 @@ def _end_with_main_job(over: threading.Event) -> None:
             return
 
 
-def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path) -> Path:
+def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path, images: int = 0) -> Path:
     """Runs a notebook and returns the path of its record.
 
     Args:
@@ -85,13 +85,14 @@ def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path) -> Path:
         seed: its SEED.
         dataset: its DATASET.
         out: the report's folder.
+        images: see `parameters.of_profile`.
 
     Raises:
         ParameterError: if the notebook cannot take these parameters.
         RunError: if the notebook fails, its kernel dies, or it leaves no sound record.
         OSError: if ``out`` cannot be written.
     """
-    values = parameters.of_profile(profile, slug)
+    values = parameters.of_profile(profile, slug, images=images)
     values = parameters.check(slug, values | {"PROFILE": profile, "SEED": seed, "DATASET": dataset})
     fingerprint.of_run(slug, values, data="", weights=None)  # remembers the code as it is now
     notebook, name = parameters.notebook_path(slug), record.run_name(slug, profile, seed)
@@ -299,6 +300,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", default="", help=", ".join(parameters.PROFILES))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dataset", default="auto")
+    parser.add_argument("--images", type=int, default=0, help="for training and validation")
     parser.add_argument("--data-digest", default="", help="report: digest of the data set")
     parser.add_argument("--out", type=Path, default=ROOT / "reports" / "latest")
     options = parser.parse_args(arguments)
@@ -309,7 +311,8 @@ def main(arguments: list[str] | None = None) -> int:
             report(out, profile=options.profile, data=options.data_digest, **shared)
         else:
             profile = options.profile or "quick"
-            run(options.notebook, profile=profile, seed=options.seed, out=out, **shared)
+            shared |= {"seed": options.seed, "images": options.images}
+            run(options.notebook, profile=profile, out=out, **shared)
     except (ParameterError, RunError, OSError) as error:
         print(f"{FAILED}{error}", flush=True)
         return 2 if isinstance(error, ParameterError) else 1

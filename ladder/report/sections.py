@@ -61,7 +61,7 @@ def verdict(rows: list[Row]) -> str:
     """Returns in one line the result: against the study, or elsewhere which experiment pays off."""
     if verdicts.comparable(rows):
         return render("verdict.html.j2", line=verdicts.in_one_line(rows), found=None)
-    return render("verdict.html.j2", line="", found=verdicts.payoff(rows), error=verdicts.error)
+    return render("verdict.html.j2", line="", **_payoff(rows))
 
 
 def protocol(rows: list[Row], study_rows: list[Row]) -> str:
@@ -76,7 +76,16 @@ def method(rows: list[Row]) -> str:
 
 def payoff(rows: list[Row]) -> str:
     """Returns which experiment pays off for these images, and at what cost, as HTML."""
-    return render("payoff.html.j2", found=verdicts.payoff(rows), error=verdicts.error)
+    return render("payoff.html.j2", **_payoff(rows))
+
+
+def _payoff(rows: list[Row]) -> dict:
+    """Returns what the templates need to say which experiment pays off."""
+    return {
+        "found": verdicts.payoff(rows),
+        "error": verdicts.error,
+        "unfinished": [row.experiment.heading for row in verdicts.unfinished(rows)],
+    }
 
 
 def claims(judged: list[Judgement], rows: list[Row]) -> str:

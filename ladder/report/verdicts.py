@@ -127,12 +127,18 @@ def _conditions(record: Record) -> tuple[str, str]:
 
 def _recipe(records: list[Record], slug: str) -> parameters.Values:
     """Returns the parameters of an experiment in one profile: today's, if any run had them."""
-    recipes = [parameters.computed(r.parameters) for r in records if r.experiment == slug]
+    runs = [record for record in records if record.experiment == slug]
+    recipes = [parameters.computed(record.parameters) for record in runs]
     with suppress(ParameterError):  # run by hand, or its notebook is gone
-        today = parameters.computed(parameters.of_profile(records[0].profile, slug))
+        today = parameters.computed(_of_profile(runs[0].profile, runs[0]))
         if today in recipes:
             return today
     return max(recipes, key=recipes.count)
+
+
+def _of_profile(profile: str, record: Record) -> parameters.Values:
+    """Returns a profile's parameters for the experiment of a run and for its images."""
+    return parameters.of_profile(profile, record.experiment, images=_images(record)[1])
 
 
 def study_protocol(everything: list[Record], records: list[Record]) -> list[Record]:
@@ -186,7 +192,7 @@ def others(row: Row, everything: list[Record]) -> list[Other]:
     if not row.records:
         with suppress(ParameterError):
             profile = ours.parameters["PROFILE"]
-            bases[profile] = parameters.of_profile(profile, ours.experiment)
+            bases[profile] = _of_profile(profile, ours)
     bases["study"] = parameters.of_profile("study", ours.experiment)
     for record in alike:
         if record.profile != "custom":
@@ -343,6 +349,24 @@ def payoff(rows: list[Row]) -> Payoff | None:
         if best.accuracy - row.accuracy <= 1.96 * math.hypot(error(row), error(best)):
             return Payoff(tuple(efficient), row)
     return None
+
+
+def unfinished(rows: list[Row]) -> list[Row]:
+    """Returns the experiments whose validation accuracy was still rising when training ended.
+
+    Of the last two tenths of its epochs, at least one epoch each, the mean of the second is above
+    that of the first by more than the standard error that comes from the number of images.
+    """
+    return [row for row in rows if any(map(_rising, row.records))]
+
+
+def _rising(record: Record) -> bool:
+    curve = record.history["val_accuracy"]
+    tenth = max(1, len(curve) // 10)
+    if len(curve) < 2 * tenth:
+        return True  # one epoch
+    before, end = (statistics.fmean(part) for part in (curve[-2 * tenth : -tenth], curve[-tenth:]))
+    return end - before > math.sqrt(end * (1 - end) / record.dataset.val)
 
 
 def error(row: Row) -> float:

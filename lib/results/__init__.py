@@ -197,7 +197,8 @@ class Run:
             other_network: digest of a network that is not the study's.
         """
         values, profile = self.values, self.values["PROFILE"]
-        of_profile = parameters.of_profile(profile, self.slug)
+        count = len(images.y_train) + len(images.y_val)
+        of_profile = parameters.of_profile(profile, self.slug, images=count)
         if other_network or parameters.computed(values) != parameters.computed(of_profile):
             profile = "custom"
         used = {"source": weights.source, "sha256": weights.sha256} if weights else None

@@ -83,12 +83,19 @@ def defaults(slug: str) -> Values:
     }
 
 
-def of_profile(profile: str, slug: str) -> Values:
+def of_profile(profile: str, slug: str, *, images: int = 0) -> Values:
     """Returns all parameters of a notebook under a profile.
 
     A profile's ``every`` is for the eleven, its ``companions`` for the companions. What it does
     not name is as in `BASES`, then as in ``study``, so that a parameters cell that was edited
     changes no profile.
+
+    Args:
+        profile: one of `PROFILES`.
+        slug: the notebook.
+        images: of the data set, for training and validation. If the profile has ``epochs_for``,
+            its EPOCHS are for so many; n images take EPOCHS · √(epochs_for / n), so that the
+            steps grow with √n. 0 leaves EPOCHS as they are.
 
     Raises:
         ParameterError: if the profile or the notebook is unknown, or the profile sets
@@ -99,8 +106,10 @@ def of_profile(profile: str, slug: str) -> Values:
     shared = "companions" if slug in COMPANIONS else "every"
     values: Values = {}
     for name in ("study", *BASES.get(profile, ()), profile):
-        content = yaml.safe_load((NOTEBOOKS / "profiles" / f"{name}.yaml").read_text()) or {}
+        content = yaml.safe_load((NOTEBOOKS / "profiles" / f"{name}.yaml").read_text("utf-8")) or {}
         values |= content.get(shared, {}) | content.get(slug, {})
+    if images and "epochs_for" in content and shared == "every":
+        values["EPOCHS"] = max(1, round(values["EPOCHS"] * (content["epochs_for"] / images) ** 0.5))
     return check(slug, values)
 
 

@@ -44,19 +44,15 @@ def test_turned_pictures_are_turned_back(shapes):
     assert shown.shape[:2] == stored.shape[1::-1]
 
 
-@pytest.mark.parametrize(
-    ("profile", "largest", "advice"),
-    [("quick", 30, True), ("few", 30, False), ("quick", 999, False)],
-)
-def test_a_few_images_are_told_of_their_profile(shapes, tmp_path, capsys, profile, largest, advice):
-    for kind in ("circle", "square", "triangle"):
-        for part in ("train", "test"):
-            (tmp_path / "own" / part / kind).mkdir(parents=True)
-            for path in sorted((shapes / part / kind).iterdir())[:largest]:
-                (tmp_path / "own" / part / kind / path.name).symlink_to(path)
-    options = ["--profile", profile, "--dataset", str(tmp_path / "own"), "--only", "00"]
-    assert command.main([*options, "--dry-run", "--out", str(tmp_path / "out")]) == 0
-    assert ("Only 90 training images: --profile few" in capsys.readouterr().out) == advice
+@pytest.mark.parametrize(("options", "profile"), [([], "few"), (["--profile", "quick"], "quick")])
+def test_own_images_are_all_used_unless_a_profile_is_named(
+    shapes, tmp_path, capsys, options, profile
+):
+    options = [*options, "--dataset", str(shapes), "--only", "00", "--out", str(tmp_path / "out")]
+    assert command.main([*options, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert f"00_base_cnn-{profile}-seed0" in printed
+    assert ("uses a part of your images" in printed) == (profile == "quick")
 
 
 def test_without_a_folder_it_says_how_to_use_it():

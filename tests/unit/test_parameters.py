@@ -94,10 +94,22 @@ def test_a_cell_that_was_edited_changes_no_profile(notebooks, tmp_path):
     assert (before[0]["EPOCHS"], before[1]["RATE"]) == (3, 0.5)
 
 
-def test_few_begins_from_quick():
-    quick, few = (parameters.of_profile(name, "08_vgg16_finetuned") for name in ("quick", "few"))
-    assert few["LEARNING_RATE"] == quick["LEARNING_RATE"] != 1e-4  # the study's
-    assert few["EPOCHS"] > quick["EPOCHS"]
+def test_few_takes_all_images_and_its_steps_grow_with_them():
+    def steps(images: int) -> float:
+        values = parameters.of_profile("few", "02_dropout", images=images)
+        assert min(values[f"{part}_SIZE"] for part in ("TRAIN", "VAL", "TEST")) >= images
+        return values["EPOCHS"] * images / values["BATCH_SIZE"]
+
+    assert steps(4_000) == pytest.approx(2 * steps(1_000), rel=0.02)
+    assert steps(250) == pytest.approx(steps(1_000) / 2, rel=0.02)
+    assert parameters.of_profile("few", "02_dropout", images=10**9)["EPOCHS"] == 1
+    quick = parameters.of_profile("quick", "02_dropout")
+    assert parameters.of_profile("quick", "02_dropout", images=9) == quick
+
+
+def test_companions_on_few_images_are_those_of_quick():
+    few = parameters.of_profile("few", "freezing_depth", images=100)
+    assert few == parameters.of_profile("quick", "freezing_depth")
 
 
 def digest(**changes) -> str:

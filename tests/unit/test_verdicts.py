@@ -15,7 +15,7 @@ from lib import study
 from lib.metrics import Score
 from lib.results import parameters
 from lib.study import EXPERIMENTS, SLUGS, experiment
-from tests.report.made_up import changed, companion, record
+from tests.report.made_up import companion, record
 
 NOWHERE = Path("a report without pages")
 STUCK = {"at_chance": True, "operations": 1}
@@ -146,10 +146,6 @@ def test_chance_level_and_gaps_are_named_first():
     stuck = record("06_vgg16_scratch", training=STUCK)
     html = sections.facts([record(), stuck], left_out=2)
     assert "At chance level, nothing learned: 6 VGG16 from scratch" in html
-    assert "--profile few" not in html
-    own = changed(stuck, dataset={"name": "own/pets"})
-    assert "--profile few" in sections.facts([replace(own, profile="quick")])
-    assert "--profile few" not in sections.facts([replace(own, profile="few")])
     assert "Not run: 1 Deeper CNN; 2 " in html
     assert "2 records of another profile" in html
     assert "at chance" in sections.table(verdicts.table([record(), stuck]), out=NOWHERE)
@@ -424,3 +420,31 @@ def test_an_experiment_at_chance_does_not_pay_off():
     found = verdicts.payoff(rows)
     assert [row.experiment.number for row in found.rows] == [1]
     assert found.enough is found.rows[-1] is rows[1]
+
+
+CURVES = {
+    "flat": [0.5, 0.7, 0.8, 0.8],
+    "falls": [0.5, 0.8, 0.8, 0.6],
+    "rises": [0.5, 0.6, 0.7, 0.8],
+    "rises in its last fifth": [0.5] * 18 + [0.6] * 2,
+    "one epoch": [0.8],
+}
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_a_curve_that_still_rises_is_said_beside_the_answer(name):
+    curve = CURVES[name]
+    history = {"epoch": list(range(1, len(curve) + 1)), "val_accuracy": curve}
+    own = record(history=history, dataset={"name": "own/pets", "val": 500})
+    rows = verdicts.table([own])
+    unfinished = name not in ("flat", "falls")
+    assert bool(verdicts.unfinished(rows)) == unfinished
+    for html in (sections.payoff(rows), sections.verdict(rows)):
+        assert ("Not trained to the end: 0 Base CNN" in html) == unfinished
+
+
+def test_a_rise_within_the_error_of_few_validation_images_is_none():
+    history = {"epoch": [1, 2], "val_accuracy": [0.80, 0.82]}
+    few, many = (record(history=history, dataset={"val": count}) for count in (100, 10_000))
+    assert not verdicts.unfinished(verdicts.table([few]))
+    assert verdicts.unfinished(verdicts.table([many]))
