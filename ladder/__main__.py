@@ -18,7 +18,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ladder import run
-from ladder.plan import Job, UsageError, dry_run, plan, read_seeds, select, sizes_only
+from ladder.plan import (
+    Job,
+    UsageError,
+    dry_run,
+    estimated,
+    plan,
+    read_seeds,
+    select,
+    sizes_only,
+    within,
+)
 from lib import ROOT, data, pretrained
 from lib.errors import LadderError, ParameterError, RecordError, UnknownDatasetError, WeightsError
 from lib.results import parameters, record
@@ -182,6 +192,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, default=ROOT / "reports" / "latest", help="report folder"
     )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        help="leave out the slowest notebooks, so that the run takes about so long",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and its time only")
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell had them ignored
@@ -217,9 +232,14 @@ def _plan_and_run(options: argparse.Namespace) -> int:
         print(f"Profile {profile} uses a part of your images; without --profile all are used.")
     out = options.out.resolve()
     jobs = plan(slugs, profile=profile, seeds=seeds, source=source, dataset=dataset)
-    if options.dry_run:
-        dry_run(jobs, out, source)
-        return 0
+    if options.dry_run or options.minutes:
+        timed = estimated(jobs, out, source)
+        if options.minutes:
+            timed = within(options.minutes, timed)
+            jobs = [job for job in jobs if job in (job for job, _ in timed)]
+        if options.dry_run:
+            dry_run(timed)
+            return 0
     with sole_use(out):
         return _run(jobs, out, profile=profile, dataset=dataset, source=source)
 

@@ -1,6 +1,7 @@
 """What is to run: notebooks and seeds, what is up to date, and how long it will take."""
 
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,19 +130,40 @@ def plan(
     return jobs
 
 
-def dry_run(jobs: list[Job], out: Path, source: data.Source) -> None:
-    """Prints the plan with an estimated time for each notebook that would run."""
-    from ladder.estimate import Estimator
+def estimated(jobs: list[Job], out: Path, source: data.Source) -> Iterator[tuple[Job, float]]:
+    """Yields jobs with the seconds that each is likely to take here, 0 if it is up to date."""
+    from ladder.estimate import Estimator  # imports TensorFlow
 
-    total, estimator = 0.0, Estimator(source, out)
     print(f"Data: {source.variant}. Each network is timed for about a second.", flush=True)
+    estimator = Estimator(source, out)
     for job in jobs:
-        if job.record(out):
-            print(f"  {job.name:<40} up to date")
-            continue
-        seconds = estimator.seconds(job.slug, job.values)
+        yield job, 0.0 if job.record(out) else estimator.seconds(job.slug, job.values)
+
+
+def within(minutes: float, jobs: Iterable[tuple[Job, float]]) -> list[tuple[Job, float]]:
+    """Returns the jobs that fit into a time, the quickest first, and names the others.
+
+    Raises:
+        UsageError: if none fits.
+    """
+    kept, left = [], 60 * minutes
+    for job, seconds in sorted(jobs, key=lambda pair: pair[1]):
+        left -= seconds
+        if left >= 0:
+            kept.append((job, seconds))
+        else:
+            print(f"Left out: {job.name}, about {clock(seconds)}, does not fit into --minutes.")
+    if not kept:
+        raise UsageError(f"--minutes {minutes:g}: no notebook is so quick; give more")
+    return kept
+
+
+def dry_run(jobs: Iterable[tuple[Job, float]]) -> None:
+    """Prints the plan with the seconds of each job, see `estimated`."""
+    total = 0.0
+    for job, seconds in jobs:
         total += seconds
-        print(f"  {job.name:<40} {clock(seconds)}", flush=True)
+        print(f"  {job.name:<40} {clock(seconds) if seconds else 'up to date'}", flush=True)
     print(f"  {'all, at most':<40} {clock(total)}")
 
 

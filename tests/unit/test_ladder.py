@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from ladder import __main__ as command
-from ladder import run
+from ladder import plan, run
 from lib import ROOT, data
 from lib.data import cifar10
 from lib.results import record
@@ -120,6 +120,25 @@ def test_dry_run_prints_a_plan_and_runs_nothing(tmp_path, capsys):
     assert all(line.split()[-1] in ("s", "min", "h") for line in lines if "-study-" in line)
     assert "all, at most" in lines[-1]
     assert not out.exists()
+
+
+def test_minutes_leave_out_the_slowest_and_name_them(capsys):
+    paces = {"00_base_cnn": 30.0, "06_vgg16_scratch": 100.0, "04_batch_norm": 25.0}
+    jobs = [(plan.Job(slug, "few", 0, {}, ""), seconds) for slug, seconds in paces.items()]
+    kept = plan.within(1, jobs)
+    assert [job.slug for job, _ in kept] == ["04_batch_norm", "00_base_cnn"]
+    assert "Left out: 06_vgg16_scratch-few-seed0, about 2 min" in capsys.readouterr().out
+    with pytest.raises(plan.UsageError, match="--minutes 0.1: no notebook is so quick"):
+        plan.within(0.1, jobs)
+
+
+def test_a_plan_within_minutes_has_what_fits(tmp_path, capsys):
+    arguments = ["--dry-run", "--dataset", "digits", "--only", "00,06", "--minutes", "1"]
+    assert command.main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    *_, left_out, planned, total = capsys.readouterr().out.splitlines()
+    assert left_out.startswith("Left out: 06_vgg16_scratch-quick-seed0")
+    assert planned.split()[0] == "00_base_cnn-quick-seed0"
+    assert total.startswith("  all, at most")
 
 
 def test_dry_run_downloads_nothing(tmp_path, monkeypatch, capsys):
