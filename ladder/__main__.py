@@ -195,7 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--minutes",
         type=float,
-        help="leave out the slowest notebooks, so that the run takes about so long",
+        help="leave out the slowest notebooks, so that the run takes no longer",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and its time only")
     options = parser.parse_args(arguments)

@@ -128,7 +128,7 @@ def test_minutes_leave_out_the_slowest_and_name_them(capsys):
     kept = plan.within(1, jobs)
     assert [job.slug for job, _ in kept] == ["04_batch_norm", "00_base_cnn"]
     assert "Left out: 06_vgg16_scratch-few-seed0, about 2 min" in capsys.readouterr().out
-    with pytest.raises(plan.UsageError, match="--minutes 0.1: no notebook is so quick"):
+    with pytest.raises(plan.UsageError, match=r"--minutes 0\.1: no notebook is so quick"):
         plan.within(0.1, jobs)
 
 
