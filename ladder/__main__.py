@@ -131,14 +131,20 @@ def refuse_to_replace(jobs: list[Job], out: Path, source: data.Source) -> None:
     """Keeps records of another data set, except the digits that replace CIFAR-10.
 
     Raises:
-        UsageError: if a job would replace one.
+        UsageError: if a job would replace one, or the images are the reader's own and one is of
+            others.
     """
-    for job in jobs:
+    own, replaced = source.name.startswith("own/"), [job.name for job in jobs]
+    there = [path.stem for path in record.paths(out) if "-custom-" not in path.stem]
+    for name in dict.fromkeys(replaced + (there if own else [])):
         with suppress(RecordError):
-            found = record.read(out / "results" / f"{job.name}.json").dataset
-            if found.name not in (source.name, "digits"):
+            found = record.read(out / "results" / f"{name}.json").dataset
+            changed = own and found.name == source.name and found.sha256 != source.sha256
+            other = found.name not in (source.name, "digits")
+            if changed or (other and (name in replaced or found.name.startswith("own/"))):
+                which = ", another folder or changed since" if changed else ""
                 raise UsageError(
-                    f"--out {out} holds {job.name} of other images ({found.variant}), which "
+                    f"--out {out} holds {name} of other images ({found.variant}{which}), which "
                     f"this run ({source.variant}) would replace; choose another --out"
                 )
 
@@ -206,9 +212,11 @@ def _plan_and_run(options: argparse.Namespace) -> int:
     else:
         source = data.open_source(options.dataset)
     own = source.name.startswith("own/")
-    dataset = str(Path(options.dataset).resolve()) if own else source.name
+    dataset = str(Path(os.path.expanduser(options.dataset)).resolve()) if own else source.name
+    print(*data.account(source.variant, source.files), sep="\n", end="\n" if own else "")
     if options.profile == "quick" and len(source.y_train) < FEW:
-        print(f"Only {len(source.y_train)} training images: --profile few is made for so few.")
+        images = data.many(len(source.y_train), "training image")
+        print(f"Only {images}: --profile few is made for so few.")
     out = options.out.resolve()
     jobs = plan(slugs, profile=options.profile, seeds=seeds, source=source, dataset=dataset)
     if options.dry_run:
