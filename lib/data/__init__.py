@@ -101,14 +101,14 @@ def load(
     for word, size in sizes.items():
         if size < count:
             raise DataError(f"{word} = {size} is less than the {count} classes of {source.variant}")
-    x_val, y_val = source.x_val, source.y_val
-    train = np.arange(len(source.y_train))
-    if y_val is None:
-        x_val, y_val = source.x_train, source.y_train
+    if source.y_val is None:
         val_size = min(val_size, max(source.max_val, count))
-        train, val = _stratified(train, y_val, val_size, seed)
+        train, val = _stratified(np.arange(len(source.y_train)), source.y_train, val_size, seed)
+        x_val, y_val = source.x_train[val], source.y_train[val]
     else:
-        val = _at_most(val_size, np.arange(len(y_val)), y_val, _SPLIT_SEED)
+        train = np.arange(len(source.y_train))
+        val = _at_most(val_size, np.arange(len(source.y_val)), source.y_val, _SPLIT_SEED)
+        x_val, y_val = source.x_val[val], source.y_val[val]
     train = _at_most(train_size, train, source.y_train, seed)
     test = _at_most(test_size, np.arange(len(source.y_test)), source.y_test, _SPLIT_SEED)
     return Dataset(
@@ -118,8 +118,8 @@ def load(
         classes=source.classes,
         x_train=source.x_train[train],
         y_train=source.y_train[train],
-        x_val=x_val[val],
-        y_val=y_val[val],
+        x_val=x_val,
+        y_val=y_val,
         x_test=source.x_test[test],
         y_test=source.y_test[test],
         files=source.files,

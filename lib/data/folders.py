@@ -32,10 +32,11 @@ _LITTER = {
     *("$recycle.bin", "system volume information"),
 }
 _ADVICE = {
-    "links whose target is missing": "get them, for example with git annex get or dvc pull",
-    "Git LFS pointers": "get them with git lfs pull",
+    "link whose target is missing": "get them, for example with git annex get or dvc pull",
+    "Git LFS pointer": "get them with git lfs pull",
     "damaged, cut off or empty": "replace or remove them",
     "cut off": "replace or remove them",
+    "no regular file": "remove them",
 }
 _CONVERT = "convert them to 8-bit or 16-bit PNG or JPEG, for example with ImageMagick: magick "
 
@@ -180,8 +181,11 @@ def refuse(folder: Path, problems: Problems) -> None:
     for why, names in problems.items():
         suffix = Path(names[0]).suffix or ".image"
         advice = _ADVICE.get(why, f"{_CONVERT}in{suffix} out.png")
+        what = "images"
+        if len(names) == 1:
+            what, advice = "an image", advice.replace("them", "it")
         texts.append(
-            f"{many(len(names), 'file')} cannot be read as images ({why}), for example "
+            f"{many(len(names), 'file')} cannot be read as {what} ({why}), for example "
             f"{', '.join(names[:3])}: {advice}"
         )
     if texts:
@@ -228,6 +232,11 @@ def _head(path: Path) -> bytes:
         return b""
     with path.open("rb") as file:
         return file.read(image_files.HEAD_BYTES)
+
+
+def _is_image(path: Path) -> bool:
+    """Returns whether a file beside class folders was meant as an image, rather than to be read."""
+    return image_files.format_of(path.name, _head(path)) not in (None, "PDF", "SVG")
 
 
 def _as_seen(name: str) -> str:
@@ -338,20 +347,17 @@ class _Surveyor:
             )
         if not found:
             raise DataError(
-                f"{self.folder}: expected a folder of each class, or train/<class>/ and "
-                "test/<class>/"
+                f"{self.folder}: expected a folder with train/<class>/ and test/<class>/, or with "
+                "class folders alone"
             )
 
     def _has_image(self, folder: Path) -> bool:
         """Returns whether a folder holds an image at any depth; if not, its files are ignored."""
-        if self._is_any_image(files := list(_below(folder))):
+        if any(map(_is_image, files := list(_below(folder)))):
             return True
         self.ignored[OUTSIDE] += files
         self.notes.append(f"{shown(Path(folder.name))}/ is not used, because it holds no image")
         return False
-
-    def _is_any_image(self, files: list[Path]) -> bool:
-        return any(image_files.format_of(file.name, _head(file)) == "" for file in files)
 
     # --- the classes ---
 
@@ -411,11 +417,11 @@ class _Surveyor:
             if _is_litter(path):
                 self.ignored[SYSTEM].append(path)
             elif path.is_symlink() and not path.exists():
-                self.problems["links whose target is missing"].append(name)
+                self.problems["link whose target is missing"].append(name)
             elif not path.is_file():
-                self.problems["no regular files"].append(name)
+                self.problems["no regular file"].append(name)
             elif (head := _head(path)).startswith(b"version https://git-lfs"):
-                self.problems["Git LFS pointers"].append(name)
+                self.problems["Git LFS pointer"].append(name)
             elif (other := image_files.format_of(path.name, head)) is None:
                 self.ignored[NOT_IMAGES].append(path)
             elif other:
@@ -427,7 +433,7 @@ class _Surveyor:
     def _look_outside(self, places: dict[str, Path]) -> None:
         """Counts the files beside class folders."""
         loose = []
-        for place in {self.folder, *places.values()}:
+        for place in dict.fromkeys([self.folder, *places.values()]):
             for path in sorted(place.iterdir()):
                 if _is_litter(path):
                     self.ignored[SYSTEM].append(path)
@@ -435,7 +441,7 @@ class _Surveyor:
                     loose.append(path)
         self.ignored[OUTSIDE] += loose
         for files, what in (
-            (loose if self._is_any_image(loose) else [], "outside of class folders and not used"),
+            (list(filter(_is_image, loose)), "outside of class folders and not used"),
             (self.ignored[NOT_IMAGES], "not images and ignored"),
         ):
             if files:

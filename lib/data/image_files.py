@@ -156,7 +156,7 @@ def decode(blob: bytes | memoryview | None, where: str) -> np.ndarray:
     image = _decoded(blob, where, cv2.IMREAD_COLOR)
     if image is None:
         raise DataError(f"{where} is not an image OpenCV can read; replace or remove it")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return _rgb(image)
 
 
 def picture(blob: bytes, where: str) -> tuple[np.ndarray, bool]:
@@ -183,10 +183,12 @@ def picture(blob: bytes, where: str) -> tuple[np.ndarray, bool]:
         raise UnreadableError(format_of(where, blob[:HEAD_BYTES]) or "damaged, cut off or empty")
     if image.dtype not in (np.uint8, np.uint16):
         raise UnreadableError(f"values of type {image.dtype}")
-    if blob.startswith(_JPEG):
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), False
-    on_white, more = _on_white(blob)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if on_white is None else on_white, more
+    on_white, more = (None, False) if blob.startswith(_JPEG) else _on_white(blob)
+    return (_rgb(image) if on_white is None else on_white), more
+
+
+def _rgb(image: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _decoded(blob: bytes | memoryview | None, where: str, how: int) -> np.ndarray | None:
