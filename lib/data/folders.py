@@ -156,8 +156,8 @@ def _on_pixels(largest: dict[str, int], white: int, several: list[str]) -> list[
     notes = []
     if several:
         notes.append(
-            f"{_are(several)} of several frames or pages, for example {several[0]}: only the first "
-            "is used"
+            f"{_files(several, 'has', 'have')} several frames or pages, for example "
+            f"{several[0]}: only the first is used"
         )
     if largest["uint16"] and white < 65535:
         notes.append(
@@ -203,8 +203,9 @@ def _is_plain(text: str) -> bool:
     return not any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text)
 
 
-def _are(names: list) -> str:
-    return f"{many(len(names), 'file')} {'is' if len(names) == 1 else 'are'}"
+def _files(names: list, one: str, more: str) -> str:
+    """Writes how many files do something: ``1 file is …``, ``2 files are …``."""
+    return f"{many(len(names), 'file')} {one if len(names) == 1 else more}"
 
 
 def _is_litter(path: Path) -> bool:
@@ -440,12 +441,14 @@ class _Surveyor:
                 elif not path.is_dir():
                     loose.append(path)
         self.ignored[OUTSIDE] += loose
-        for files, what in (
-            (list(filter(_is_image, loose)), "outside of class folders and not used"),
-            (self.ignored[NOT_IMAGES], "not images and ignored"),
-        ):
-            if files:
-                self.notes.append(f"{_are(files)} {what}, for example {self._name(files[0])}")
+        if images := list(filter(_is_image, loose)):
+            are = _files(images, "is an image", "are images")
+            self.notes.append(
+                f"{are} outside of class folders and not used, for example {self._name(images[0])}"
+            )
+        if others := self.ignored[NOT_IMAGES]:
+            are = _files(others, "is not an image and is", "are not images and are")
+            self.notes.append(f"{are} ignored, for example {self._name(others[0])}")
 
     def _hold_out(self, parts: dict, digest_of: dict[Path, str], where: str) -> None:
         """Moves a fifth of each class, one image or more, to a test part; copies stay together."""
@@ -477,7 +480,7 @@ class _Surveyor:
             files = [f for f, _ in parts.get(other, ()) if digest_of[f] in contents.get(one, ())]
             if files:
                 self.warnings.append(
-                    f"{_are(files)} in both parts, {one} and {other}, for example "
+                    f"{_files(files, 'is', 'are')} in both parts, {one} and {other}, for example "
                     f"{self._name(files[0])}, so the accuracy on {other} images comes out too high"
                 )
         labels = defaultdict(set)
@@ -485,7 +488,7 @@ class _Surveyor:
             labels[digest_of[file]].add(label)
         if files := [file for file, digest in digest_of.items() if len(labels[digest]) > 1]:
             self.warnings.append(
-                f"{_are(files)} in more than one class, for example {self._name(files[0])}"
+                f"{_files(files, 'is', 'are')} in more than one class, for example {self._name(files[0])}"
             )
         if copies := len(parts["train"]) - len(contents["train"]):
             what = "is a copy" if copies == 1 else "are copies"

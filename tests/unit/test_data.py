@@ -31,6 +31,7 @@ from tests.unit.made_data import (
     encoded,
     labels_first_batch,
     make_canonical,
+    noise,
     pictures,
     python2_batch,
     refusal,
@@ -40,6 +41,7 @@ from tests.unit.made_data import (
     write_batches,
     write_npz,
     write_parquet,
+    write_set,
 )
 
 pytestmark = pytest.mark.usefixtures("isolated")
@@ -1046,21 +1048,6 @@ def test_unknown_name_is_refused_in_one_sentence(name):
 # --- own images: layouts and accounts ----------------------------------------------------
 
 
-def noise(seed: int, shape=(9, 11, 3)) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-def write_set(folder: Path, places: dict[str, int]) -> Path:
-    """Images of noise, no two alike: so many in each place."""
-    number = 0
-    for place, count in places.items():
-        (folder / place).mkdir(parents=True, exist_ok=True)
-        for row in range(count):
-            number += 1
-            (folder / place / f"{row}.png").write_bytes(encoded(noise(number)))
-    return folder
-
-
 USUAL = {"train/cat": 6, "train/dog": 6, "test/cat": 3, "test/dog": 3}
 
 
@@ -1175,8 +1162,11 @@ def test_every_file_is_accounted_for(tmp_path):
     }
     text = "\n".join(data.account("pets", files))
     assert text.startswith("pets: 30 files found, 19 read (train 13, test 6), ignored: 3 not im")
-    assert "3 files are not images and ignored, for example train/dog/0.json." in text
-    assert "1 file is outside of class folders and not used, for example test/loose.png" in text
+    assert "3 files are not images and are ignored, for example train/dog/0.json." in text
+    assert (
+        "1 file is an image outside of class folders and not used, for example test/loose.png"
+        in text
+    )
     assert "notes/ is not used, because it holds no image" in text
     assert str(tmp_path) not in text
     assert len(text.splitlines()) <= 6
@@ -1495,7 +1485,7 @@ def test_of_several_frames_the_first_is_used(tmp_path, kind):
     blob = by_pillow(frames[0], kind, save_all=True, append_images=frames[1:])
     source = data.open_source(str(one_more(tmp_path / "own", f"0a.{kind.lower()}", blob)))
     assert abs(int(source.x_train[1].mean()) - 200) < 3
-    assert f"1 file is of several frames or pages, for example train/cat/0a.{kind}".lower() in (
+    assert f"1 file has several frames or pages, for example train/cat/0a.{kind}".lower() in (
         said(source).lower()
     )
 
