@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +28,11 @@ SYSTEM = "hidden or of the system"
 OUTSIDE = "outside of class folders"
 """Why a file is ignored."""
 
-_LITTER = {
-    *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "lost+found"),
-    *("$recycle.bin", "system volume information"),
-}
+_LOST = "link whose target is missing"
 _ADVICE = {
-    "link whose target is missing": "get them, for example with git annex get or dvc pull",
+    _LOST: "get them, for example with git annex get or dvc pull",
     "Git LFS pointer": "get them with git lfs pull",
-    "damaged, cut off or empty": "replace or remove them",
+    image_files.DAMAGED: "replace or remove them",
     "cut off": "replace or remove them",
     "no regular file": "remove them",
 }
@@ -208,36 +206,30 @@ def _files(names: list, one: str, more: str) -> str:
     return f"{many(len(names), 'file')} {one if len(names) == 1 else more}"
 
 
-def _is_litter(path: Path) -> bool:
-    return path.name[0] == "." or path.name[-1] == "~" or path.name.lower() in _LITTER
-
-
 def _folders(folder: Path) -> list[Path]:
     """Returns the folders in a folder, without those of the system, sorted by name."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not _is_litter(path))
+    return sorted(
+        path for path in folder.iterdir() if path.is_dir() and not image_files.is_litter(path)
+    )
 
 
 def _below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     """Yields what is in a folder and its subfolders, linked ones too; of the system's the name."""
     above = (*above, folder.resolve())
     for path in sorted(folder.iterdir()):
-        if _is_litter(path) or not path.is_dir():
+        if image_files.is_litter(path) or not path.is_dir():
             yield path
         elif path.resolve() not in above:  # a link upwards leads nowhere new
             yield from _below(path, above)
 
 
-def _head(path: Path) -> bytes:
-    """Returns a file's first bytes; none of a link that leads nowhere."""
-    if not path.is_file():
-        return b""
-    with path.open("rb") as file:
-        return file.read(image_files.HEAD_BYTES)
+def _is_lost(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
 
 
 def _is_image(path: Path) -> bool:
     """Returns whether a file beside class folders was meant as an image, rather than to be read."""
-    return image_files.format_of(path.name, _head(path)) not in (None, "PDF", "SVG")
+    return image_files.format_of(path.name, image_files.head(path)) not in (None, "PDF", "SVG")
 
 
 def _as_seen(name: str) -> str:
@@ -251,17 +243,18 @@ def _difference(places: dict[str, Path], names: dict[str, list[str]], part: str)
         part: [name for name in names["train"] if name not in names[part]],
         "train": [name for name in names[part] if name not in names["train"]],
     }
-    texts = []
-    for one, missing in lacks.items():
-        if missing:
-            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            texts.append(f"{places[one].name}/ lacks {', '.join(map(repr, missing[:3]))}{more}")
-    for a in lacks[part]:
-        for b in lacks["train"]:
-            if _as_seen(a).casefold() == _as_seen(b).casefold():
-                why = "the space around it" if a.strip() == b.strip() else "how accents are stored"
-                why = why if _as_seen(a) == _as_seen(b) else "letter case"
-                return f"{' and '.join(texts)}, where {a!a} and {b!a} differ in {why}"
+    texts = [
+        f"{places[one].name}/ lacks {', '.join(map(repr, missing[:3]))}"
+        + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        for one, missing in lacks.items()
+        if missing
+    ]
+    for a, b in product(*lacks.values()):
+        if _as_seen(a).casefold() == _as_seen(b).casefold():
+            why = "the space around it" if a.strip() == b.strip() else "how accents are stored"
+            why = why if _as_seen(a) == _as_seen(b) else "letter case"
+            texts[-1] += f", where {a!a} and {b!a} differ in {why}"
+            break
     return " and ".join(texts)
 
 
@@ -293,18 +286,18 @@ class _Surveyor:
                 parts[part] += [(file, label) for file in files]
         self._look_outside(places)
         refuse(self.folder, self.problems)
-        files = [file for rows in parts.values() for file, _ in rows]
+        files = [file for file, _ in chain(*parts.values())]
         contents = image_files.content_digests(self.folder, files)
         digest_of = {file: contents[str(file.relative_to(self.folder))] for file in files}
+        where = {part: f"{place.relative_to(self.folder)}/" for part, place in places.items()}
+        where = {part: "" if name == "./" else name for part, name in where.items()}
         if "test" in places:
-            where = [f"{places[row['part']].name}/{row['class']}/" for row in self.rows]
-            counts = [row["read"] for row in self.rows]
-            self._check_counts(dict(zip(where, counts, strict=True)), 2)
+            counts = {f"{where[row['part']]}{row['class']}/": row["read"] for row in self.rows}
+            self._check_counts(counts, 2)
         else:
-            where = places["train"].relative_to(self.folder)
-            self._hold_out(parts, digest_of, f"{where}/" if where.name else "")
+            self._hold_out(parts, digest_of, where["train"])
         self._compare(parts, digest_of)
-        return Survey(self.folder, classes, parts, digests.of_json(contents), self._files())
+        return Survey(self.folder, classes, parts, digests.of_json(contents), self._account())
 
     # --- the layout ---
 
@@ -315,8 +308,14 @@ class _Surveyor:
             part = next((x for x, names in PARTS.items() if path.name.lower() in names), None)
             places[part].append(path)
         others = places.pop(None, [])
+        if len(found) == 1 and not places and _folders(found[0]):
+            raise DataError(f"{self.folder} holds only a folder with folders; give {found[0]}")
+        if not found:
+            raise DataError(
+                f"{self.folder}: expected a folder with train/<class>/ and test/<class>/, or with "
+                "class folders alone"
+            )
         if not places:
-            self._check_depth(found)
             return {"train": self.folder}
         for part, same in places.items():
             if len(same) > 1:
@@ -339,19 +338,6 @@ class _Surveyor:
             )
         return {p: places[p][0] for p in PARTS if p in places}
 
-    def _check_depth(self, found: list[Path]) -> None:
-        """Refuses a folder without class folders, and one that only wraps the data set."""
-        if len(found) == 1 and _folders(found[0]):
-            raise DataError(
-                f"{self.folder} holds only the folder {shown(Path(found[0].name))}, which has "
-                f"folders in it; give {found[0]}"
-            )
-        if not found:
-            raise DataError(
-                f"{self.folder}: expected a folder with train/<class>/ and test/<class>/, or with "
-                "class folders alone"
-            )
-
     def _has_image(self, folder: Path) -> bool:
         """Returns whether a folder holds an image at any depth; if not, its files are ignored."""
         if any(map(_is_image, files := list(_below(folder)))):
@@ -365,7 +351,7 @@ class _Surveyor:
     def _classes(self, places: dict[str, Path]) -> list[str]:
         """Returns the names of the classes, after checking that all parts have the same."""
         names = {part: [path.name for path in _folders(place)] for part, place in places.items()}
-        for name in (self.folder.resolve().name, *(x for found in names.values() for x in found)):
+        for name in (self.folder.resolve().name, *chain(*names.values())):
             if not _is_plain(name):
                 raise DataError(f"the folder name {name!a} cannot be shown on a page; rename it")
         for part, found in names.items():
@@ -385,7 +371,9 @@ class _Surveyor:
 
     def _check_names(self, place: Path, names: list[str]) -> None:
         """Refuses class names that look the same on a page; "a" and "A" may be two letters."""
-        loose = [path for path in place.iterdir() if path.is_file() and not _is_litter(path)]
+        loose = [
+            path for path in place.iterdir() if path.is_file() and not image_files.is_litter(path)
+        ]
         if not names and loose:
             raise DataError(
                 f"{self.folder}: {place.name}/ has {many(len(loose), 'file')} and no class folder; "
@@ -402,8 +390,7 @@ class _Surveyor:
 
     def _check_counts(self, counts: dict[str, int], least: int) -> None:
         """Refuses class folders with too few images to draw from."""
-        few = [f"{name} has {many(count, 'image')}" for name, count in counts.items()]
-        few = [text for text, count in zip(few, counts.values(), strict=True) if count < least]
+        few = [f"{x} has {many(count, 'image')}" for x, count in counts.items() if count < least]
         if few:
             more = f" and {len(few) - 3} more have too few" if len(few) > 3 else ""
             raise DataError(f"{self.folder}: {', '.join(few[:3])}{more}; give {least} or more")
@@ -415,13 +402,13 @@ class _Surveyor:
         images = []
         for path in _below(folder):
             name = self._name(path)
-            if _is_litter(path):
+            if image_files.is_litter(path):
                 self.ignored[SYSTEM].append(path)
-            elif path.is_symlink() and not path.exists():
-                self.problems["link whose target is missing"].append(name)
+            elif _is_lost(path):
+                self.problems[_LOST].append(name)
             elif not path.is_file():
                 self.problems["no regular file"].append(name)
-            elif (head := _head(path)).startswith(b"version https://git-lfs"):
+            elif (head := image_files.head(path)).startswith(b"version https://git-lfs"):
                 self.problems["Git LFS pointer"].append(name)
             elif (other := image_files.format_of(path.name, head)) is None:
                 self.ignored[NOT_IMAGES].append(path)
@@ -436,8 +423,10 @@ class _Surveyor:
         loose = []
         for place in dict.fromkeys([self.folder, *places.values()]):
             for path in sorted(place.iterdir()):
-                if _is_litter(path):
+                if image_files.is_litter(path):
                     self.ignored[SYSTEM].append(path)
+                elif _is_lost(path):
+                    self.problems[_LOST].append(self._name(path))
                 elif not path.is_dir():
                     loose.append(path)
         self.ignored[OUTSIDE] += loose
@@ -484,11 +473,12 @@ class _Surveyor:
                     f"{self._name(files[0])}, so the accuracy on {other} images comes out too high"
                 )
         labels = defaultdict(set)
-        for file, label in (pair for rows in parts.values() for pair in rows):
+        for file, label in chain(*parts.values()):
             labels[digest_of[file]].add(label)
         if files := [file for file, digest in digest_of.items() if len(labels[digest]) > 1]:
             self.warnings.append(
-                f"{_files(files, 'is', 'are')} in more than one class, for example {self._name(files[0])}"
+                f"{_files(files, 'is', 'are')} in more than one class, for example "
+                f"{self._name(files[0])}"
             )
         if copies := len(parts["train"]) - len(contents["train"]):
             what = "is a copy" if copies == 1 else "are copies"
@@ -497,7 +487,7 @@ class _Surveyor:
     def _name(self, path: Path) -> str:
         return shown(path.relative_to(self.folder))
 
-    def _files(self) -> dict:
+    def _account(self) -> dict:
         ignored = {why: len(paths) for why, paths in self.ignored.items() if paths}
         read = sum(row["read"] for row in self.rows)
         return {

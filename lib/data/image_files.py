@@ -1,6 +1,7 @@
 """Image files of any origin: recognized by content, read strictly, in bounds, as RGB arrays."""
 
 import io
+import os
 import re
 import warnings
 from collections.abc import Iterable
@@ -17,6 +18,8 @@ MOST_FILE_BYTES = 2**29
 """The largest file of a data set that is read: CIFAR-10's parquet edition has 142 MB."""
 HEAD_BYTES = 512
 """Bytes at a file's beginning that `format_of` needs."""
+DAMAGED = "damaged, cut off, empty or unknown to OpenCV"
+"""Why an image cannot be read where nothing more is known."""
 
 _JPEG = b"\xff\xd8\xff"
 _READ = re.compile(
@@ -50,30 +53,49 @@ _SUFFIXES = {
 _FORMAT = {suffix: name for name, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
 
 
+_LITTER = {
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "lost+found"),
+    *("$recycle.bin", "system volume information"),
+}
+
+
 class UnreadableError(DataError):
     """An image that cannot be read; the message is the reason alone, for sentences about many."""
 
 
-def format_of(name: str, head: bytes) -> str | None:
+def format_of(name: str, first: bytes) -> str | None:
     """Returns ``""`` for an image to read, another format's name, or None for no image.
 
     Args:
         name: of the file. It decides where the content does not: for camera RAW, which looks like
             TIFF but shows a thumbnail only, and for files that are damaged or empty.
-        head: its first `HEAD_BYTES`.
+        first: its first `HEAD_BYTES`.
     """
     of_name = _FORMAT.get(Path(name).suffix.lower())
-    if _READ.match(head) and of_name != _RAW:
+    if _READ.match(first) and of_name != _RAW:
         return ""
-    return next((other for other, form in _OTHER.items() if form.match(head)), of_name)
+    return next((other for other, form in _OTHER.items() if form.match(first)), of_name)
+
+
+def is_litter(path: Path) -> bool:
+    """Returns whether a file or folder is hidden or one of those that systems leave behind."""
+    return path.name[0] == "." or path.name[-1] == "~" or path.name.lower() in _LITTER
+
+
+def head(path: Path) -> bytes:
+    """Returns a file's first bytes; none of a link that leads nowhere."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
 
 
 def read(path: str) -> dict[str, np.ndarray]:
     """Reads one image file, or all of a folder.
 
     Args:
-        path: of an image in any format OpenCV reads, or of a folder with nothing else; ``~`` is
-            the reader's home.
+        path: of an image in any format OpenCV reads, or of a folder, whose other files are named
+            and ignored; ``~`` is the reader's home.
 
     Returns:
         uint8 RGB (height, width, 3), each in its own size, by file name.
@@ -81,10 +103,13 @@ def read(path: str) -> dict[str, np.ndarray]:
     Raises:
         DataError: if there is none, or one cannot be read.
     """
-    place = Path(path).expanduser() if path.startswith("~") else Path(path)
+    place = Path(os.path.expanduser(path))
     files = [place]
     if place.is_dir():
-        files = sorted(file for file in place.iterdir() if file.is_file() and file.name[0] != ".")
+        there = [x for x in sorted(place.iterdir()) if x.is_file() and not is_litter(x)]
+        files = [file for file in there if format_of(file.name, head(file)) is not None]
+        if others := len(there) - len(files):
+            print(f"Files in {place.name} that are not images and are ignored: {others}.")
     if not files or not files[0].is_file():
         raise DataError(f"PICTURE = {path!r}: expected the path of an image or a folder of images")
     images = {}
@@ -180,7 +205,7 @@ def picture(blob: bytes, where: str) -> tuple[np.ndarray, bool]:
     if image is None:  # OpenCV makes no colors of some values
         image = _decoded(blob, where, cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise UnreadableError(format_of(where, blob[:HEAD_BYTES]) or "damaged, cut off or empty")
+        raise UnreadableError(format_of(where, blob[:HEAD_BYTES]) or DAMAGED)
     if image.dtype not in (np.uint8, np.uint16):
         raise UnreadableError(f"values of type {image.dtype}")
     on_white, more = (None, False) if blob.startswith(_JPEG) else _on_white(blob)

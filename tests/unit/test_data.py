@@ -981,9 +981,7 @@ def class_only_in_test(folder):
 def unreadable_image(folder):
     file = write_images(folder) / "test" / "big cat" / "picture n° 1.jpg"
     file.write_bytes(b"no picture")
-    return (
-        "1 file cannot be read as an image (damaged, cut off or empty), for example test/big cat/"
-    )
+    return f"1 file cannot be read as an image ({image_files.DAMAGED}), for example test/big cat/"
 
 
 def empty_image(folder):
@@ -1267,6 +1265,13 @@ def missing_links(folder):
     return "4 files cannot be read as images (link whose target is missing), for example train/cat/"
 
 
+def missing_folders(folder):
+    write_set(folder, USUAL)
+    for part in ("train", "test"):
+        (folder / part / "bird").symlink_to(folder / "gone")
+    return "2 files cannot be read as images (link whose target is missing), for example train/bird"
+
+
 def lfs_pointers(folder):
     write_set(folder, USUAL)
     for row in range(2):
@@ -1301,6 +1306,7 @@ def a_pipe(folder):
         other_accents,
         twins,
         missing_links,
+        missing_folders,
         lfs_pointers,
         line_break_in_a_file_name,
         a_pipe,
@@ -1531,7 +1537,7 @@ def test_all_bad_files_are_named_at_once(tmp_path):
     for row in range(5):
         (folder / "train" / "dog" / f"bad {row}.png").write_bytes(b"none")
     sentence = refusal(str(folder))
-    assert "5 files cannot be read as images (damaged, cut off or empty), for example" in sentence
+    assert f"5 files cannot be read as images ({image_files.DAMAGED}), for example" in sentence
     assert "train/dog/bad 0.png, train/dog/bad 1.png, train/dog/bad 2.png: replace" in sentence
 
 
@@ -1596,7 +1602,7 @@ def test_classes_that_do_not_fit_are_one_sentence(classes):
         data.load("digits", classes=classes)
 
 
-def test_pictures_of_a_folder_or_one(tmp_path):
+def test_pictures_of_a_folder_or_one(tmp_path, capsys):
     image = np.zeros((5, 7, 3), np.uint8)
     image[..., 2] = 200  # red, in OpenCV's order
     for name in ("b.png", "a.png"):
@@ -1606,6 +1612,10 @@ def test_pictures_of_a_folder_or_one(tmp_path):
     assert read["a.png"].shape == (5, 7, 3)
     assert read["a.png"][0, 0].tolist() == [200, 0, 0]
     assert list(image_files.read(str(tmp_path / "b.png"))) == ["b.png"]
+    for name in ("Thumbs.db", "labels.csv"):
+        (tmp_path / name).write_text("none")
+    assert list(image_files.read(str(tmp_path))) == ["a.png", "b.png"]
+    assert "not images and are ignored: 1." in capsys.readouterr().out
 
 
 def test_picture_that_is_none_is_one_sentence(tmp_path):
