@@ -142,14 +142,20 @@ def refuse_to_replace(jobs: list[Job], out: Path, source: data.Source) -> None:
     """Keeps records of another data set, except the digits that replace CIFAR-10.
 
     Raises:
-        UsageError: if a job would replace one.
+        UsageError: if a job would replace one, or the images are the reader's own and one is of
+            others.
     """
-    for job in jobs:
+    own, replaced = source.name.startswith("own/"), [job.name for job in jobs]
+    there = [path.stem for path in record.paths(out) if "-custom-" not in path.stem]
+    for name in dict.fromkeys(replaced + (there if own else [])):
         with suppress(RecordError):
-            found = record.read(out / "results" / f"{job.name}.json").dataset
-            if found.name not in (source.name, "digits"):
+            found = record.read(out / "results" / f"{name}.json").dataset
+            changed = own and found.name == source.name and found.sha256 != source.sha256
+            other = found.name not in (source.name, "digits")
+            if changed or (other and (name in replaced or found.name.startswith("own/"))):
+                which = ", another folder or changed since" if changed else ""
                 raise UsageError(
-                    f"--out {out} holds {job.name} of other images ({found.variant}), which "
+                    f"--out {out} holds {name} of other images ({found.variant}{which}), which "
                     f"this run ({source.variant}) would replace; choose another --out"
                 )
 
@@ -225,7 +231,8 @@ def _plan_and_run(options: argparse.Namespace) -> int:
     else:
         source = data.open_source(options.dataset)
     own = source.name.startswith("own/")
-    dataset = str(Path(options.dataset).resolve()) if own else source.name
+    dataset = str(Path(os.path.expanduser(options.dataset)).resolve()) if own else source.name
+    print(*data.account(source.variant, source.files), sep="\n", end="\n" if own else "")
     if own and not options.profile:
         profile = "few"
     elif own and profile in ("smoke", "quick"):
@@ -259,7 +266,7 @@ def _run(jobs: list[Job], out: Path, *, profile: str, dataset: str, source: data
             failures = {job.name: str(error) for job in stale if job.needs_weights}
     runnable = [job for job in stale if job.name not in failures]
     if runnable:
-        run_jobs(runnable, out, dataset=dataset, images=len(source.y_train))
+        run_jobs(runnable, out, dataset=dataset, images=source.images)
     failures |= {job.name: why_failed(job.name, out) for job in runnable if not job.record(out)}
     if reason := write_report(out, profile=profile, source=source, dataset=dataset):
         failures["report"] = reason

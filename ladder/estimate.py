@@ -52,8 +52,9 @@ class Estimator:
 
     def _sizes(self, values: dict) -> tuple[int, int, int]:
         """Returns how many images there are to train, validate and test."""
-        val = min(values.get("VAL_SIZE", 0), self.source.max_val)
-        train = min(values.get("TRAIN_SIZE", 0), len(self.source.y_train) - val)
+        own = self.source.y_val
+        val = min(values.get("VAL_SIZE", 0), self.source.max_val if own is None else len(own))
+        train = min(values.get("TRAIN_SIZE", 0), self.source.images - val)
         return train, val, min(values.get("TEST_SIZE", 0), len(self.source.y_test))
 
     def _pace(self, slug: str, values: dict) -> Pace:

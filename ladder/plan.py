@@ -120,14 +120,36 @@ def read_seeds(text: str) -> list[int]:
 def plan(
     slugs: list[str], *, profile: str, seeds: list[int], source: data.Source, dataset: str
 ) -> list[Job]:
-    """Returns the jobs, notebook by notebook."""
+    """Returns the jobs, notebook by notebook.
+
+    Raises:
+        UsageError: if the profile takes fewer images than the data set has classes.
+    """
     jobs = []
     for slug in slugs:
+        _check_sizes(slug, profile, len(source.classes))
         for seed in seeds:
-            values = parameters.of_profile(profile, slug, images=len(source.y_train))
+            values = parameters.of_profile(profile, slug, images=source.images)
             values |= {"PROFILE": profile, "SEED": seed, "DATASET": dataset}
             jobs.append(Job(slug, profile, seed, values, source.sha256))
     return jobs
+
+
+def _check_sizes(slug: str, profile: str, classes: int) -> None:
+    """Refuses a profile that cannot take an image of each class, and names one that can."""
+
+    def too_small(name: str) -> list[str]:
+        values = parameters.of_profile(name, slug)
+        sizes = ("TRAIN_SIZE", "VAL_SIZE", "TEST_SIZE") if "CLASSES" not in values else ()
+        return [f"{x} = {values[x]}" for x in sizes if values.get(x, classes) < classes]
+
+    if found := too_small(profile):
+        other = next((x for x in ("few", "budget", "study") if not too_small(x)), "")
+        advice = f"take --profile {other}" if other else "give fewer classes"
+        raise UsageError(
+            f"--profile {profile} has {found[0]} for {slug}, less than the {classes:,} classes; "
+            + advice
+        )
 
 
 def estimated(jobs: list[Job], out: Path, source: data.Source) -> Iterator[tuple[Job, float]]:

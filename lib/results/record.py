@@ -26,6 +26,7 @@ class DatasetFacts:
     Attributes:
         name, variant, sha256, classes: as in `lib.data.Dataset`.
         train, val, test: images of each part.
+        files: as in `lib.data.copies.Source`; None in old records.
     """
 
     name: str
@@ -35,6 +36,7 @@ class DatasetFacts:
     val: int
     test: int
     classes: list
+    files: dict | None = None
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ MISTAKES = (
         "lib/data/__init__.py",
         "train, val = _stratified(np.arange(len(source.y_train)), source.y_train, val_size, seed)",
         "train = np.arange(len(source.y_train))\n"
-        "    val = _stratified(train, source.y_train, val_size, seed)[1]",
+        "        val = _stratified(train, source.y_train, val_size, seed)[1]",
         "test_data.py::test_parts_are_disjoint[0-sizes0]",
     ),
     Mistake(

@@ -1,4 +1,4 @@
-"""Small CIFAR-10s made of noise, in all layouts, and how they come back."""
+"""Small CIFAR-10s made of noise, in all layouts, folders of images, and how they come back."""
 
 import hashlib
 import io
@@ -171,6 +171,21 @@ def make_canonical(monkeypatch, arrays: dict[str, np.ndarray]) -> None:
         for one in sorted(hashlib.sha256(row).digest() for row in part):
             digest.update(one)
     monkeypatch.setattr(cifar10, "IMAGES_SHA256", digest.hexdigest())
+
+
+def noise(seed: int, shape=(9, 11, 3)) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def write_set(folder: Path, places: dict[str, int]) -> Path:
+    """Images of noise, no two alike: so many in each place."""
+    number = 0
+    for place, count in places.items():
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        for row in range(count):
+            number += 1
+            (folder / place / f"{row}.png").write_bytes(encoded(noise(number)))
+    return folder
 
 
 def assert_holds(source: data.Source, arrays: dict[str, np.ndarray]) -> None:

@@ -185,9 +185,10 @@ def test_an_old_log_does_not_explain_a_new_failure(tmp_path, monkeypatch):
     [("cifar10", True), ("own/theirs", True), ("own/mine", False), ("digits", False)],
 )
 def test_records_of_another_data_set_are_not_replaced(tmp_path, capsys, monkeypatch, name, kept):
-    found = types.SimpleNamespace(dataset=types.SimpleNamespace(name=name, variant="theirs"))
-    monkeypatch.setattr(record, "read", lambda path: found)
     source = replace(data.open_source("digits"), name="own/mine", variant="mine")
+    facts = types.SimpleNamespace(name=name, variant="theirs", sha256=source.sha256)
+    found = types.SimpleNamespace(dataset=facts)
+    monkeypatch.setattr(record, "read", lambda path: found)
     monkeypatch.setattr(data, "open_source", lambda dataset: source)
     ran = []
     monkeypatch.setattr(command, "run_jobs", lambda jobs, *_, **__: ran.append(jobs))
