@@ -108,10 +108,12 @@ def why_failed(job: Job, out: Path) -> str:
     own, engine = reasons.read(out, job.name), reasons.read(out, "snakemake")
     command = rf"ladder\.run {job.slug} --profile {job.profile} --seed {job.seed} "
     status = r"(?:exit status (\d+)|died with <Signals\.\w+: (\d+)>)"
-    ended = re.search(rf"^Command '[^\n]*{command}.*?{status}", engine, re.DOTALL | re.MULTILINE)
+    ended = re.search(
+        rf"^(RuleException:\n.*\n)?Command '.*{command}(?s:.*?){status}", engine, re.MULTILINE
+    )
     if ended:  # between this command and the one before is what the job wrote
         _, _, others = engine[: ended.start()].rpartition("\nCommand '")
-        return reasons.why(own, others, int(ended[1]) if ended[1] else -int(ended[2]))
+        return reasons.why(own, others, int(ended[2]) if ended[2] else -int(ended[3]))
     if run.FAILED in own:
         return reasons.why(own, "", 0)
     if not engine:

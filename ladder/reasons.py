@@ -13,7 +13,7 @@ from lib.errors import LadderError
 FAILED = "FAILED: "
 """Begins the line of a log that says why a run failed."""
 ERROR = re.compile(
-    r"(\S*: )?([\w.]*(Error|Exception|Exit|Interrupt)\b|[Ee]rror: |Fatal |No module )"
+    r"(\S*: )?([\w.]+(Error|Exception|Exit|Interrupt)(:|$)|[Ee]rror: |Fatal |No module )"
 )
 """Begins a line that names an error: Python's, Snakemake's, or a command's."""
 CAUSES = {
@@ -56,7 +56,7 @@ def of_notebook(error: Exception, executed: Path, *, log: str, ran: bool) -> str
         crash = last_error(log, "Fatal Python error") or CAUSES["SIGKILL"][2:]
         return f"the notebook's kernel died in {_last_cell(executed)}; {crash}"
     if kind == "NoSuchKernel" or (kind == "RuntimeError" and str(error).startswith("Kernel d")):
-        return f"the notebook's kernel did not start: {last_error(log) or text}"
+        return f"the notebook's kernel did not start: {last_error(log) or error}"
     if ran and not isinstance(error, LadderError | RunError):
         return f"the notebook ran, but its page could not be written: {text}"
     return text
@@ -69,7 +69,7 @@ def _last_cell(executed: Path) -> str:
     code = [cell for cell in began if cell["cell_type"] == "code"]
     if not code or "setup" in code[-1]["metadata"].get("tags", ()):
         return "its set-up cell"
-    return f"the cell {''.join(code[-1]['source']).strip().splitlines()[0]!r}"
+    return f"the cell {''.join(code[-1]['source']).strip().splitlines()[0].lstrip('# ')!r}"
 
 
 def last_error(text: str, what: re.Pattern | str = ERROR) -> str:
