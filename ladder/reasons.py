@@ -53,8 +53,7 @@ def of_notebook(error: Exception, executed: Path, *, log: str, ran: bool) -> str
     """
     kind, text = type(error).__name__, of(error)
     if kind == "DeadKernelError":
-        crash = last_error(log, "Fatal Python error") or CAUSES["SIGKILL"][2:]
-        return f"the notebook's kernel died in {_last_cell(executed)}; {crash}"
+        return f"the notebook's kernel died in {_last_cell(executed)}{CAUSES['SIGKILL']}"
     if kind == "NoSuchKernel" or (kind == "RuntimeError" and str(error).startswith("Kernel d")):
         return f"the notebook's kernel did not start: {last_error(log) or error}"
     if ran and not isinstance(error, LadderError | RunError):
@@ -72,14 +71,14 @@ def _last_cell(executed: Path) -> str:
     return f"the cell {''.join(code[-1]['source']).strip().splitlines()[0].lstrip('# ')!r}"
 
 
-def last_error(text: str, what: re.Pattern | str = ERROR) -> str:
+def last_error(text: str) -> str:
     """Returns the last line of a log that names an error, or an empty text.
 
     Of errors that came while another was handled it is the first, which is the cause.
     """
     text = text.split("During handling of the above exception")[0]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    found = [number for number, line in enumerate(lines) if re.match(what, line)]
+    found = [number for number, line in enumerate(lines) if ERROR.match(line)]
     if not found:
         return ""
     ends = found[-1] + (2 if lines[found[-1]].endswith(":") else 1)  # Snakemake goes on below
