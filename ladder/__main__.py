@@ -7,17 +7,19 @@ the rest, keeps going past a failure, and its state is kept inside the report's 
 import argparse
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ladder import run
+from ladder import reasons, run
 from ladder.plan import (
     Job,
     UsageError,
@@ -72,7 +74,7 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str, images: int) -> None:
     """Runs jobs one after the other with Snakemake, past failures, and counts what is done."""
     command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(out), "--cores", "1", "--keep-going", "--nolock"]
-    command += ["--rerun-triggers", "mtime", "--quiet", "all", "--"]
+    command += ["--rerun-triggers", "mtime", "--quiet", "progress", "rules", "host", "--"]
     command += [f".running/{job.name}.done" for job in jobs]
     environment = os.environ | run.absolute_paths()
     environment |= {
@@ -108,14 +110,27 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str, images: int) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             raise
+        if process.returncode:
+            file.write(f"Snakemake {reasons.ending(process.returncode)}\n")
 
 
-def why_failed(name: str, out: Path) -> str:
-    """Returns the last line of a failed notebook's log."""
-    log = out / "logs" / f"{name}.log"
-    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
-    failed = [line.removeprefix(run.FAILED) for line in lines if line.startswith(run.FAILED)]
-    return failed[-1] if failed else "stopped before it ended"
+def why_failed(job: Job, out: Path) -> str:
+    """Returns why a job left no record: from its own log, else from Snakemake's."""
+    own, engine = reasons.read(out, job.name), reasons.read(out, "snakemake")
+    command = rf"ladder\.run {job.slug} --profile {job.profile} --seed {job.seed} "
+    status = r"(?:exit status (\d+)|died with <Signals\.\w+: (\d+)>)"
+    ended = re.search(
+        rf"^(RuleException:\n.*\n)?Command '.*{command}(?s:.*?){status}", engine, re.MULTILINE
+    )
+    if ended:  # between this command and the one before is what the job wrote
+        _, _, others = engine[: ended.start()].rpartition("\nCommand '")
+        return reasons.why(own, others, int(ended[2]) if ended[2] else -int(ended[3]))
+    if run.FAILED in own:
+        return reasons.why(own, "", 0)
+    if not engine:
+        return "it ended, but its record is not of the files as they are now; run it again"
+    error = reasons.last_error(engine) or engine.splitlines()[-1]
+    return f"Snakemake, which runs the notebooks, failed: {error}"
 
 
 def write_report(out: Path, *, profile: str, source: data.Source, dataset: str) -> str:
@@ -130,12 +145,14 @@ def write_report(out: Path, *, profile: str, source: data.Source, dataset: str) 
     command = [sys.executable, "-P", "-m", "ladder.run", "report", "--profile", profile]
     command += ["--dataset", dataset]
     command += ["--data-digest", source.sha256, "--out", str(out)]
-    (out / "logs").mkdir(exist_ok=True)
-    (out / "logs" / "index.log").unlink(missing_ok=True)
-    with (out / "logs" / "report.log").open("w") as log:
+    log = reasons.log(out, "report")
+    log.parent.mkdir(exist_ok=True)
+    reasons.log(out, "index").unlink(missing_ok=True)
+    with log.open("w") as file:
         environment = os.environ | run.absolute_paths()
-        process = subprocess.run(command, cwd=ROOT, env=environment, stderr=log, check=False)
-    return why_failed("index", out) if process.returncode else ""
+        process = subprocess.run(command, cwd=ROOT, env=environment, stderr=file, check=False)
+    own, others = reasons.read(out, "index"), reasons.read(out, "report")
+    return reasons.why(own, others, process.returncode) if process.returncode else ""
 
 
 def refuse_to_replace(jobs: list[Job], out: Path, source: data.Source) -> None:
@@ -218,6 +235,20 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped. What is finished is kept; the same command resumes from here.")
         return 1
+    except Exception as error:  # ours
+        return _mistake(error, options.out)
+
+
+def _mistake(error: Exception, out: Path) -> int:
+    """Says that the project itself failed; the traceback goes into a log."""
+    reason = f"{reasons.of(error)}: this is a mistake in the project, please report it"
+    try:
+        reasons.write(reason, out, "run_all", error)
+        print(f"{reason}\n    log: {reasons.log(out, 'run_all')}", file=sys.stderr)
+    except OSError:
+        traceback.print_exception(error)
+        print(reason, file=sys.stderr)
+    return 1
 
 
 def _plan_and_run(options: argparse.Namespace) -> int:
@@ -267,17 +298,21 @@ def _run(jobs: list[Job], out: Path, *, profile: str, dataset: str, source: data
     runnable = [job for job in stale if job.name not in failures]
     if runnable:
         run_jobs(runnable, out, dataset=dataset, images=source.images)
-    failures |= {job.name: why_failed(job.name, out) for job in runnable if not job.record(out)}
-    if reason := write_report(out, profile=profile, source=source, dataset=dataset):
+    failures |= {job.name: why_failed(job, out) for job in runnable if not job.record(out)}
+    try:
+        reason = write_report(out, profile=profile, source=source, dataset=dataset)
+    except (LadderError, OSError) as error:
+        reason = str(error)
+    if reason:
         failures["report"] = reason
     print_results(jobs, out)
     if "report" not in failures:
         print(f"\nReport: {out / 'index.html'} ({time.perf_counter() - began:.0f} s)")
     for name, reason in failures.items():
-        own = ("index", "report") if name == "report" else (name, "snakemake")
-        logs = (out / "logs" / f"{part}.log" for part in own)
-        log = next((path for path in logs if path.is_file()), None)
-        print(f"FAILED {name}: {reason}" + (f"\n    log: {log}" if log else ""))
+        name_of_log = "index" if name == "report" else name
+        with suppress(OSError):
+            reasons.write(reason, out, name_of_log)
+        print(f"FAILED {name}: {reason}\n    log: {reasons.log(out, name_of_log)}")
     return 1 if failures else 0
 
 

@@ -7,7 +7,6 @@ error in it.
 """
 
 import argparse
-import builtins
 import contextlib
 import json
 import os
@@ -20,9 +19,11 @@ from pathlib import Path
 
 import psutil
 
+from ladder import reasons
+from ladder.reasons import FAILED, RunError
 from ladder.report import pages, summary, verdicts
-from lib import ROOT, cache, digests, errors, results, study
-from lib.errors import LadderError, ParameterError
+from lib import ROOT, cache, digests, results, study
+from lib.errors import ParameterError
 from lib.results import fingerprint, parameters, record
 from lib.results.record import Record
 
@@ -32,15 +33,9 @@ PARENT = "CIFAR10_LADDER_PARENT"
 """Environment variable: process of the main job, without which a run is not to continue."""
 EXECUTED = "executed.ipynb"
 """File in a run's folder: the notebook as papermill leaves it."""
-FAILED = "FAILED: "
-"""Begins the line of a log that says why a run failed."""
 
 OF_RECORD = ROOT / "reports" / "of-record"
 """The report that is committed: its pages show no images of the data set."""
-
-
-class RunError(RuntimeError):
-    """A notebook that did not do its job; the message says which and why."""
 
 
 class _Lines:
@@ -60,6 +55,11 @@ class _Lines:
 
     def flush(self) -> None:
         self.log.flush()
+
+    def end(self) -> None:
+        """Passes on what came after the last line break."""
+        if self.rest:
+            self.write("\n")
 
 
 def _end_with_main_job(over: threading.Event) -> None:
@@ -204,10 +204,13 @@ def _executed(
     for folder in (out / ".running", out / "logs"):
         folder.mkdir(parents=True, exist_ok=True)
     own = tempfile.TemporaryDirectory(dir=out / ".running", prefix=f"{name}-")
-    log = (out / "logs" / f"{name}.log").open("w", encoding="utf-8")
-    with own as folder, log, _for_kernels(folder):
+    log = reasons.log(out, name)
+    log.unlink(missing_ok=True)  # all who write into it append
+    log = log.open("a", encoding="utf-8", errors="replace")
+    with own as folder, log, _stderr_in(log), _for_kernels(folder):
         executed = Path(folder, EXECUTED)
-        over = threading.Event()
+        lines = _Lines(prefix=f"{name.split('-')[0]:<24}", log=log)
+        over, ran = threading.Event(), False
         threading.Thread(target=_end_with_main_job, args=(over,), daemon=True).start()
         try:
             papermill.execute_notebook(
@@ -217,20 +220,38 @@ def _executed(
                 kernel_name="python3",
                 cwd=ROOT,
                 progress_bar=False,
-                stdout_file=_Lines(prefix=f"{name.split('-')[0]:<24}", log=log),
+                stdout_file=lines,
                 stderr_file=log,
                 start_timeout=KERNEL_START_SECONDS,
                 execution_timeout=CELL_SECONDS,
             )
+            ran = True
             yield Path(folder), _without_papermill(nbformat.read(executed, as_version=4))
         except Exception as error:
-            reason = _reason(error)
-            log.write(f"{error}\n{FAILED}{reason}\n")
+            with contextlib.suppress(OSError):  # a full disk; `main` tries again
+                lines.end()
+                log.flush()
+            reason = reasons.of_notebook(error, executed, log=reasons.read(out, name), ran=ran)
+            with contextlib.suppress(OSError):
+                reasons.write(reason, out, name, error)
             if executed.is_file():  # with the error in it, for those who want to see it
                 _move(executed, out / "logs" / f"{name}.ipynb")
             raise RunError(f"{name}: {reason}") from error
         finally:
             over.set()
+
+
+@contextlib.contextmanager
+def _stderr_in(log) -> Iterator[None]:
+    """Sends to a file what this process and its kernels write to the error stream meanwhile."""
+    before = os.dup(2)
+    os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(before, 2)
+        os.close(before)
 
 
 @contextlib.contextmanager
@@ -268,18 +289,6 @@ def _without_papermill(notebook):
     return notebook
 
 
-def _reason(error: Exception) -> str:
-    """Returns the one line that says why a run failed."""
-    if hasattr(error, "ename"):  # papermill's: the error that the notebook raised
-        text = str(error.evalue).strip() or error.ename
-        kind = getattr(errors, error.ename, getattr(builtins, error.ename, Exception))
-        plain = issubclass(kind, LadderError | OSError)
-        return text.splitlines()[0] if plain else f"{error.ename}: {text}"
-    if type(error).__name__ == "DeadKernelError":
-        return "the notebook's kernel died; the usual cause is too little memory"
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def _write(notebook, path: Path) -> None:
     import nbformat
 
@@ -306,15 +315,22 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     out, shared = options.out.resolve(), {"dataset": options.dataset}
+    profile = options.profile or "quick"
+    name = record.run_name(options.notebook, profile, options.seed)
     try:
         if options.notebook == "report":
+            name = "index"
             report(out, profile=options.profile, data=options.data_digest, **shared)
         else:
-            profile = options.profile or "quick"
             shared |= {"seed": options.seed, "images": options.images}
             run(options.notebook, profile=profile, out=out, **shared)
-    except (ParameterError, RunError, OSError) as error:
-        print(f"{FAILED}{error}", flush=True)
+    except Exception as error:
+        reason = reasons.of(error)
+        print(f"{FAILED}{reason}", flush=True)
+        try:
+            reasons.write(reason.removeprefix(f"{name}: "), out, name, error)
+        except OSError:
+            print(f"{FAILED}{reason}", file=sys.stderr, flush=True)  # the main job keeps it
         return 2 if isinstance(error, ParameterError) else 1
     return 0
 

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -12,6 +14,9 @@ from PIL import Image
 
 # Okabe–Ito: color-blind readers can distinguish these too.
 BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#767676"
+
+MOST_NAMES = 25
+"""Classes whose names have place beside a confusion matrix."""
 
 _STYLE = {
     "axes.edgecolor": GRAY,
@@ -97,9 +102,10 @@ def samples(images) -> Figure:
     Args:
         images: `lib.data.Dataset`.
     """
-    titles = [_short(images.classes[label]) for label in images.y_train[:20]]
-    figure = pictures(images.x_train[:20], titles, columns=10)
-    figure.set_label(f"{len(titles)} training images with their classes: {', '.join(titles)}.")
+    names, labels = short_names(images.classes), images.y_train[:20]
+    figure = pictures(images.x_train[:20], [names[label] for label in labels], columns=10)
+    named = ", ".join(images.classes[label] for label in labels)
+    figure.set_label(f"{len(labels)} training images with their classes: {named}.")
     return figure
 
 
@@ -115,7 +121,8 @@ def augmented_samples(images, *, seed: int, image_size: int) -> Figure:
 
     shown = inputs.resize(images.x_train[:10], image_size)
     drawn = inputs.draw_augmentation(np.random.default_rng(seed), len(shown))
-    titles = [_short(images.classes[label]) for label in images.y_train[:10]]
+    names = short_names(images.classes)
+    titles = [names[label] for label in images.y_train[:10]]
     both = np.concatenate([shown, inputs.augment(shown, **drawn)])
     figure = pictures(both, 2 * titles, columns=len(shown))
     figure.set_label(
@@ -163,18 +170,21 @@ def confusion_matrix(images, evaluation) -> Figure:
     from sklearn.metrics import confusion_matrix as count
 
     labels, predicted = images.y_test, evaluation.probabilities.argmax(axis=1)
-    names = [_short(name) for name in images.classes]
+    names = images.classes
     shares = 100 * count(labels, predicted, labels=range(len(names)), normalize="true")
-    figure, (axis,) = new_figure(6.2, 5.2)
-    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    axis.grid(visible=False)
-    if len(names) <= 25:
-        axis.set_xticks(range(len(names)), names, rotation=45, ha="right", parse_math=False)
-        axis.set_yticks(range(len(names)), names, parse_math=False)
+    if len(names) <= MOST_NAMES:
+        figure, (axis,) = new_figure(6.2, 5.2)
+        short = short_names(names)
+        axis.set_xticks(range(len(names)), short, rotation=45, ha="right", parse_math=False)
+        axis.set_yticks(range(len(names)), short, parse_math=False)
         for (row, column), share in np.ndenumerate(shares):
             color = "white" if share > 55 else "black"
             place = {"ha": "center", "va": "center", "fontsize": 8}
             axis.text(column, row, f"{share:.0f}", color=color, **place)
+    else:
+        figure, axis = _numbered_matrix(names)
+    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    axis.grid(visible=False)
     axis.set_xlabel("predicted class")
     axis.set_ylabel("true class")
     figure.colorbar(image, ax=axis, label="share of the true class (%)", shrink=0.8)
@@ -185,6 +195,26 @@ def confusion_matrix(images, evaluation) -> Figure:
         f"{names[true]} are classified as {names[other]}."
     )
     return figure
+
+
+def _numbered_matrix(names: Sequence[str], columns: int = 4) -> tuple[Figure, mpl.axes.Axes]:
+    """Returns a figure for a matrix of many classes: numbers, and below it what they mean."""
+    lines = -(-len(names) // columns)
+    below = 0.125 * lines + 0.1
+    figure, (axis, legend) = new_figure(9, 7.6 + below, nrows=2, height_ratios=(7.6, below))
+    step = next((step for step in (1, 2, 5) if len(names) <= 50 * step), 10)
+    ticks = range(step - 1, len(names), step)
+    for one, turned in ((axis.xaxis, 90), (axis.yaxis, 0)):
+        one.set_ticks(ticks, [number + 1 for number in ticks], fontsize=6, rotation=turned)
+        one.set_ticks(range(len(names)), minor=True)
+    legend.set_axis_off()
+    # After U+200E a name from right to left leaves its number in its place.
+    entries = [f"{number}  \u200e{name}" for number, name in enumerate(short_names(names, 24), 1)]
+    for column in range(columns):
+        text = "\n".join(entries[column * lines : (column + 1) * lines])
+        place = {"va": "top", "fontsize": 7, "parse_math": False, "transform": legend.transAxes}
+        legend.text(column / columns, 1, text, **place)
+    return figure, axis
 
 
 def confident_errors(images, evaluation) -> Figure:
@@ -198,13 +228,12 @@ def confident_errors(images, evaluation) -> Figure:
     predicted, certainty = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-certainty[wrong], kind="stable")][:16]
-    titles = [
-        f"{_short(images.classes[predicted[index]])} {certainty[index]:.0%}\n"
-        f"is {_short(images.classes[labels[index]])}"
-        for index in worst
-    ]
-    figure = pictures(images.x_test[worst], titles)
-    listed = "; ".join(titles).replace("\n", ", ") or "none"
+
+    def captions(names: Sequence[str]) -> list[str]:
+        return [f"{names[predicted[i]]} {certainty[i]:.0%}\nis {names[labels[i]]}" for i in worst]
+
+    figure = pictures(images.x_test[worst], captions(short_names(images.classes)))
+    listed = "; ".join(captions(images.classes)).replace("\n", ", ") or "none"
     figure.set_label(f"Wrong test images with the highest probability: {listed}.")
     return figure
 
@@ -236,6 +265,37 @@ def epoch_axis(axis, history: dict[str, list[float]], *, intervals: int | str = 
     axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(intervals, integer=True, min_n_ticks=1))
 
 
-def _short(name: str) -> str:
-    """Shortens a class name to at most twelve characters."""
-    return name if len(name) <= 12 else name[:11] + "…"
+def short_names(names: Sequence[str], most: int = 12) -> list[str]:
+    """Shortens class names so that all stay different.
+
+    Args:
+        names: all that are shown together; equal ones stay equal.
+        most: letters of a shortened name. Names that are then alike keep both ends, and, if that
+            is not enough, more letters.
+    """
+    letters = {name: _letters(name) for name in names}
+
+    def cut(name: str, width: int, end: int) -> str:
+        kept = letters[name]
+        if len(kept) > width:
+            kept = [*kept[: width - 1 - end], "…", *kept[len(kept) - end :]]
+        return "".join(kept)
+
+    short = {name: cut(name, most, 0) for name in letters}
+    for width in range(most, max(map(len, letters.values()), default=0) + 2):
+        times = Counter(text.casefold() for text in short.values())
+        alike = [name for name in short if times[short[name].casefold()] > 1]
+        short |= {name: cut(name, width, width // 2) for name in alike}
+    return [short[name] for name in names]
+
+
+def _letters(name: str) -> list[str]:
+    """Splits a name between what is drawn as one: no accent or emoji is cut."""
+    letters: list[str] = []
+    for character in name:
+        joins = unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf", "Sk")
+        if letters and (joins or letters[-1].endswith("\u200d")):
+            letters[-1] += character
+        else:
+            letters.append(character if character.isprintable() else "?")
+    return letters

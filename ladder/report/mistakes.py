@@ -1,5 +1,6 @@
 """Which test images an experiment gets wrong: confusion matrices and hard images, as HTML."""
 
+import unicodedata
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,10 +16,8 @@ from lib.errors import DataError
 from lib.results import record
 from lib.results.record import Record
 
-MOST_CLASSES = 25
-"""Classes of a confusion matrix that can still be read."""
 SHOWN = 10
-"""Images listed."""
+"""Images, or pairs of classes, listed."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +48,41 @@ def predicted(rows: list[Row], out: Path) -> list[Predicted]:
 def confusions(runs: list[Predicted], classes: list[str]) -> str:
     """Returns the confusion matrices of two experiments that the reader picks, side by side.
 
+    Of more classes than a matrix has place for it is a table of the most frequent confusions.
+
     Args:
         runs: of `predicted`.
         classes: names by label.
     """
     labels = range(len(classes))
+    counts = [confusion_matrix(run.labels, run.named, labels=labels) for run in runs]
+    if runs and len(classes) > plots.MOST_NAMES:
+        pairs = _frequent(np.sum(counts, axis=0), classes)
+        return render("confusions.html.j2", content=None, pairs=pairs, runs=runs)
     experiments = [
-        {
-            "name": run.row.experiment.heading,
-            "counts": confusion_matrix(run.labels, run.named, labels=labels).tolist(),
-        }
-        for run in runs
+        {"name": run.row.experiment.heading, "counts": each.tolist()}
+        for run, each in zip(runs, counts, strict=True)
     ]
-    content = {"classes": list(classes), "experiments": experiments}
-    return render("confusions.html.j2", content=content, most=MOST_CLASSES)
+    short = plots.short_names(classes)
+    content = {"classes": list(classes), "short": short, "experiments": experiments}
+    return render("confusions.html.j2", content=content)
+
+
+def _frequent(counts: np.ndarray, classes: list[str]) -> list[dict]:
+    """Returns rows of the `SHOWN` largest shares of a class that are taken for another."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    np.fill_diagonal(shares, 0)
+    largest = np.argsort(-shares, axis=None, kind="stable")[:SHOWN]
+    return [
+        {
+            "class": classes[true],
+            "taken for": classes[other],
+            "share": f"{shares[true, other]:.1%}",
+            "images": f"{counts[true, other]:,} of {counts[true].sum():,}",
+        }
+        for true, other in zip(*np.unravel_index(largest, shares.shape), strict=True)
+        if shares[true, other]
+    ]
 
 
 def hard_images(runs: list[Predicted]) -> dict[str, np.ndarray]:
@@ -97,12 +117,18 @@ def hard_tables(runs: list[Predicted], classes: list[str]) -> str:
 
 def _confused(runs: list[Predicted], number: int, classes: list[str]) -> dict:
     """Returns a row for `hard_tables`."""
-    named = Counter(classes[run.named[number]] for run in runs)
+    named = Counter(_isolated(classes[run.named[number]]) for run in runs)
     return {
         "test image": str(number),
         "class": classes[runs[0].labels[number]],
         "taken for": ", ".join(f"{name} ({count})" for name, count in named.most_common()),
     }
+
+
+def _isolated(name: str) -> str:
+    """Keeps a name that is written from right to left from reordering the text around it."""
+    reorders = any(unicodedata.bidirectional(character) in ("R", "AL") for character in name)
+    return f"\u2068{name}\u2069" if reorders else name
 
 
 def show_hard_images(runs: list[Predicted], dataset: str, records: list[Record]) -> None:
@@ -124,9 +150,10 @@ def show_hard_images(runs: list[Predicted], dataset: str, records: list[Record])
     if images is None or not np.array_equal(images.y_test, runs[0].labels):
         print(f"No pictures: these images ({wanted.variant}) are not at hand.")
         return
+    names = plots.short_names(images.classes)
     for what, numbers in found.items():
         shown = numbers[:SHOWN]
-        titles = [f"{number}\n{images.classes[images.y_test[number]]}" for number in shown]
+        titles = [f"{number}\n{names[images.y_test[number]]}" for number in shown]
         if titles:
             figure = plots.pictures([images.x_test[number] for number in shown], titles)
             plots.show(figure, f"Test images {what}, with number and class.")

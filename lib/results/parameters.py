@@ -137,11 +137,14 @@ def check(slug: str, values: Values) -> Values:
             raise ParameterError(f"{slug} never reads its parameter {name!r}; remove it")
         wanted = type(known[name])
         if type(value) is not wanted and not (wanted is float and type(value) is int):
+            text = wanted is float and type(value) is str
+            hint = " (YAML reads 1e-3 as text, 1.0e-3 as a number)" if text else ""
             raise ParameterError(
                 f"{slug}: {name} = {value!r} is {type(value).__name__}, expected "
-                f"{wanted.__name__} as in {name} = {known[name]!r}"
+                f"{wanted.__name__} as in {name} = {known[name]!r}{hint}"
             )
-    return known | values
+        known[name] = float(value) if wanted is float else value
+    return known
 
 
 def in_notebook(slug: str, names: Values) -> Values:

@@ -4,6 +4,7 @@ import math
 import os
 import time
 from dataclasses import asdict, dataclass, replace
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +64,19 @@ class Recipe:
 
     def __post_init__(self):
         at_least = {"epochs": 1, "batch_size": 1, "patience": 0, "head_epochs": 0, "views": 0}
-        for name, least in at_least.items():
-            if (value := getattr(self, name)) < least:
-                raise ParameterError(f"{name.upper()} = {value}: expected at least {least}")
+        rates = {"learning_rate": "such as 0.001", "clipnorm": "such as 1.0, or 0 for none"}
+        for name in (*at_least, *rates):
+            value, least = getattr(self, name), at_least.get(name)
+            number = isinstance(value, Real if least is None else Integral)
+            number = number and not isinstance(value, bool)
+            if least is not None:
+                good, expected = number and value >= least, f"a whole number, {least} or more"
+            else:  # float32 has no more
+                good = number and (1e-38 <= value <= 1e38 or (name == "clipnorm" and value == 0))
+                expected = f"a positive number {rates[name]}"
+            if not good:
+                raise ParameterError(f"{name.upper()} = {value!r}: expected {expected}")
+            object.__setattr__(self, name, int(value) if name in at_least else float(value))
         if self.schedule not in ("constant", "linear"):
             raise ParameterError(f"SCHEDULE = {self.schedule!r}: expected 'constant' or 'linear'")
 

@@ -253,13 +253,54 @@ def test_kill_while_the_record_is_written(run_all, short, said, who, what):
     """Kill −9 while record or page are written"""
     no_checkpoint = {checkpoints.EVERY: "3600"}
     printed = run_all.end(sabotage=f"{who}:{what}", code=1, extra=no_checkpoint)
-    assert {"ipykernel": "kernel died", "ladder.run": "stopped before it ended"}[who] in printed
+    assert {"ipykernel": "kernel died", "ladder.run": "was ended by SIGKILL"}[who] in printed
     assert record.read_all(run_all.out) == []
     page = run_all.out / "index.html"
     assert not page.exists()
     run_all.end()
     run_all.assert_figures_are_those_of(short)
     said(failure(printed))
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "reason"),
+    [
+        # The engine
+        ("snakemake:signal:9", r"Snakemake, .+, failed: .*ended by SIGKILL; .+ too little memory"),
+        ("snakemake:missing:snakemake.api", r"Snakemake, .+: .*Error: import of snakemake.api .+"),
+        # A job's start
+        ("ladder.run:signal:9", r"its process was ended by SIGKILL; .+ too little memory"),
+        pytest.param(
+            "ladder.run:exit:3",
+            r"its process ended with exit code 3 and gave no reason",
+            marks=pytest.mark.battery,
+        ),
+        ("ladder.run:missing:psutil", r"ModuleNotFoundError: import of psutil halted; .+"),
+        # The kernel's start
+        (
+            "ipykernel:missing:zmq",
+            r"the notebook's kernel did not start: ModuleNotFoundError: .+zmq.+",
+        ),
+        pytest.param(
+            "ipykernel:exit:3",
+            r"the notebook's kernel did not start: Kernel died before .+",
+            marks=pytest.mark.battery,
+        ),
+        # The training; for the set-up cell see tests/notebooks/test_run.py
+        ("ipykernel:fsync:1", r"the notebook's kernel died in the cell 'Train'; .+ memory"),
+        # The page
+        ("ladder.run:full:1", r"the notebook ran, but its page could .+: .+ No space left on .+"),
+    ],
+)
+def test_a_job_that_dies_says_why(run_all, said, sabotage, reason):
+    """Death at each stage: the engine, a job's start, the kernel's, training, page"""
+    printed = run_all.end(sabotage=sabotage, code=1)
+    found = re.search(rf"^FAILED 00_base_cnn-smoke-seed0: ({reason})$", printed, re.MULTILINE)
+    assert found, printed
+    assert "Traceback" not in printed
+    log = (run_all.out / "logs" / "00_base_cnn-smoke-seed0.log").read_text()
+    assert log.endswith(f"FAILED: {found[1]}\n")
+    said(found[0])
 
 
 @pytest.mark.skipif(not CAN_MOUNT, reason="no file system may be mounted here")

@@ -15,7 +15,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from ladder import run
+from ladder import reasons, run
 from lib.results import fingerprint, parameters, record
 
 PARAMETERS = (
@@ -48,11 +48,11 @@ def toy(tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_NOTEBOOKS", str(notebooks))
     out = tmp_path / "out {of} mine"
 
-    def write(code: str) -> Path:
+    def write(code: str, setup: str = "") -> Path:
         v4 = nbformat.v4
         cells = [
             v4.new_markdown_cell("# Toy"),
-            v4.new_code_cell("", metadata={"tags": ["setup"]}),
+            v4.new_code_cell(setup, metadata={"tags": ["setup"]}),
             v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
             v4.new_code_cell(code),
         ]
@@ -118,10 +118,19 @@ def test_error_in_the_notebook(toy):
     assert (out / "logs" / "toy-study-seed3.ipynb").is_file()  # with the error in it
 
 
-def test_dead_kernel_is_a_failure(toy):
-    out = toy(START + "os._exit(1)")
-    with pytest.raises(run.RunError, match="kernel died"):
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ({"setup": "import os; os._exit(1)", "code": START}, "in its set-up cell; the usual cause"),
+        ({"code": "# Act\n" + START + "os._exit(1)"}, "in the cell 'Act'; the usual cause is too"),
+    ],
+    ids=("setup", "work"),
+)
+def test_dead_kernel_is_a_failure(toy, code, reason):
+    out = toy(**code)
+    with pytest.raises(run.RunError, match=f"the notebook's kernel died {reason}"):
         start(out)
+    assert f"FAILED: the notebook's kernel died {reason}" in reasons.read(out, "toy-study-seed3")
     assert products(out) == []
 
 

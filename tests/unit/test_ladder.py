@@ -177,7 +177,7 @@ def test_an_old_log_does_not_explain_a_new_failure(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", "false")
     source = data.open_source("digits")
     reason = command.write_report(tmp_path, profile="quick", source=source, dataset="digits")
-    assert reason == "stopped before it ended"
+    assert reason == "its process ended with exit code 1 and gave no reason"
 
 
 @pytest.mark.parametrize(
@@ -213,8 +213,10 @@ def test_a_failure_names_its_own_log(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command.subprocess, "Popen", Popen)
     assert command.main(["--dataset", "digits", "--only", "00", "--out", str(tmp_path)]) == 1
     said = capsys.readouterr().out
-    assert "FAILED 00_base_cnn-quick-seed0: stopped before it ended" in said
-    assert f"log: {logs / 'snakemake.log'}" in said
+    reason = "Snakemake, which runs the notebooks, failed: Snakemake ended with exit code 1"
+    assert f"FAILED 00_base_cnn-quick-seed0: {reason}" in said
+    assert f"log: {logs / '00_base_cnn-quick-seed0.log'}" in said
+    assert reason in (logs / "00_base_cnn-quick-seed0.log").read_text()
     assert "last week" not in said
 
 

@@ -42,8 +42,42 @@ def test_confusions_are_those_of_the_predictions(digits):
     assert (counts.sum(axis=1) == np.bincount(runs[0].labels)).all()
     assert content["classes"][0] == "<b>"
     assert "<b>" not in html
-    assert "cannot be read" in mistakes.confusions(runs, ["x"] * 26)
+    assert content["short"] == ["<b>", *"123456789"]
     assert mistakes.confusions([], []).strip() == "<p>No predictions are stored.</p>"
+
+
+def test_confusions_of_many_classes_are_a_table_of_the_largest(digits):
+    _, _, rows = digits
+    classes = [f"Class_of_a_long_name_{number}_<i>" for number in range(26)]
+    labels = np.repeat(np.arange(26), 20)
+    named = labels.copy()
+    named[:5], named[20:22] = 7, 3
+    runs = [mistakes.Predicted(rows[0], named, labels), mistakes.Predicted(rows[1], labels, labels)]
+    html = mistakes.confusions(runs, classes)
+    cells = [cell.replace("&lt;i&gt;", "<i>") for cell in re.findall("<td>(.*?)</td>", html)]
+    assert cells == [
+        *(classes[0], classes[7], "12.5%", "5 of 40"),
+        *(classes[1], classes[3], "5.0%", "2 of 40"),
+    ]
+    assert "<script" not in html
+    assert "the 2 experiments together" in html
+
+
+def test_long_names_stay_different_in_a_matrix(digits):
+    out, _, rows = digits
+    classes = [f"Tomato___Target_{name}" for name in "abcdefghij"]
+    html = mistakes.confusions(mistakes.predicted(rows, out), classes)
+    content = json.loads(re.search(r"<script[^>]*>(.*?)</script>", html)[1])
+    assert content["classes"] == classes
+    assert len(set(content["short"])) == 10
+    assert max(map(len, content["short"])) == 12
+
+
+def test_a_name_from_right_to_left_leaves_the_figures_in_their_places(digits):
+    out, _, rows = digits
+    html = mistakes.hard_tables(mistakes.predicted(rows, out), ["חתול", *"abcdefghi"])
+    assert re.search("\u2068חתול\u2069 \\(\\d+\\)", html)
+    assert "\u2068a" not in html
 
 
 def test_hard_images(digits):

@@ -36,6 +36,7 @@ def notebooks(tmp_path, monkeypatch):
 def test_defaults_and_changes(notebooks):
     values = parameters.check("toy", {"EPOCHS": 7, "RATE": 1})
     assert values == {"EPOCHS": 7, "RATE": 1, "AUGMENT": True, "UNREAD": 1, "OUT": "x"}
+    assert type(values["RATE"]) is float  # so that 1 and 1.0 are the same run
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,8 @@ def test_defaults_and_changes(notebooks):
         ({"EPOCHS": "3"}, "EPOCHS = '3' is str, expected int"),
         ({"EPOCHS": 3.0}, "EPOCHS = 3.0 is float, expected int"),
         ({"EPOCHS": True}, "EPOCHS = True is bool, expected int"),
-        ({"RATE": "1e-3"}, "RATE = '1e-3' is str, expected float"),
+        ({"RATE": "1e-3"}, r"RATE = '1e-3' is str, expected float .* \(YAML reads 1e-3 as text"),
+        ({"RATE": True}, "RATE = True is bool, expected float"),
         ({"AUGMENT": 1}, "AUGMENT = 1 is int, expected bool"),
         ({"UNREAD": 1}, "never reads its parameter 'UNREAD'"),
     ],

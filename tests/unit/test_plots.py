@@ -1,11 +1,13 @@
 """Figures: labeled, with a text alternative, the same bytes each time."""
 
 import io
+import itertools
 from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from lib import plots
@@ -138,6 +140,68 @@ def test_confusion_matrix_counts_shares_of_the_true_class():
     figure = plots.confusion_matrix(images, SimpleNamespace(probabilities=predicted))
     assert [text.get_text() for text in figure.axes[0].texts] == ["25", "75", "0", "100"]
     assert "75 % of the class cat are classified as dog" in figure.get_label()
+
+
+LONG = ["Tomato___Target_Spot", "Tomato___Target_Leaf", "Corn_(maize)___Common_rust_"]
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (["cat", "a_very_long_class_name"], ["cat", "a_very_long…"]),
+        (LONG, ["Tomat…t_Spot", "Tomat…t_Leaf", "Corn_(maize…"]),
+        (["mosaic_of_a_virus", "mosaic_of_A_VIRUS"], ["mosaic_of_a_virus", "mosaic_of_A_VIRUS"]),
+        (["train_image_1_of_set", "train_image_2_of_set"], None),
+        (["a" * 30 + "X" + "b" * 30, "a" * 30 + "Y" + "b" * 30, "a" * 61], None),
+        (["a" * 12 + "b", "a" * 11 + "…"], None),
+        (["é" * 12 + "x", "e\u0301" * 12 + "x"], ["é" * 11 + "…", "e\u0301" * 11 + "…"]),
+        (["👩‍🔬" * 13], ["👩‍🔬" * 11 + "…"]),
+        (["👍🏽" * 13], ["👍🏽" * 11 + "…"]),
+        (["", "same", "same"], ["", "same", "same"]),
+        ([], []),
+    ],
+)
+def test_short_names_stay_different(names, short):
+    found = plots.short_names(names)
+    assert len(set(found)) == len(set(names))
+    assert short is None or found == short
+    assert all(len(text) <= max(12, len(name)) for text, name in zip(found, names, strict=True))
+
+
+HARD = (r"$\frac{$", "a_b^c", "$", "חתול", "👍", "two\nlines", "%s {0}", "\\", "x" * 300)
+
+
+@pytest.mark.parametrize("count", [2, 25, 26, 120, 200])
+def test_confusion_matrix_of_any_names_and_of_many_classes(count):
+    names = (
+        *(f"{text} of a long name" for text in (*HARD, *LONG)),
+        *map("number {}".format, range(200)),
+    )
+    names = tuple(names[:count])
+    labels = np.arange(count)
+    images = SimpleNamespace(
+        y_test=labels, classes=names, x_test=np.zeros((count, 8, 8, 3), np.uint8)
+    )
+    evaluation = SimpleNamespace(probabilities=np.eye(count)[np.roll(labels, 1)])
+    figure = plots.confusion_matrix(images, evaluation)
+    width = plots.to_png(figure)[1]
+    assert 400 < width < 1150
+    assert names[0] in figure.get_label()
+    axis = figure.axes[0]
+    shown = {text.get_text() for text in axis.get_yticklabels()}
+    if count <= 25:
+        assert shown == set(plots.short_names(names))
+    else:
+        assert 20 <= len(shown) <= 50
+        texts = figure.axes[1].texts
+        legend = "\n".join(text.get_text() for text in texts).replace("\u200e", "").split("\n")
+        assert legend == [f"{i}  {name}" for i, name in enumerate(plots.short_names(names, 24), 1)]
+        FigureCanvasAgg(figure).draw()
+        boxes = [text.get_window_extent() for text in texts]
+        assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+        assert all(box.y0 >= 0 for box in boxes)
+        assert str(count) in shown
+    assert plots.to_png(plots.confident_errors(images, evaluation))[0]
 
 
 def test_confident_errors_are_sorted_by_probability():

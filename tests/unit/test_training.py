@@ -249,11 +249,26 @@ def test_chance_level_is_noticed():
         ({"head_epochs": -1}, "HEAD_EPOCHS = -1"),
         ({"views": -1}, "VIEWS = -1"),
         ({"schedule": "cosine"}, "SCHEDULE = 'cosine'"),
+        ({"epochs": 2.0}, "EPOCHS = 2.0: expected a whole number, 1 or more"),
+        ({"epochs": True}, "EPOCHS = True: expected a whole number"),
+        *(
+            ({"learning_rate": rate}, f"LEARNING_RATE = {rate!r}: expected a positive number such")
+            for rate in (0, -1e-3, math.nan, math.inf, 10**40, 1e-50, "1e-3", True, None)
+        ),
+        *(
+            ({"clipnorm": norm}, f"CLIPNORM = {norm!r}: expected a positive number .*, or 0 for")
+            for norm in (-1, math.nan, math.inf, False, "1")
+        ),
     ],
 )
 def test_values_out_of_range(change, message):
     with pytest.raises(ParameterError, match=message):
         replace(RECIPE, **change)
+
+
+def test_a_whole_rate_is_a_number():
+    train("00_base_cnn", epochs=1, learning_rate=1, clipnorm=1)
+    assert replace(RECIPE, learning_rate=np.int64(1)) == replace(RECIPE, learning_rate=1.0)
 
 
 def test_clock():

@@ -28,7 +28,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
 
 const confusions = document.getElementById("confusions");
 if (confusions) {
-  const { classes, experiments } = JSON.parse(confusions.querySelector("script").textContent);
+  const { classes, short, experiments } = JSON.parse(confusions.querySelector("script").textContent);
   const place = document.createElement("div");
   place.className = "compare";
   confusions.append(place);
@@ -57,11 +57,11 @@ if (confusions) {
     table.className = "matrix";
     const head = table.createTHead().insertRow();
     head.append(cell("th", "true \\ predicted"));
-    classes.forEach((text) => head.append(cell("th", text, "col")));
+    classes.forEach((_, label) => head.append(named(label, "col")));
     const body = table.createTBody();
     counts.forEach((row, truth) => {
       const line = body.insertRow();
-      line.append(cell("th", classes[truth], "row"));
+      line.append(named(truth, "row"));
       const total = row.reduce((sum, count) => sum + count, 0);
       row.forEach((count, predicted) => {
         const share = total ? (100 * count) / total : 0;
@@ -73,6 +73,13 @@ if (confusions) {
       });
     });
     return table;
+  }
+
+  function named(label, scope) {
+    const element = cell("th", short[label], scope);
+    element.dir = "auto";
+    if (short[label] !== classes[label]) element.title = element.ariaLabel = classes[label];
+    return element;
   }
 
   function cell(tag, text, scope) {
