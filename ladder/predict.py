@@ -158,6 +158,11 @@ def classify(classifier: Classifier, files: list[Path], skipped: list[DataError]
             print(f"{done:,} of {len(files):,} files", file=sys.stderr, flush=True)
 
 
+def header(classes: list[str]) -> list[str]:
+    """Returns the names of the CSV's columns, all different, for the names of classes."""
+    return [*COLUMNS, *(f"probability of {c}" if c in COLUMNS else c for c in classes)]
+
+
 def write(classifier: Classifier, files: list[Path], folder: Path, out: Path) -> int:
     """Writes the predictions as CSV, whole or not at all, and returns the number of files left out.
 
@@ -172,15 +177,14 @@ def write(classifier: Classifier, files: list[Path], folder: Path, out: Path) ->
         OSError: if ``out`` cannot be written.
     """
     classes = classifier.about.classes
-    names = [f"probability of {name}" if name in COLUMNS else name for name in classes]
     skipped: list[DataError] = []
     with (
         cache.atomic_file(out) as part,
         # A file name may hold bytes that are no text.
         part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*COLUMNS, *names])
+        writer = csv.writer(file)  # ends lines as RFC 4180, and so quotes names with any line break
+        writer.writerow(header(classes))
         for path, row in classify(classifier, files, skipped):
             best = row.argmax()
             writer.writerow([path.relative_to(folder), classes[best], row[best], *row])
@@ -232,8 +236,12 @@ def main(arguments: list[str]) -> int:
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
-    except (LadderError, OSError) as error:
+    except LadderError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:  # those of reading have no error number: they are our own sentences
+        sentence = f"--out {out} cannot be written ({error.strerror}); choose another file"
+        print(sentence if error.strerror else error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped. Nothing was written.", file=sys.stderr)
