@@ -9,7 +9,7 @@ from lib import metrics
 def test_recalls_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], [200, 40, 10])
-    probabilities = rng.dirichlet([1, 1, 1], 250) + [0.4, 0, 0]
+    probabilities = rng.dirichlet([1, 1, 1], 250) + np.array([0.4, 0, 0])
     found, named = metrics.recalls(probabilities, labels), probabilities.argmax(axis=1)
     np.testing.assert_allclose(found, recall_score(labels, named, average=None), rtol=1e-12)
     assert np.isclose(found.mean(), balanced_accuracy_score(labels, named))
