@@ -95,12 +95,25 @@ class Classifier:
     about: About
     model: object
 
+    def read(self, file: Path) -> np.ndarray:
+        """Reads one picture, uint8 RGB, at the size of the data set's images.
+
+        Raises:
+            DataError: if it is none, or cannot be read.
+        """
+        if not file.is_file():
+            raise DataError(f"{file} is a link to a file that is not here, or no regular file")
+        try:
+            image = image_files.read(str(file))[file.name]
+        except OSError as error:
+            raise DataError(f"{file} cannot be read ({error.strerror})") from error
+        return image_files.fit_size(image, self.about.image_size)
+
     def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
-        """Returns float32 (n, classes) for uint8 RGB pictures (h, w, 3), each in its own size."""
+        """Returns float32 (n, classes) for pictures that `read` returned."""
         from lib import training
 
-        fitted = [image_files.fit_size(image, self.about.image_size) for image in images]
-        return training.predict(self.model, np.stack(fitted))
+        return training.predict(self.model, np.stack(images))
 
 
 def load(path: Path) -> Classifier:
@@ -121,20 +134,6 @@ def load(path: Path) -> Classifier:
     return Classifier(found, model)
 
 
-def _read(file: Path) -> np.ndarray:
-    """Reads one picture, uint8 RGB (h, w, 3).
-
-    Raises:
-        DataError: if it is none, or cannot be read.
-    """
-    if not file.is_file():
-        raise DataError(f"{file} is a link to a file that is not here, or no regular file")
-    try:
-        return image_files.read(str(file))[file.name]
-    except OSError as error:
-        raise DataError(f"{file} cannot be read ({error.strerror})") from error
-
-
 def classify(classifier: Classifier, files: list[Path], skipped: list[DataError]) -> Iterator:
     """Yields each file that is a picture, with its probabilities, float32 (classes,).
 
@@ -147,7 +146,7 @@ def classify(classifier: Classifier, files: list[Path], skipped: list[DataError]
         kept, images = [], []
         for file in files[start : start + CHUNK]:
             try:
-                images.append(_read(file))
+                images.append(classifier.read(file))
                 kept.append(file)
             except DataError as error:
                 skipped.append(error)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -178,10 +179,22 @@ def test_what_is_no_picture_is_left_out_and_said(pictures, model, tmp_path, caps
     assert re.search(r"^2 files were left out, for example: .*00\.txt", printed.err, re.MULTILINE)
     assert printed.err.startswith("4 of 11 files\n8 of 11 files\n11 of 11 files\n")
     monkeypatch.undo()
-    whole = predict.load(model).probabilities(
-        [predict._read(path) for path in sorted((tmp_path / "new").glob("0*.png"))]
-    )
+    classifier = predict.load(model)
+    images = [classifier.read(path) for path in sorted((tmp_path / "new").glob("0*.png"))]
+    whole = classifier.probabilities(images)
     np.testing.assert_allclose(probabilities(found), whole, rtol=1e-5)
+
+
+def test_pictures_are_not_held_in_their_own_size(model, tmp_path):
+    files = [tmp_path / f"{number:02}.png" for number in range(30)]
+    for file in files:
+        file.write_bytes(cv2.imencode(".png", np.zeros((1500, 1500, 3), np.uint8))[1])
+    classifier = predict.load(model)
+    tracemalloc.start()
+    assert len(list(predict.classify(classifier, files, []))) == 30
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * 1500 * 1500 * 3
 
 
 def test_only_predictions_are_replaced(pictures, model, tmp_path, capsys):
