@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ladder import reasons, run
+from ladder import predict, reasons, run
 from ladder.plan import (
     Job,
     UsageError,
@@ -201,10 +201,14 @@ def print_results(jobs: list[Job], out: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the ladder; returns 0 if all is done, 1 if something is not, 2 on wrong usage."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["predict"]:
+        return predict.main(arguments[1:])
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         prog="./run_all.sh",
         description="Runs the notebooks and writes the report.",
+        epilog="To classify pictures with a trained model: ./run_all.sh predict --help",
     )
     parser.add_argument(
         "--profile", help=f"{', '.join(PROFILES)} (quick, or few for images of your own)"

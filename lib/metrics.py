@@ -1,4 +1,4 @@
-"""Top-1 accuracy and plain cross-entropy, the two figures of every record."""
+"""Top-1 accuracy and plain cross-entropy, the two figures of every record; recall by class."""
 
 from dataclasses import dataclass
 
@@ -36,3 +36,20 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> Score:
         accuracy=float((probabilities.argmax(axis=1) == labels).mean()),
         loss=float(-np.log(np.clip(chosen, EPSILON, 1 - EPSILON)).mean()),
     )
+
+
+def recalls(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns for each class the share of its images that are recognized.
+
+    Their mean is the balanced accuracy, to which each class adds the same, however rare it is.
+
+    Args:
+        probabilities, labels: as for `score`.
+
+    Returns:
+        float64, shape (classes,), 0 to 1; NaN for a class without images.
+    """
+    count = probabilities.shape[1]
+    right = np.bincount(labels[probabilities.argmax(axis=1) == labels], minlength=count)
+    with np.errstate(invalid="ignore"):
+        return right / np.bincount(labels, minlength=count)

@@ -15,6 +15,9 @@ from lib.results import parameters
 from lib.results.record import Record
 from lib.study import COMPANIONS, EXPERIMENTS
 
+MOST_CLASSES = 12
+"""Classes of a table that is not folded."""
+
 
 def facts(records: list[Record], *, left_out: int = 0, unusable: int = 0) -> str:
     """Returns the first screen's facts: data, profile, versions, and what is missing.
@@ -74,9 +77,25 @@ def method(rows: list[Row]) -> str:
     return render("method.html.j2", pooled=verdicts.spread(rows), widest=verdicts.WIDEST)
 
 
-def payoff(rows: list[Row]) -> str:
-    """Returns which experiment pays off for these images, and at what cost, as HTML."""
-    return render("payoff.html.j2", **_payoff(rows))
+def recalls(rows: list[Row]) -> str:
+    """Returns the recall of each class in each experiment as HTML, or ``""`` without any."""
+    shown = [row for row in rows if row.recalls]
+    classes = shown[0].records[0].dataset.classes if shown else []
+    return render("recalls.html.j2", rows=shown, classes=classes, most=MOST_CLASSES)
+
+
+def payoff(rows: list[Row], *, out: Path | None = None) -> str:
+    """Returns which experiment pays off for these images, and at what cost, as HTML.
+
+    Args:
+        rows: of `ladder.report.verdicts.table`.
+        out: the report's folder; links lead to the models of own images that are in it.
+    """
+    found = verdicts.payoff(rows)
+    best = (found.enough, found.rows[-1]) if found and found.enough.recalls else ()
+    names = dict.fromkeys(f"models/{row.records[0].name}.keras" for row in best)
+    models = [tables.Link(name, name) for name in names if out and (out / name).is_file()]
+    return render("payoff.html.j2", **_payoff(rows), models=models)
 
 
 def _payoff(rows: list[Row]) -> dict:

@@ -22,7 +22,7 @@ def write(out: Path, records: list[Record], of_study: list[Record]) -> None:
     Raises:
         OSError: if they cannot be written.
     """
-    rows = verdicts.table(records)
+    rows = verdicts.table(records, out)
     in_markdown = markdown(rows, verdicts.table(of_study))
     for name, text in (("summary.md", in_markdown), ("summary.csv", as_csv(rows))):
         with cache.atomic_file(out / name) as part:
@@ -36,6 +36,7 @@ def lines(rows: list[Row]) -> list[dict[str, object]]:
     """
     pooled = verdicts.spread(rows)
     comparable = verdicts.comparable(rows)
+    own = any(r.dataset.name.startswith("own/") for row in rows for r in row.records)
     found = []
     for row in rows:
         e, judged = row.experiment, verdicts.verdict(row, pooled)
@@ -61,6 +62,7 @@ def lines(rows: list[Row]) -> list[dict[str, object]]:
                 "training_multiply_adds": row.operations,
                 "training_seconds": row.seconds,
             }
+            | ({"balanced_accuracy": row.balanced_accuracy} if own else {})
         )
     return found
 

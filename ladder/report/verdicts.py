@@ -4,15 +4,18 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
+from pathlib import Path
 
+import numpy as np
 from scipy import stats
 
 from ladder.report.render import render
+from lib import metrics
 from lib.errors import ParameterError, RecordError
 from lib.results import parameters
-from lib.results.record import Record
+from lib.results.record import Record, predictions
 from lib.study import EXPERIMENTS, Experiment, is_other_network
 
 LITERATURE_SD = 0.0056
@@ -20,6 +23,9 @@ LITERATURE_SD = 0.0056
 where no experiment has a second seed."""
 WIDEST = 0.02
 """Half of an interval so wide that a figure inside it says nothing."""
+UNBALANCED = 3
+"""If the largest class has more than so many times the test images of the smallest, experiments are
+compared by balanced accuracy."""
 IMAGES = (50_000, 10_000)
 """Images of CIFAR-10, for training and validation, and for the test; a verdict needs all."""
 
@@ -75,6 +81,10 @@ class Row:
         seconds: mean training time, or None.
         operations: mean multiply–adds of training, or None.
         at_chance: whether any of the runs has learned nothing.
+        recalls: of the reader's own images: for each class the share that is recognized, mean over
+            the seeds, 0 to 1, NaN without test images; () where the predictions are missing.
+        test_images: of each class, likewise.
+        unbalanced: whether the balanced accuracy decides, for this row and all others.
     """
 
     experiment: Experiment
@@ -87,6 +97,20 @@ class Row:
     seconds: float | None
     operations: float | None
     at_chance: bool
+    recalls: tuple[float, ...] = ()
+    test_images: tuple[int, ...] = ()
+    unbalanced: bool = False
+
+    @property
+    def balanced_accuracy(self) -> float | None:
+        """Mean of the recalls, to which each class adds the same."""
+        found = [recall for recall in self.recalls if not math.isnan(recall)]
+        return statistics.fmean(found) if found else None
+
+    @property
+    def score(self) -> float | None:
+        """What experiments are compared by: accuracy, or balanced accuracy if it decides."""
+        return self.balanced_accuracy if self.unbalanced else self.accuracy
 
 
 def other_network(record: Record) -> bool:
@@ -230,11 +254,12 @@ def _changes(record: Record, before: parameters.Values) -> dict[str, tuple]:
     }
 
 
-def table(records: list[Record]) -> list[Row]:
+def table(records: list[Record], out: Path | None = None) -> list[Row]:
     """Returns one row per experiment of the study, in order, without runs of other networks.
 
     Args:
         records: of one profile and one data set (`same_conditions`).
+        out: the report's folder, whose predictions give the recall by class of own images.
 
     Raises:
         RecordError: if the records are of several profiles or data sets, a seed is there
@@ -243,7 +268,28 @@ def table(records: list[Record]) -> list[Row]:
     if len(set(map(_conditions, records))) > 1:
         raise RecordError("records of several profiles or data sets do not go into one table")
     of_study = [record for record in records if not other_network(record)]
-    return [_row(e, [r for r in of_study if r.experiment == e.slug]) for e in EXPERIMENTS]
+    rows = [_row(e, [r for r in of_study if r.experiment == e.slug]) for e in EXPERIMENTS]
+    if out is None or not of_study or not of_study[0].dataset.name.startswith("own/"):
+        return rows
+    return _with_recalls(rows, out)
+
+
+def _with_recalls(rows: list[Row], out: Path) -> list[Row]:
+    """Adds the recall by class, to all rows or to none: they are compared by it."""
+    found = []
+    for row in rows:
+        stored = [predictions(out, record) for record in row.records]
+        if None in stored:
+            print(f"No recall by class: {row.experiment.slug} has no predictions beside its record")
+            return rows
+        if stored:
+            recalls = np.mean([metrics.recalls(*pair) for pair in stored], axis=0).tolist()
+            counts = np.bincount(stored[0][1], minlength=len(recalls)).tolist()
+            row = replace(row, recalls=tuple(recalls), test_images=tuple(counts))
+        found.append(row)
+    counts = [row.test_images for row in found if row.recalls]
+    unbalanced = any(max(each) > UNBALANCED * min(each) for each in counts)
+    return [replace(row, unbalanced=unbalanced and bool(row.recalls)) for row in found]
 
 
 def comparable(rows: list[Row]) -> bool:
@@ -325,11 +371,11 @@ def of_the_protocol(rows: list[Row], study_rows: list[Row]) -> str:
 
 @dataclass(frozen=True)
 class Payoff:
-    """Which experiments pay off: of no two of them is the cheaper one as accurate.
+    """Which experiments pay off: of no two of them has the cheaper one as high a score.
 
     Attributes:
-        rows: those experiments, by multiply–adds of training; the last is the most accurate.
-        enough: the cheapest whose accuracy does not differ significantly from the last's, given
+        rows: those experiments, by multiply–adds of training; the last has the highest score.
+        enough: the cheapest whose score does not differ significantly from the last's, given
             the number of test images.
     """
 
@@ -342,11 +388,11 @@ def payoff(rows: list[Row]) -> Payoff | None:
     learned = (row for row in rows if row.records and not row.at_chance)
     efficient: list[Row] = []
     for row in sorted(learned, key=lambda row: row.operations):
-        if not efficient or row.accuracy > efficient[-1].accuracy:
+        if not efficient or row.score > efficient[-1].score:
             efficient.append(row)
     for row in efficient:
         best = efficient[-1]
-        if best.accuracy - row.accuracy <= 1.96 * math.hypot(error(row), error(best)):
+        if best.score - row.score <= 1.96 * math.hypot(error(row), error(best)):
             return Payoff(tuple(efficient), row)
     return None
 
@@ -370,7 +416,13 @@ def _rising(record: Record) -> bool:
 
 
 def error(row: Row) -> float:
-    """Returns the standard error of a test accuracy that comes from the number of test images."""
+    """Returns the standard error of a row's score that comes from the number of test images."""
+    if row.unbalanced:
+        # Each class is measured by its own images. One more right and one more wrong image keep
+        # the error of a class that is always, or never, recognized from being 0.
+        measured = [(r, n) for r, n in zip(row.recalls, row.test_images, strict=True) if n]
+        shares = [((recall * n + 1) / (n + 2), n) for recall, n in measured]
+        return math.sqrt(sum(share * (1 - share) / n for share, n in shares)) / len(shares)
     return math.sqrt(row.accuracy * (1 - row.accuracy) / row.records[0].dataset.test)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from lib.results.record import SCHEMA, DatasetFacts, ModelFacts, Record, Trainin
 STAGE = "CIFAR10_LADDER_STAGE"
 """Environment variable: the folder in which `ladder.run` collects a run's files before it moves
 them to OUT. It is not a parameter, so that no page shows it."""
+ABOUT = "cifar10-ladder.json"
+"""Member of a saved model, a zip file, which Keras ignores: the names of the classes, in order,
+and the size at which pictures are read, pixels. So a model that is moved still knows them."""
 CHECKPOINTS = "checkpoints.json"
 """File in that folder: the checkpoints that are needed until the record is in its place."""
 
@@ -129,6 +133,9 @@ class Run:
         )
         with cache.atomic_file(self._folder / "models" / f"{record.name}.keras") as part:
             models.as_keras(model).save(part)
+            about = {"classes": list(images.classes), "image_size": images.image_size}
+            with zipfile.ZipFile(part, "a") as archive:  # ZipInfo: without the time of day
+                archive.writestr(zipfile.ZipInfo(ABOUT), json.dumps(about))
         with cache.atomic_file(self._folder / "results" / f"{record.name}.npz") as part:
             np.savez_compressed(part, probabilities=evaluation.probabilities, labels=images.y_test)
         path = self._finish(record, fit.checkpoints)
@@ -278,7 +285,6 @@ def trained_model(out: Path, run: str):
     Raises:
         RecordError: if that folder has no such record or model, or it cannot be read.
     """
-    from lib.engine import keras
     from lib.errors import RecordError
     from lib.results.record import read
 
@@ -289,9 +295,23 @@ def trained_model(out: Path, run: str):
             f"RUN = {run!r}: no model of that run is in {out.name}/models; expected one of "
             f"{', '.join(there) or 'none yet: run ./run_all.sh first'}"
         )
-    record = read(out / "results" / f"{run}.json")
+    return read(out / "results" / f"{run}.json"), saved_model(path)
+
+
+def saved_model(path: Path):
+    """Loads a model file, without running code in it.
+
+    Returns:
+        The Keras model, not compiled.
+
+    Raises:
+        RecordError: if the file cannot be read.
+    """
+    from lib.engine import keras
+    from lib.errors import RecordError
+
     try:
-        return record, keras.saving.load_model(path, compile=False)
+        return keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras', zip's and HDF5's
         raise RecordError(
             f"{path.name} is damaged or holds code, which is not run; delete it and run again"

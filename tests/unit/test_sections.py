@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import bs4
+import numpy as np
 import pytest
 
 from ladder.report import sections, verdicts
@@ -224,3 +225,119 @@ def test_parameters_from_outside_are_escaped(runs):
     html = sections.otherwise(verdicts.table([ours]), NOTHING, [ours, other], out=NOWHERE)
     assert "SCHEDULE &lt;script&gt; instead of &lt;b&gt;" in html
     assert "<script>" not in html + sections.conditions([ours, other])
+
+
+def own_images(out: Path, right: dict[int, list[int]], images: list[int]) -> list[verdicts.Row]:
+    """Writes what each experiment gets right of the test images of each class; returns its rows."""
+    (out / "results").mkdir()
+    classes = [f"<{number}>" for number in range(len(images))]
+    dataset = {"name": "own/pets", "test": sum(images), "classes": classes}
+    records = []
+    for number, counts in right.items():
+        named = [
+            [label] * yes + [(label + 1) % len(images)] * (count - yes)
+            for label, (yes, count) in enumerate(zip(counts, images, strict=True))
+        ]
+        made = made_up.record(
+            SLUGS[number],
+            accuracy=sum(counts) / sum(images),
+            dataset=dataset,
+            training={"operations": number + 1},
+        )
+        np.savez(
+            out / "results" / f"{made.name}.npz",
+            probabilities=np.eye(len(images))[np.concatenate(named).astype(int)],
+            labels=np.repeat(np.arange(len(images)), images),
+        )
+        records.append(made)
+    return verdicts.table(records, out)
+
+
+def test_balanced_accuracy_decides_where_classes_are_unbalanced(tmp_path):
+    rows = own_images(tmp_path, {0: [400, 0], 1: [360, 18], 2: [0, 20]}, [400, 20])
+    assert rows[0].accuracy > rows[1].accuracy
+    assert [row.balanced_accuracy for row in rows[:3]] == pytest.approx([0.5, 0.9, 0.5])
+    found = verdicts.payoff(rows)
+    assert [row.experiment.number for row in found.rows] == [0, 1]
+    assert found.enough is found.rows[-1]
+    html = sections.payoff(rows)
+    assert "so balanced accuracy decides" in text(html)
+    assert "1 Deeper CNN: 90.0% ±" in text(html)
+    assert [line[1:3] for line in cells(html)] == [["50.00%", ""], ["90.00%", "+40.00"]]
+    assert "balanced accuracy decides" in sections.verdict(rows)
+
+
+@pytest.mark.parametrize("images", [[60, 20], [20, 60, 30]])
+def test_accuracy_decides_elsewhere(tmp_path, images):
+    common = int(np.argmax(images))
+    first = [count if label == common else 9 for label, count in enumerate(images)]
+    rows = own_images(tmp_path, {0: first, 1: [count * 3 // 4 for count in images]}, images)
+    assert not any(row.unbalanced for row in rows)
+    found = verdicts.payoff(rows)
+    assert found.rows[-1].score == found.rows[-1].accuracy
+    assert "balanced" not in sections.payoff(rows) + sections.verdict(rows)
+
+
+def test_the_error_of_balanced_accuracy_is_that_of_drawing_other_test_images(tmp_path):
+    rows = own_images(tmp_path, {0: [360, 18], 1: [400, 20]}, [400, 20])
+    draws = np.random.default_rng(0).binomial([400, 20], 0.9, (100_000, 2)) / [400, 20]
+    spread = draws.mean(axis=1).std()
+    assert spread < verdicts.error(rows[0]) < 1.2 * spread
+    # Nothing wrong among 20 images does not say that nothing ever is.
+    assert 0.02 < verdicts.error(rows[1]) < verdicts.error(rows[0])
+
+
+def test_recall_by_class_is_in_the_report(tmp_path):
+    rows = own_images(tmp_path, {0: [400, 0, 0], 3: [300, 15, 0]}, [400, 20, 0])
+    html = sections.recalls(rows)
+    assert cells(html) == [
+        ["<0>", "400", "100.0%", "75.0%"],
+        ["<1>", "20", "0.0%", "75.0%"],
+        ["<2>", "0", "–", "–"],
+    ]
+    assert "<details" not in html
+    assert [cell.text for cell in bs4.BeautifulSoup(html, "html.parser")("th")][2:] == [
+        row.experiment.heading for row in rows if row.records
+    ]
+    table = bs4.BeautifulSoup(sections.table(rows, out=tmp_path), "html.parser")
+    assert [cell.text for cell in table.thead("th")].index("balanced accuracy (%)") == 2
+    found = [line.find(attrs={"data-label": "balanced accuracy (%)"}) for line in table.tbody("tr")]
+    assert [cell.text for cell in found[:4]] == ["50.00", "–", "–", "75.00"]
+
+
+def test_recall_of_many_classes_is_folded(tmp_path):
+    rows = own_images(tmp_path, {0: [3] * 20}, [4] * 20)
+    assert "<details><summary>20 classes</summary>" in sections.recalls(rows)
+
+
+def test_without_predictions_no_experiment_is_compared_by_recall(tmp_path, capsys):
+    rows = own_images(tmp_path, {0: [400, 0], 1: [360, 18]}, [400, 20])
+    (tmp_path / "results" / f"{rows[1].records[0].name}.npz").unlink()
+    records = [record for row in rows for record in row.records]
+    rows = verdicts.table(records, tmp_path)
+    assert capsys.readouterr().out.startswith(
+        "No recall by class: 01_deeper_cnn has no predictions"
+    )
+    assert sections.recalls(rows).strip() == ""
+    assert verdicts.payoff(rows).rows[-1].experiment.number == 0
+
+
+def test_the_reports_of_cifar10_and_digits_have_no_balanced_accuracy(out):
+    records = verdicts.same_conditions(record.read_all(out), profile="budget")
+    rows = verdicts.table(records, out)
+    assert rows == verdicts.table(records)
+    assert sections.recalls(rows).strip() == ""
+    assert "balanced" not in sections.table(rows, out=out) + sections.payoff(rows, out=out)
+
+
+def test_the_models_that_pay_off_are_linked(tmp_path):
+    rows = own_images(tmp_path, {0: [300, 15], 1: [302, 15], 2: [100, 5]}, [400, 20])
+    names = [f"models/{row.records[0].name}.keras" for row in rows[:2]]
+    (tmp_path / "models").mkdir()
+    assert "Model file" not in sections.payoff(rows, out=tmp_path)
+    for name in names:
+        (tmp_path / name).touch()
+    html = sections.payoff(rows, out=tmp_path)
+    assert "Model files: " in html
+    assert all(f'<a href="{name}">{name}</a>' in html for name in names)
+    assert "python -m ladder predict MODEL FOLDER" in html

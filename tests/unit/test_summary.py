@@ -71,6 +71,22 @@ def test_published_figures_are_absent_on_other_data(tmp_path):
     assert summary.lines(rows)[0]["published_accuracy"] is None
 
 
+def test_own_images_have_a_column_of_balanced_accuracy(tmp_path, groups):
+    made_up.write(tmp_path, profiles={"quick": {0: 2}}, name="own/pets", classes=("a", "b"))
+    records = record.read_all(tmp_path)
+    summary.write(tmp_path, records, [])
+    first, second, *_ = csv.DictReader((tmp_path / "summary.csv").open(encoding="utf-8"))
+    # As many images of each class.
+    assert float(first["balanced_accuracy"]) == pytest.approx(float(first["accuracy"]))
+    assert second["balanced_accuracy"] == ""
+    text = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    shown = f"{float(first['balanced_accuracy']):.2%}"
+    assert re.search(rf"^\| 0 \| Base CNN \| [^|]+ \| {shown} \| [\d.]+ \|$", text, re.MULTILINE)
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in table} == {6}
+    assert "balanced_accuracy" not in summary.as_csv(verdicts.table(groups[0], tmp_path))
+
+
 def test_the_three_writers_say_the_same(out, groups):
     rows = verdicts.table(groups[0])
     csv_lines = list(csv.DictReader(io.StringIO(summary.as_csv(rows))))

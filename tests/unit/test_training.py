@@ -240,6 +240,22 @@ def test_chance_level_is_noticed():
     assert training.evaluate(constant, images).at_chance
 
 
+def test_a_rare_class_that_is_known_is_above_chance(monkeypatch):
+    labels = np.repeat([0, 1], [400, 20])
+    images = replace(digits(), x_test=np.zeros((420, 32, 32, 3), np.uint8), y_test=labels)
+
+    def evaluated(common: int, rare: int) -> bool:
+        """Of a network that names so many images of each class as the rare one."""
+        named = np.repeat([0, 1, 0, 1], [400 - common, common, 20 - rare, rare])
+        monkeypatch.setattr(training, "predict", lambda model, x: np.eye(2)[named[: len(x)]])
+        return training.evaluate(None, images)
+
+    monkeypatch.setattr(training, "PARTS", ("test",))
+    for common, rare, at_chance in ((0, 0, True), (40, 2, True), (40, 18, False), (0, 20, False)):
+        assert evaluated(common, rare).at_chance == at_chance, (common, rare)
+    assert evaluated(40, 18).metrics["test"].accuracy < 400 / 420
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
