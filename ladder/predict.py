@@ -32,10 +32,12 @@ class About:
     Attributes:
         classes: their names, in the order of the outputs.
         image_size: height and width at which its data set's images were read, pixels.
+        white: value of 16-bit files that becomes 255; 0 if that is not known.
     """
 
     classes: list[str]
     image_size: int
+    white: int = 0
 
 
 def about(path: Path) -> About:
@@ -104,7 +106,7 @@ class Classifier:
         if not file.is_file():
             raise DataError(f"{file} is a link to a file that is not here, or no regular file")
         try:
-            image = image_files.read(str(file))[file.name]
+            image = image_files.read(str(file), white=self.about.white)[file.name]
         except OSError as error:
             raise DataError(f"{file} cannot be read ({error.strerror})") from error
         return image_files.fit_size(image, self.about.image_size)

@@ -226,7 +226,7 @@ def open_source(name: str, *, image_size: int = 32) -> Source:
     key = f"on white: {found.sha256}-{image_size}"
     source = copies.opened(f"own/{folder.resolve().name}", key, read)
     notes = found.files["notes"] + source.files["notes"]
-    return replace(source, files=found.files | {"notes": notes})
+    return replace(source, files=found.files | source.files | {"notes": notes})
 
 
 def cifar10_is_here() -> bool:

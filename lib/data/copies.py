@@ -32,7 +32,8 @@ class Source:
         x_val, y_val: the same of a validation part, where the set has one of its own.
         files: account of the files of the reader's own images, else None: how many were ``found``
             and ``read``; how many were ``ignored``, by reason; the same by part and class in
-            ``classes``; ``notes`` and ``warnings``, sentences. Names are relative to the folder.
+            ``classes``; ``notes`` and ``warnings``, sentences; ``white``, the value of 16-bit
+            files that becomes 255. Names are relative to the folder.
     """
 
     name: str

@@ -116,7 +116,7 @@ def read(found: Survey, image_size: int) -> dict:
 
     Returns:
         Images, labels, ``variant``, ``classes`` and ``max_val`` as in `lib.data.copies.Source`, and
-        in ``files`` the notes on the images' content.
+        in ``files`` the notes on the images' content, and the ``white`` of 16-bit files.
 
     Raises:
         DataError: if an image cannot be read.
@@ -141,7 +141,7 @@ def read(found: Survey, image_size: int) -> dict:
         "variant": f"own images: {found.folder.resolve().name}",
         "classes": found.classes,
         "max_val": len(found.parts.get("val", ())) or len(found.parts["train"]) // 5,
-        "files": {"notes": _on_pixels(largest, white, several)},
+        "files": {"notes": _on_pixels(largest, white, several), "white": white},
     }
     for part, rows in found.parts.items():
         content[f"x_{part}"] = np.stack([image_files.eight_bits(x, white) for x in images[part]])

@@ -19,7 +19,8 @@ STAGE = "CIFAR10_LADDER_STAGE"
 them to OUT. It is not a parameter, so that no page shows it."""
 ABOUT = "cifar10-ladder.json"
 """Member of a saved model, a zip file, which Keras ignores: the names of the classes, in order,
-and the size at which pictures are read, pixels. So a model that is moved still knows them."""
+the size at which pictures are read, pixels, and the value of 16-bit files that is white. So a model
+that is moved still knows them."""
 CHECKPOINTS = "checkpoints.json"
 """File in that folder: the checkpoints that are needed until the record is in its place."""
 
@@ -133,7 +134,11 @@ class Run:
         )
         with cache.atomic_file(self._folder / "models" / f"{record.name}.keras") as part:
             models.as_keras(model).save(part)
-            about = {"classes": list(images.classes), "image_size": images.image_size}
+            about = {
+                "classes": list(images.classes),
+                "image_size": images.image_size,
+                "white": (images.files or {}).get("white", 0),
+            }
             with zipfile.ZipFile(part, "a") as archive:  # ZipInfo: without the time of day
                 archive.writestr(zipfile.ZipInfo(ABOUT), json.dumps(about))
         with cache.atomic_file(self._folder / "results" / f"{record.name}.npz") as part:
