@@ -33,7 +33,7 @@ class Source:
         files: account of the files of the reader's own images, else None: how many were ``found``
             and ``read``; how many were ``ignored``, by reason; the same by part and class in
             ``classes``; ``notes`` and ``warnings``, sentences; ``white``, the value of 16-bit
-            files that becomes 255. Names are relative to the folder.
+            files that becomes 255, or 0. Names are relative to the folder.
     """
 
     name: str

@@ -141,7 +141,10 @@ def read(found: Survey, image_size: int) -> dict:
         "variant": f"own images: {found.folder.resolve().name}",
         "classes": found.classes,
         "max_val": len(found.parts.get("val", ())) or len(found.parts["train"]) // 5,
-        "files": {"notes": _on_pixels(largest, white, several), "white": white},
+        "files": {
+            "notes": _on_pixels(largest, white, several),
+            "white": white * bool(largest["uint16"]),
+        },
     }
     for part, rows in found.parts.items():
         content[f"x_{part}"] = np.stack([image_files.eight_bits(x, white) for x in images[part]])
