@@ -393,6 +393,10 @@ class _Surveyor:
         few = [f"{x} has {many(count, 'image')}" for x, count in counts.items() if count < least]
         if few:
             more = f" and {len(few) - 3} more have too few" if len(few) > 3 else ""
+            others = self.ignored[NOT_IMAGES]
+            if others:
+                are = _files(others, "is not an image", "are not images")
+                more += f", and {are}, for example {self._name(others[0])}"
             raise DataError(f"{self.folder}: {', '.join(few[:3])}{more}; give {least} or more")
 
     # --- the files ---

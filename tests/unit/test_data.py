@@ -1238,6 +1238,12 @@ def single_images(folder):
     return "bird/ has 2 images, dog/ has 1 image; give 3 or more"
 
 
+def arrays_only(folder):
+    write_set(folder, {"cat": 3, "dog": 3, "bird": 0})
+    (folder / "bird" / "all.npy").write_bytes(b"\x93NUMPY")
+    return "bird/ has 0 images, and 1 file is not an image, for example bird/all.npy; give 3"
+
+
 def other_letter_case(folder):
     write_set(folder, {"train/Cat": 3, "train/dog": 3, "test/cat": 3, "test/dog": 3})
     return "test/ lacks 'Cat' and train/ lacks 'cat', where 'Cat' and 'cat' differ in letter case"
@@ -1302,6 +1308,7 @@ def a_pipe(folder):
         no_train,
         no_class_folders,
         single_images,
+        arrays_only,
         other_letter_case,
         a_space_more,
         other_accents,
