@@ -323,7 +323,7 @@ class _Surveyor:
                 raise DataError(f"{self.folder}: {names} both mean {part}; keep or rename one")
         if with_images := [path for path in others if self._has_image(path)]:
             parts = ", ".join(same[0].name for same in places.values())
-            names = ", ".join(shown(Path(path.name)) for path in with_images[:3])
+            names = ", ".join(repr(path.name) for path in with_images[:3])
             raise DataError(
                 f"{self.folder}: parts of a set ({parts}) and other folders with images ({names}) "
                 "lie side by side; put the class folders into the parts, or rename or move one kind"

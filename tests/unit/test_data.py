@@ -1215,7 +1215,7 @@ def two_of_a_meaning(folder):
 
 def parts_beside_classes(folder):
     write_set(folder, USUAL | {"bird": 3})
-    return "parts of a set (test, train) and other folders with images (bird) lie side by side"
+    return "parts of a set (test, train) and other folders with images ('bird') lie side by side"
 
 
 def wrapped_twice(folder):
