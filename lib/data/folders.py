@@ -326,7 +326,7 @@ class _Surveyor:
                 raise DataError(f"{self.folder}: {names} both mean {part}; keep or rename one")
         if with_images := [path for path in others if self._has_image(path)]:
             parts = ", ".join(same[0].name for same in places.values())
-            names = ", ".join(shown(Path(path.name)) for path in with_images[:3])
+            names = ", ".join(repr(path.name) for path in with_images[:3])
             raise DataError(
                 f"{self.folder}: parts of a set ({parts}) and other folders with images ({names}) "
                 "lie side by side; put the class folders into the parts, or rename or move one kind"
@@ -396,6 +396,10 @@ class _Surveyor:
         few = [f"{x} has {many(count, 'image')}" for x, count in counts.items() if count < least]
         if few:
             more = f" and {len(few) - 3} more have too few" if len(few) > 3 else ""
+            others = self.ignored[NOT_IMAGES]
+            if others:
+                are = _files(others, "is not an image", "are not images")
+                more += f", and {are}, for example {self._name(others[0])}"
             raise DataError(f"{self.folder}: {', '.join(few[:3])}{more}; give {least} or more")
 
     # --- the files ---

@@ -47,7 +47,7 @@ _SUFFIXES = {
     "SVG": ".svg .svgz",
     "DICOM": ".dcm",
     "OpenEXR": ".exr",
-    "another format": ".ico .tga .pcx .dds .xcf .eps .emf .wmf",
+    **{name: f".{name.lower()}" for name in ("ICO", "TGA", "PCX", "DDS", "XCF", "EPS", "WMF")},
 }
 """Suffixes of image files by format; of those with no name OpenCV reads the content."""
 _FORMAT = {suffix: name for name, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}

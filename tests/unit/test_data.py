@@ -1215,7 +1215,7 @@ def two_of_a_meaning(folder):
 
 def parts_beside_classes(folder):
     write_set(folder, USUAL | {"bird": 3})
-    return "parts of a set (test, train) and other folders with images (bird) lie side by side"
+    return "parts of a set (test, train) and other folders with images ('bird') lie side by side"
 
 
 def wrapped_twice(folder):
@@ -1236,6 +1236,12 @@ def no_class_folders(folder):
 def single_images(folder):
     write_set(folder, {"cat": 6, "dog": 1, "bird": 2})
     return "bird/ has 2 images, dog/ has 1 image; give 3 or more"
+
+
+def arrays_only(folder):
+    write_set(folder, {"cat": 3, "dog": 3, "bird": 0})
+    (folder / "bird" / "all.npy").write_bytes(b"\x93NUMPY")
+    return "bird/ has 0 images, and 1 file is not an image, for example bird/all.npy; give 3"
 
 
 def other_letter_case(folder):
@@ -1302,6 +1308,7 @@ def a_pipe(folder):
         no_train,
         no_class_folders,
         single_images,
+        arrays_only,
         other_letter_case,
         a_space_more,
         other_accents,
