@@ -79,6 +79,7 @@ if (confusions) {
     const element = cell("th", short[label], scope);
     element.dir = "auto";
     if (short[label] !== classes[label]) element.title = element.ariaLabel = classes[label];
+    if (scope === "col" && short.join("").length > 80) element.style.writingMode = "vertical-rl";
     return element;
   }
 
