@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import os
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pydantic import TypeAdapter
 
 from ladder.plan import UsageError
 from lib import cache, results
-from lib.data import image_files
+from lib.data import folders, image_files
 from lib.errors import DataError, LadderError, RecordError
 from lib.results import record
 
@@ -65,24 +64,17 @@ def about(path: Path) -> About:
 
 
 def pictures(place: Path) -> list[Path]:
-    """Returns the files below a folder, sorted, linked folders and all but hidden files; or a file.
+    """Returns the files below a folder, sorted, without those hidden or of the system; or a file.
 
     Raises:
         OSError: if a folder cannot be read.
     """
-
-    def refuse(error: OSError) -> None:
-        raise OSError(f"{error.filename} cannot be read ({error.strerror})") from error
-
     if not place.is_dir():
         return [place]
-    found, seen = [], set()
-    for folder, subfolders, names in os.walk(place, onerror=refuse, followlinks=True):
-        real = os.path.realpath(folder)
-        subfolders[:] = [name for name in subfolders if name[0] != "." and real not in seen]
-        found += [Path(folder, name) for name in names if name[0] != "." and real not in seen]
-        seen.add(real)
-    return sorted(found)
+    try:
+        return sorted(path for path in folders.below(place) if not image_files.is_litter(path))
+    except OSError as error:
+        raise OSError(f"{error.filename} cannot be read ({error.strerror})") from error
 
 
 @dataclass(frozen=True)
@@ -103,13 +95,19 @@ class Classifier:
         Raises:
             DataError: if it is none, or cannot be read.
         """
+        name = folders.shown(file)
         if not file.is_file():
-            raise DataError(f"{file} is a link to a file that is not here, or no regular file")
+            raise DataError(f"{name} is a link to a file that is not here, or no regular file")
         try:
-            image = image_files.read(str(file), white=self.about.white)[file.name]
+            image, _ = image_files.picture(image_files.bounded(file).read_bytes(), file.name)
         except OSError as error:
-            raise DataError(f"{file} cannot be read ({error.strerror})") from error
-        return image_files.fit_size(image, self.about.image_size)
+            raise DataError(f"{name} cannot be read ({error.strerror})") from error
+        except image_files.UnreadableError as error:
+            raise DataError(f"{name} cannot be read as an image ({error})") from error
+        white = self.about.white or image_files.white_of(image_files.brightest(image))
+        # In this order, as in the training: the other one differs in the last bit.
+        fitted = image_files.fit_size(image, self.about.image_size)
+        return image_files.eight_bits(fitted, white)
 
     def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
         """Returns float32 (n, classes) for pictures that `read` returned."""

@@ -216,14 +216,14 @@ def _folders(folder: Path) -> list[Path]:
     )
 
 
-def _below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+def below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     """Yields what is in a folder and its subfolders, linked ones too; of the system's the name."""
     above = (*above, folder.resolve())
     for path in sorted(folder.iterdir()):
         if image_files.is_litter(path) or not path.is_dir():
             yield path
         elif path.resolve() not in above:  # a link upwards leads nowhere new
-            yield from _below(path, above)
+            yield from below(path, above)
 
 
 def _is_lost(path: Path) -> bool:
@@ -343,7 +343,7 @@ class _Surveyor:
 
     def _has_image(self, folder: Path) -> bool:
         """Returns whether a folder holds an image at any depth; if not, its files are ignored."""
-        if any(map(_is_image, files := list(_below(folder)))):
+        if any(map(_is_image, files := list(below(folder)))):
             return True
         self.ignored[OUTSIDE] += files
         self.notes.append(f"{shown(Path(folder.name))}/ is not used, because it holds no image")
@@ -407,7 +407,7 @@ class _Surveyor:
     def _walk(self, folder: Path) -> list[Path]:
         """Returns the images in a class folder, at any depth, and counts the other files."""
         images = []
-        for path in _below(folder):
+        for path in below(folder):
             name = self._name(path)
             if image_files.is_litter(path):
                 self.ignored[SYSTEM].append(path)

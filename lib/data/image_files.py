@@ -90,13 +90,12 @@ def head(path: Path) -> bytes:
         return file.read(HEAD_BYTES)
 
 
-def read(path: str, *, white: int = 0) -> dict[str, np.ndarray]:
+def read(path: str) -> dict[str, np.ndarray]:
     """Reads one image file, or all of a folder.
 
     Args:
         path: of an image in any format OpenCV reads, or of a folder, whose other files are named
             and ignored; ``~`` is the reader's home.
-        white: value of 16-bit files that becomes 255; by default what these files use.
 
     Returns:
         uint8 RGB (height, width, 3), each in its own size, by file name.
@@ -121,7 +120,7 @@ def read(path: str, *, white: int = 0) -> dict[str, np.ndarray]:
             raise DataError(
                 f"{file.name} is not an image OpenCV can read ({error}); replace or remove it"
             ) from error
-    white = white or white_of(max(map(brightest, images.values())))
+    white = white_of(max(map(brightest, images.values())))
     return {name: eight_bits(image, white) for name, image in images.items()}
 
 

@@ -147,6 +147,33 @@ def test_odd_names_come_back_from_the_file(model, tmp_path):
     assert sorted(found) == sorted([*names, "\\udcff.png"])
 
 
+def test_pictures_of_12_bits_are_scaled_as_in_the_training(tmp_path):
+    rng, own = np.random.default_rng(2), tmp_path / "own"
+    for part, count in (("train", 16), ("test", 9)):
+        for name, color in COLORS.items():
+            (own / part / name).mkdir(parents=True)
+            for number in range(count):
+                noise = rng.normal(np.multiply(color, 16), 900, (*rng.integers(20, 90, 2), 3))
+                image = np.clip(noise, 0, 4095).astype(np.uint16)
+                (own / part / name / f"{number:02}.png").write_bytes(cv2.imencode(".png", image)[1])
+    path = trained("00_base_cnn", own, tmp_path / "report", 32)
+    (own / "test" / "Thumbs.db").write_bytes(b"no picture")  # is of the system
+    assert predict.main([str(path), str(own / "test")]) == 0
+    stored = np.load(tmp_path / "report" / "results" / f"{path.stem}.npz")["probabilities"]
+    np.testing.assert_array_equal(probabilities(lines(tmp_path / "predictions.csv")), stored)
+    # Neither a dark nor a bright picture shows the set's range.
+    for value, expected in ((1023, 64), (65535, 255)):
+        flat = np.full((40, 40, 3), value, np.uint16)
+        (tmp_path / "flat.png").write_bytes(cv2.imencode(".png", flat)[1])
+        assert (predict.load(path).read(tmp_path / "flat.png") == expected).all()
+
+
+def test_pictures_of_16_bits_for_a_model_of_8(model, tmp_path):
+    flat = np.full((40, 40, 3), 30_000, np.uint16)
+    (tmp_path / "flat.png").write_bytes(cv2.imencode(".png", flat)[1])
+    assert (predict.load(model).read(tmp_path / "flat.png") == 117).all()
+
+
 def test_subfolders_and_links_are_read_once_and_hidden_files_never(pictures, model, tmp_path):
     place = tmp_path / "new"
     (place / "deep" / "er").mkdir(parents=True)
