@@ -267,9 +267,17 @@ def test_kill_while_the_record_is_written(run_all, short, said, who, what):
     [
         # The engine
         ("snakemake:signal:9", r"Snakemake, .+, failed: .*ended by SIGKILL; .+ too little memory"),
-        ("snakemake:missing:snakemake.api", r"Snakemake, .+: .*Error: import of snakemake.api .+"),
+        pytest.param(
+            "snakemake:missing:snakemake.api",
+            r"Snakemake, .+: .*Error: import of snakemake.api .+",
+            marks=pytest.mark.battery,
+        ),
         # A job's start
-        ("ladder.run:signal:9", r"its process was ended by SIGKILL; .+ too little memory"),
+        pytest.param(
+            "ladder.run:signal:9",
+            r"its process was ended by SIGKILL; .+ too little memory",
+            marks=pytest.mark.battery,
+        ),
         pytest.param(
             "ladder.run:exit:3",
             r"its process ended with exit code 3 and gave no reason",
