@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ladder import run
+from ladder import environment, run
 from ladder.plan import FEW, Job, UsageError, dry_run, plan, read_seeds, select, sizes_only
-from lib import ROOT, data, pretrained
+from lib import ROOT, cache, data, pretrained
 from lib.errors import LadderError, ParameterError, RecordError, UnknownDatasetError, WeightsError
 from lib.results import parameters, record
 from lib.results.parameters import PROFILES
@@ -62,14 +62,17 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
     """Runs jobs one after the other with Snakemake, past failures, and counts what is done."""
     command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(out), "--cores", "1", "--keep-going", "--nolock"]
-    command += ["--rerun-triggers", "mtime", "--quiet", "all", "--"]
+    command += ["--rerun-triggers", "mtime", "--quiet", "all"]
+    command += ["--profile", "none", "--workflow-profile", "none"]  # the reader's stay out
+    # All but "source-cache", which Snakemake would keep in the reader's home.
+    command += ["--shared-fs-usage", "input-output", "persistence", "software-deployment"]
+    command += ["sources", "storage-local-copies", "--"]
     command += [f".running/{job.name}.done" for job in jobs]
-    environment = os.environ | run.absolute_paths()
-    environment |= {
-        run.PARENT: str(os.getpid()),  # a run does not outlive us
+    own = environment.of_children(
         # Not through --config: Snakemake reads values as YAML, in which "x: y" is a dictionary.
-        "CIFAR10_LADDER_DATASET": dataset,
-    }
+        CIFAR10_LADDER_DATASET=dataset,
+        **{run.PARENT: str(os.getpid())},  # a run does not outlive us
+    )
     log = out / "logs" / "snakemake.log"
     log.parent.mkdir(exist_ok=True)
     for job in jobs:  # an old one would explain a new failure
@@ -77,7 +80,7 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
     # A session of its own: Ctrl-C reaches the jobs once, through us, and they end cleanly.
     with (
         log.open("w") as file,
-        subprocess.Popen(command, env=environment, stderr=file, start_new_session=True) as process,
+        subprocess.Popen(command, env=own, stderr=file, start_new_session=True) as process,
     ):
         waiting, running = list(jobs), True
         try:
@@ -122,8 +125,8 @@ def write_report(out: Path, *, profile: str, source: data.Source, dataset: str) 
     (out / "logs").mkdir(exist_ok=True)
     (out / "logs" / "index.log").unlink(missing_ok=True)
     with (out / "logs" / "report.log").open("w") as log:
-        environment = os.environ | run.absolute_paths()
-        process = subprocess.run(command, cwd=ROOT, env=environment, stderr=log, check=False)
+        own = environment.of_children()
+        process = subprocess.run(command, cwd=ROOT, env=own, stderr=log, check=False)
     return why_failed("index", out) if process.returncode else ""
 
 
@@ -173,11 +176,12 @@ def main(arguments: list[str] | None = None) -> int:
         description="Runs the notebooks and writes the report.",
     )
     parser.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (quick)")
-    parser.add_argument("--dataset", default="auto", help="auto, cifar10, digits or a folder")
+    what = "auto, cifar10, digits or a folder"
+    parser.add_argument("--dataset", type=os.path.expanduser, default="auto", help=what)
     parser.add_argument("--only", default="00-10", help="e.g. 00,03-05 or companions (00-10)")
     parser.add_argument("--seeds", default="0", help="e.g. 0,1,2 or 0-9 (0)")
     parser.add_argument(
-        "--out", type=Path, default=ROOT / "reports" / "latest", help="report folder"
+        "--out", type=cache.expanded, default=ROOT / "reports" / "latest", help="report folder"
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and its time only")
     options = parser.parse_args(arguments)
