@@ -125,6 +125,28 @@ def test_dead_kernel_is_a_failure(toy):
     assert products(out) == []
 
 
+def test_the_kernel_is_this_python_without_the_readers_settings(toy, tmp_path, monkeypatch):
+    kernel = tmp_path / "jupyter" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    spec = {"argv": ["/bin/false"], "display_name": "Python", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(spec))
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "00.py").write_text("random = 1")
+    (startup.parent / "ipython_config.py").write_text(
+        "c.InteractiveShellApp.exec_lines = ['raise SystemError']"
+    )
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", os.devnull)
+    out = toy(START + "import sys\nprint(sys.executable, 'random' in globals())")
+    with pytest.raises(run.RunError, match="without a record"):
+        start(out)
+    log = (out / "logs" / "toy-study-seed3.log").read_text()
+    assert f"{sys.executable} False\n" in log
+
+
 def test_missing_record_is_a_failure(toy):
     out = toy(START)
     with pytest.raises(run.RunError, match="without a record"):
