@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import cv2
+import jupyter_core.paths
 import nbformat
 import numpy as np
 import pytest
@@ -138,7 +139,7 @@ def test_the_kernel_is_this_python_without_the_readers_settings(toy, tmp_path, m
     )
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
+    monkeypatch.setattr(jupyter_core.paths, "ENV_JUPYTER_PATH", [str(tmp_path / "jupyter")])
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", os.devnull)
     out = toy(START + "import sys\nprint(sys.executable, 'random' in globals())")
     with pytest.raises(run.RunError, match="without a record"):
