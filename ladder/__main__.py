@@ -63,7 +63,7 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str) -> None:
     command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(out), "--cores", "1", "--keep-going", "--nolock"]
     command += ["--rerun-triggers", "mtime", "--quiet", "all"]
-    command += ["--profile", "none", "--workflow-profile", "none"]  # the reader's stay out
+    command += ["--workflow-profile", "none"]  # that of the working directory stays out
     # All but "source-cache", which Snakemake would keep in the reader's home.
     command += ["--shared-fs-usage", "input-output", "persistence", "software-deployment"]
     command += ["sources", "storage-local-copies", "--"]
