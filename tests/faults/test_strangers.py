@@ -792,14 +792,14 @@ def test_run_under_settings_of_everything(ladder_environment, tmp_path):
         "here/lib/__init__.py": "1 / 0",
         **{f"here/{name}.py": "1 / 0" for name in ("random", "yaml", "numpy", "sitecustomize")},
         "here/matplotlibrc": "text.usetex: True\nbackend: nonsense\n",
-        "here/profiles/default/config.yaml": "cores: nonsense\n",
+        "here/profiles/default/config.yaml": "dry-run: true\n",
         "bashrc": "exit 1\n",
         "ipython/profile_default/startup/00.py": "1 / 0\n",
         "jupyter/kernels/python3/kernel.json": json.dumps({"argv": ["/bin/false"]}),
         "jupyter/nbconvert/templates/base/null.j2": "{{ 1 / 0 }}",
         "jupyter/jupyter_nbconvert_config.py": "1 / 0\n",
         "keras/keras.json": json.dumps({"floatx": "bfloat16"}),
-        "snakemake/reader/config.yaml": "cores: nonsense\n",
+        "snakemake/reader/config.yaml": "dry-run: true\n",
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
