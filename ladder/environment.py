@@ -35,16 +35,13 @@ def of_children(**more: str) -> dict[str, str]:
     for name in _PATHS:
         if passed.get(name, "auto") not in ("", "auto"):
             passed[name] = os.path.abspath(os.path.expanduser(passed[name]))
-    own = dict.fromkeys(_OWN, str(cache.folder("jupyter")))
-    return (
-        passed
-        | own
-        | {
-            "CIFAR10_LADDER_CACHE": str(cache.folder()),
-            "MPLCONFIGDIR": str(cache.folder("matplotlib")),
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-            "PYTHONPATH": str(ROOT),
-            "PYTHONUTF8": "1",
-            **more,
-        }
-    )
+    return {
+        **passed,
+        **dict.fromkeys(_OWN, str(cache.folder("jupyter"))),
+        "CIFAR10_LADDER_CACHE": str(cache.folder()),
+        "MPLCONFIGDIR": str(cache.folder("matplotlib")),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUTF8": "1",
+        **more,
+    }
