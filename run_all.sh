@@ -1,7 +1,6 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # Runs the ladder and writes the report. See --help, or README.md.
-set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$root/tools/environment.sh"
-export PYTHONPATH=$root
+set -eu
+root=$(dirname -- "$(readlink -f -- "$0")")  # also of a link
+. "$root/tools/environment.sh"
 exec "$PYTHON" -P -m ladder "$@"  # -P: no module of the working directory

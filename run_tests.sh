@@ -1,8 +1,8 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # Checks style and runs the tests; arguments go to pytest.
-set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$root/tools/environment.sh"
+set -eu
+root=$(dirname -- "$(readlink -f -- "$0")")  # also of a link
+. "$root/tools/environment.sh"
 cd "$root"
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .

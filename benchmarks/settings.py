@@ -94,8 +94,11 @@ def measure() -> list[dict]:
 
 def _child(setting: dict) -> None:
     """Trains when a line comes in, and writes images/s."""
+    import tensorflow  # noqa: F401 (reads its settings before lib.engine clears them)
+
     from lib.engine import fast_layers, keras, tf
 
+    os.environ |= setting.get("env", {})
     theirs = {"Adam": keras.optimizers.Adam}
     name = setting.get("keras")
     if name:

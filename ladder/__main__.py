@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ladder import predict, reasons, run
+from ladder import environment, predict, reasons, run
 from ladder.plan import (
     Job,
     UsageError,
@@ -31,7 +31,7 @@ from ladder.plan import (
     sizes_only,
     within,
 )
-from lib import ROOT, data, pretrained
+from lib import ROOT, cache, data, pretrained
 from lib.errors import LadderError, ParameterError, RecordError, UnknownDatasetError, WeightsError
 from lib.results import parameters, record
 from lib.results.parameters import PROFILES
@@ -74,15 +74,18 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str, images: int) -> None:
     """Runs jobs one after the other with Snakemake, past failures, and counts what is done."""
     command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(out), "--cores", "1", "--keep-going", "--nolock"]
-    command += ["--rerun-triggers", "mtime", "--quiet", "progress", "rules", "host", "--"]
+    command += ["--rerun-triggers", "mtime", "--quiet", "progress", "rules", "host"]
+    command += ["--workflow-profile", "none"]  # that of the working directory stays out
+    # All but "source-cache", which Snakemake would keep in the reader's home.
+    command += ["--shared-fs-usage", "input-output", "persistence", "software-deployment"]
+    command += ["sources", "storage-local-copies", "--"]
     command += [f".running/{job.name}.done" for job in jobs]
-    environment = os.environ | run.absolute_paths()
-    environment |= {
-        run.PARENT: str(os.getpid()),  # a run does not outlive us
+    own = environment.of_children(
         # Not through --config: Snakemake reads values as YAML, in which "x: y" is a dictionary.
-        "CIFAR10_LADDER_DATASET": dataset,
-        "CIFAR10_LADDER_IMAGES": str(images),
-    }
+        CIFAR10_LADDER_DATASET=dataset,
+        CIFAR10_LADDER_IMAGES=str(images),
+        **{run.PARENT: str(os.getpid())},  # a run does not outlive us
+    )
     log = out / "logs" / "snakemake.log"
     log.parent.mkdir(exist_ok=True)
     for job in jobs:  # an old one would explain a new failure
@@ -90,7 +93,7 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str, images: int) -> None:
     # A session of its own: Ctrl-C reaches the jobs once, through us, and they end cleanly.
     with (
         log.open("w") as file,
-        subprocess.Popen(command, env=environment, stderr=file, start_new_session=True) as process,
+        subprocess.Popen(command, env=own, stderr=file, start_new_session=True) as process,
     ):
         waiting, running = list(jobs), True
         try:
@@ -149,10 +152,10 @@ def write_report(out: Path, *, profile: str, source: data.Source, dataset: str) 
     log.parent.mkdir(exist_ok=True)
     reasons.log(out, "index").unlink(missing_ok=True)
     with log.open("w") as file:
-        environment = os.environ | run.absolute_paths()
-        process = subprocess.run(command, cwd=ROOT, env=environment, stderr=file, check=False)
-    own, others = reasons.read(out, "index"), reasons.read(out, "report")
-    return reasons.why(own, others, process.returncode) if process.returncode else ""
+        own = environment.of_children()
+        process = subprocess.run(command, cwd=ROOT, env=own, stderr=file, check=False)
+    written, others = reasons.read(out, "index"), reasons.read(out, "report")
+    return reasons.why(written, others, process.returncode) if process.returncode else ""
 
 
 def refuse_to_replace(jobs: list[Job], out: Path, source: data.Source) -> None:
@@ -213,11 +216,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--profile", help=f"{', '.join(PROFILES)} (quick, or few for images of your own)"
     )
-    parser.add_argument("--dataset", default="auto", help="auto, cifar10, digits or a folder")
+    what = "auto, cifar10, digits or a folder"
+    parser.add_argument("--dataset", type=os.path.expanduser, default="auto", help=what)
     parser.add_argument("--only", default="00-10", help="e.g. 00,03-05 or companions (00-10)")
     parser.add_argument("--seeds", default="0", help="e.g. 0,1,2 or 0-9 (0)")
     parser.add_argument(
-        "--out", type=Path, default=ROOT / "reports" / "latest", help="report folder"
+        "--out", type=cache.expanded, default=ROOT / "reports" / "latest", help="report folder"
     )
     parser.add_argument(
         "--minutes",

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from ladder import reasons
+from ladder import environment, reasons
 from ladder.reasons import FAILED, RunError
 from ladder.report import pages, summary, verdicts
 from lib import ROOT, cache, digests, results, study
@@ -218,6 +218,7 @@ def _executed(
                 _literal(executed),
                 parameters=values,
                 kernel_name="python3",
+                kernel_manager_class=_kernel_manager(),
                 cwd=ROOT,
                 progress_bar=False,
                 stdout_file=lines,
@@ -258,8 +259,9 @@ def _stderr_in(log) -> Iterator[None]:
 def _for_kernels(stage: str) -> Iterator[None]:
     """Sets the environment of a kernel that is started meanwhile, and takes it back."""
     before = os.environ.copy()
-    os.environ |= absolute_paths() | {"CIFAR10_LADDER_BATCH": "1", results.STAGE: stage}
-    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+    own = environment.of_children(CIFAR10_LADDER_BATCH="1", **{results.STAGE: stage})
+    os.environ.clear()
+    os.environ.update(own)
     try:
         yield
     finally:
@@ -267,14 +269,18 @@ def _for_kernels(stage: str) -> Iterator[None]:
         os.environ.update(before)
 
 
-def absolute_paths() -> dict[str, str]:
-    """Returns the environment variables with paths; relative ones are of this working directory.
+def _kernel_manager() -> type:
+    """Returns what starts this Python as kernel, whatever kernels the reader has installed."""
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from traitlets import default
 
-    Notebooks work in the project's folder, wherever the run was started.
-    """
-    names = ("CIFAR10_DIR", "CIFAR10_LADDER_CACHE", "KERAS_HOME", "VGG16_WEIGHTS")
-    given = {name: os.environ[name] for name in names if os.environ.get(name, "auto") != "auto"}
-    return {name: os.path.abspath(path) for name, path in given.items() if path}
+    class OwnKernel(AsyncKernelManager):
+        @default("kernel_spec_manager")
+        def _none_installed(self) -> KernelSpecManager:
+            return KernelSpecManager(kernel_dirs=[])
+
+    return OwnKernel
 
 
 def _literal(path: Path) -> str:
@@ -311,7 +317,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dataset", default="auto")
     parser.add_argument("--images", type=int, default=0, help="for training and validation")
     parser.add_argument("--data-digest", default="", help="report: digest of the data set")
-    parser.add_argument("--out", type=Path, default=ROOT / "reports" / "latest")
+    parser.add_argument("--out", type=cache.expanded, default=ROOT / "reports" / "latest")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     out, shared = options.out.resolve(), {"dataset": options.dataset}

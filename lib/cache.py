@@ -23,7 +23,7 @@ def folder(*parts: str) -> Path:
         OSError: if it cannot be made.
     """
     base = os.environ.get("CIFAR10_LADDER_CACHE") or platformdirs.user_cache_dir("cifar10-ladder")
-    path = Path(base, *parts).absolute()
+    path = Path(expanded(base), *parts).absolute()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -36,7 +36,12 @@ def folder(*parts: str) -> Path:
 
 def keras_home() -> Path:
     """Returns the folder in which Keras keeps its downloads."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    return expanded(os.environ.get("KERAS_HOME") or "~/.keras")
+
+
+def expanded(path: str) -> Path:
+    """Returns a path that a person gave: a ``~`` that no shell has replaced is the home."""
+    return Path(os.path.expanduser(path))
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
-from lib import cache
+from lib import cache, registries
 
 PROBE_SECONDS = 8.0
 """How long all sources together have to answer before they count as out of reach."""
@@ -188,7 +188,7 @@ def _client(url: str, folder: str, verb: str) -> list[str]:
     """Returns the command that looks a package up or downloads its file into a folder."""
     registry, package = url.rpartition("/")[0].split(":", 1)
     if registry == "pip":
-        command = [sys.executable, "-m", "pip", "download", package, f"--dest={folder}"]
+        command = [sys.executable, "-P", "-m", "pip", "download", package, f"--dest={folder}"]
         command += ["--no-deps", "--only-binary=:all:", "--timeout=15", "--retries=1"]
         return [*command, "--disable-pip-version-check"]
     program = shutil.which("npm")
@@ -197,7 +197,14 @@ def _client(url: str, folder: str, verb: str) -> list[str]:
     Path(folder, "package.json").write_text("{}")  # else npm looks for one in the folders above
     command = [program, verb, package, f"--cache={folder}/cache", f"--pack-destination={folder}"]
     command += [f"--fetch-timeout={1000 * STALL_SECONDS:.0f}", "--fetch-retries=0"]
-    command += ["--ignore-scripts", "--dry-run=false", "--logs-max=0", "--loglevel=error"]
+    command += [
+        "--ignore-scripts",
+        "--dry-run=false",
+        "--offline=false",
+        "--global=false",
+        "--logs-max=0",
+        "--loglevel=error",
+    ]
     return command
 
 
@@ -214,10 +221,18 @@ def _run(command: list[str], folder: str, seconds: float, bar: Any) -> None:
         DownloadError: if it fails or hangs.
     """
     log, nothing = Path(folder, "stderr.txt"), subprocess.DEVNULL
+    pip = command[0] == sys.executable
+    environment = registries.pip_environment("download") if pip else registries.npm_environment()
     with (
         log.open("wb") as stderr,
         subprocess.Popen(
-            command, cwd=folder, stdin=nothing, stdout=nothing, stderr=stderr, process_group=0
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=nothing,
+            stdout=nothing,
+            stderr=stderr,
+            process_group=0,
         ) as process,
     ):
         try:

@@ -31,6 +31,8 @@ _STYLE = {
     "savefig.dpi": 160,
 }
 
+mpl.rcdefaults()  # no figure depends on the reader's matplotlibrc, those of notebooks' cells too
+
 styled = mpl.rc_context(_STYLE)
 """Decorator: the function draws in the project's style."""
 

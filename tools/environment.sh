@@ -4,14 +4,26 @@
 #
 # Needs: root (the project's folder).
 
+# What Python itself reads of the reader's environment stays out; ladder/environment.py decides about
+# the rest.
+for name in $(env | LC_ALL=C sed -n 's/^\(PYTHON[A-Z0-9_]*\)=.*/\1/p'); do unset "$name"; done
+export PYTHONNOUSERSITE=1 PYTHONPATH="$root" PYTHONUTF8=1
+
 supported() {
-    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2> /dev/null
+    "$1" -P -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2> /dev/null
 }
 
-if [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && supported python \
-    && python "$root/tools/satisfied.py" "$root/pyproject.toml"; then
-    PYTHON=python
-else
+PYTHON=
+if [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ]; then
+    if ! supported python; then
+        has=$(python --version 2>&1) || has="no program called python"
+        echo "The active environment has $has, expected Python 3.11, 3.12 or 3.13;" \
+            ".venv is used instead." >&2
+    elif python -P "$root/tools/satisfied.py" "$root/pyproject.toml"; then
+        PYTHON=python
+    fi
+fi
+if [ -z "$PYTHON" ]; then
     PYTHON=$root/.venv/bin/python
     stamp=$root/.venv/made-from.lock
     if ! cmp -s "$root/requirements.lock" "$stamp" || ! supported "$PYTHON"; then
@@ -24,12 +36,10 @@ else
             exit 1
         fi
         echo "Making the environment in .venv (once; a few minutes) …"
-        # A shell with PYTHONPATH set must not leak packages into it.
-        if ! (unset PYTHONPATH && "$base" -P -m venv --clear "$root/.venv" \
-            && "$PYTHON" -P -m pip install --quiet --disable-pip-version-check --require-hashes \
-                --requirement "$root/requirements.lock" \
-            && "$PYTHON" -P -m pip install --quiet --disable-pip-version-check --no-deps \
-                --no-build-isolation --editable "$root"); then
+        pip() { "$PYTHON" -P -m lib.registries "$@" --quiet --disable-pip-version-check; }
+        if ! { "$base" -P -m venv --clear "$root/.venv" \
+            && pip install --require-hashes --requirement "$root/requirements.lock" \
+            && pip install --no-deps --no-build-isolation --editable "$root"; }; then
             echo "The environment could not be made: see the lines above. With a package index" \
                 "within reach, run this again; it starts afresh." >&2
             exit 1

@@ -3,6 +3,7 @@
 VGG16's convolutions come through `lib.pretrained`, all other weights are Keras' download.
 """
 
+import os
 import socket
 from collections.abc import Callable
 
@@ -102,7 +103,7 @@ def classifier(name: str, *, weights: str = "imagenet") -> keras.Model:
         ParameterError: if there is no such network.
         pretrained.WeightsError: if the weights are not available.
     """
-    return _construct(name, weights=weights)
+    return _construct(name, weights=os.path.expanduser(weights))
 
 
 def _construct(name: str, **arguments) -> keras.Model:

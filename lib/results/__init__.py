@@ -187,7 +187,7 @@ class Run:
 
     @property
     def _folder(self) -> Path:
-        return ROOT / os.environ.get(STAGE, self.values["OUT"])
+        return ROOT / cache.expanded(os.environ.get(STAGE, self.values["OUT"]))
 
     def _architecture(self, model, images) -> str:
         """Returns the digest of a network; its input's size counts if no parameter gives it."""

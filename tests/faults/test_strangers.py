@@ -783,6 +783,56 @@ def test_record_of_a_companion_with_markup(tmp_path):
     assert_is_text(sections.conditions([found]))
 
 
+# --- settings of other programs --------------------------------------------------------------
+
+
+def test_run_under_settings_of_everything(ladder_environment, tmp_path):
+    """Settings of Python, Jupyter, IPython, Matplotlib, Keras, Snakemake and Bash, and no home"""
+    files = {
+        "here/lib/__init__.py": "1 / 0",
+        **{f"here/{name}.py": "1 / 0" for name in ("random", "yaml", "numpy", "sitecustomize")},
+        "here/matplotlibrc": "text.usetex: True\nbackend: nonsense\n",
+        "here/profiles/default/config.yaml": "dry-run: true\n",
+        "bashrc": "exit 1\n",
+        "ipython/profile_default/startup/00.py": "1 / 0\n",
+        "jupyter/kernels/python3/kernel.json": json.dumps({"argv": ["/bin/false"]}),
+        "jupyter/nbconvert/templates/base/null.j2": "{{ 1 / 0 }}",
+        "jupyter/jupyter_nbconvert_config.py": "1 / 0\n",
+        "keras/keras.json": json.dumps({"floatx": "bfloat16"}),
+        "snakemake/reader/config.yaml": "dry-run: true\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    given = {
+        "BASH_ENV": "bashrc",
+        "IPYTHONDIR": "ipython",
+        "JUPYTER_CONFIG_DIR": "jupyter",
+        "JUPYTER_DATA_DIR": "jupyter",
+        "JUPYTER_PATH": "jupyter",
+        "KERAS_HOME": "keras",
+        "MATPLOTLIBRC": "here/matplotlibrc",
+        "PYTHONPATH": "here",
+        "SNAKEMAKE_PROFILE": "snakemake/reader",
+    }
+    environment = ladder_environment | {name: str(tmp_path / at) for name, at in given.items()}
+    environment |= {"HOME": os.devnull, "LC_ALL": "xx_YY", "KERAS_MAX_EPOCHS": "none"}
+    environment |= {"PYTHONOPTIMIZE": "2", "PYTHONUTF8": "0", "PYTHONWARNINGS": "error"}
+    (tmp_path / "run").symlink_to(ROOT / "run_all.sh")
+    done = subprocess.run(
+        ["sh", "../run", "--profile", "smoke", "--only", "00", "--dataset", "digits", "--out=out"],
+        cwd=tmp_path / "here",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "here" / "out" / "index.html").is_file()
+    there = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert {name for name in there if not name.startswith("here/out/")} == {*files, "run"}
+
+
 # --- the code --------------------------------------------------------------------------------
 
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import cv2
+import jupyter_core.paths
 import nbformat
 import numpy as np
 import pytest
@@ -132,6 +133,28 @@ def test_dead_kernel_is_a_failure(toy, code, reason):
         start(out)
     assert f"FAILED: the notebook's kernel died {reason}" in reasons.read(out, "toy-study-seed3")
     assert products(out) == []
+
+
+def test_the_kernel_is_this_python_without_the_readers_settings(toy, tmp_path, monkeypatch):
+    kernel = tmp_path / "jupyter" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    spec = {"argv": ["/bin/false"], "display_name": "Python", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(spec))
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "00.py").write_text("random = 1")
+    (startup.parent / "ipython_config.py").write_text(
+        "c.InteractiveShellApp.exec_lines = ['raise SystemError']"
+    )
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setattr(jupyter_core.paths, "ENV_JUPYTER_PATH", [str(tmp_path / "jupyter")])
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", os.devnull)
+    out = toy(START + "import sys\nprint(sys.executable, 'random' in globals())")
+    with pytest.raises(run.RunError, match="without a record"):
+        start(out)
+    log = (out / "logs" / "toy-study-seed3.log").read_text()
+    assert f"{sys.executable} False\n" in log
 
 
 def test_missing_record_is_a_failure(toy):

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from ladder import __main__ as command
-from ladder import plan, run
+from ladder import plan
 from lib import ROOT, data
 from lib.data import cifar10
 from lib.results import record
@@ -240,17 +240,6 @@ def test_a_disk_that_cannot_lock_is_not_another_run(tmp_path, capsys, monkeypatc
     monkeypatch.setattr(command.fcntl, "flock", flock)
     assert command.main(["--dataset", "digits", "--only", "00", "--out", str(tmp_path)]) == 1
     assert "cannot lock files (Function not implemented)" in capsys.readouterr().err
-
-
-def test_relative_paths_are_of_the_start(tmp_path, monkeypatch):
-    """Jobs work in the report's folder, notebooks in the project's."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CIFAR10_DIR", "some/where")
-    monkeypatch.setenv("VGG16_WEIGHTS", "auto")
-    monkeypatch.delenv("KERAS_HOME", raising=False)
-    paths = run.absolute_paths()
-    assert paths["CIFAR10_DIR"] == str(tmp_path / "some" / "where")
-    assert not {"VGG16_WEIGHTS", "KERAS_HOME"} & set(paths)
 
 
 def test_keras_runs_on_tensorflow_whatever_it_is_set_to():
