@@ -196,7 +196,7 @@ def test_records_of_another_data_set_are_not_replaced(tmp_path, capsys, monkeypa
     out = str(tmp_path / "out")
     assert command.main(["--dataset", "mine", "--only", "00", "--out", out]) == (2 if kept else 1)
     assert bool(ran) != kept
-    message = f"--out {out} holds 00_base_cnn-quick-seed0 of other images (theirs), which this"
+    message = f"--out {out} holds 00_base_cnn-few-seed0 of other images (theirs), which this"
     assert (message in capsys.readouterr().err) == kept
 
 
