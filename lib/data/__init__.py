@@ -159,19 +159,24 @@ def _stratified(
     """
     from sklearn.model_selection import train_test_split  # slow to import, seldom needed
 
-    classes = labels[index]
-    rare = [x for x, count in enumerate(np.bincount(classes)) if 0 < count * take < len(index)]
+    counts = np.bincount(labels[index])
+    rare = np.zeros(len(counts), dtype=bool)
+    while True:  # an image of each rare class leaves less for the others
+        left = take - rare.sum()
+        more = ~rare & (counts > 0) & (counts * left < counts[~rare].sum())
+        if not more.any():
+            break
+        rare |= more
     rng = np.random.default_rng(seed)
-    taken = np.array([rng.choice(index[classes == x]) for x in rare], dtype=np.int64)
+    taken = [rng.choice(index[labels[index] == x]) for x in np.flatnonzero(rare)]
     try:
-        if take > len(rare) or not rare:
-            usual = index[~np.isin(classes, rare)]
-            drawn = train_test_split(
-                usual, test_size=take - len(rare), stratify=labels[usual], random_state=seed
-            )[1]
-            taken = np.concatenate([taken, drawn])
-        elif take < len(rare):
-            raise ValueError(f"{len(rare)} classes")
+        if left < 0:
+            raise ValueError(f"{np.count_nonzero(counts)} classes")
+        if left:
+            usual = index[~rare[labels[index]]]
+            taken += train_test_split(
+                usual, test_size=left, stratify=labels[usual], random_state=seed
+            )[1].tolist()
     except ValueError as error:
         raise DataError(
             f"cannot draw {take} of {many(len(index), 'image')} ({error}); give more images per "

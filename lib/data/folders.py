@@ -3,11 +3,12 @@
 Classes are folders, in ``train/``, ``test/`` and ``val/``, or alone where there is no split.
 """
 
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, product
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -26,22 +27,24 @@ PARTS = {
 NOT_IMAGES = "not images"
 SYSTEM = "hidden or of the system"
 OUTSIDE = "outside of class folders"
+IGNORED = (NOT_IMAGES, SYSTEM, OUTSIDE)
 """Why a file is ignored."""
 
 _LOST = "link whose target is missing"
+_LFS = "Git LFS pointer"
+_IRREGULAR = "no regular file"
 _ADVICE = {
     _LOST: "get them, for example with git annex get or dvc pull",
-    "Git LFS pointer": "get them with git lfs pull",
-    image_files.DAMAGED: "replace or remove them",
-    "cut off": "replace or remove them",
-    "no regular file": "remove them",
+    _LFS: "get them with git lfs pull",
+    **dict.fromkeys((image_files.DAMAGED, image_files.CUT_OFF), "replace or remove them"),
+    _IRREGULAR: "remove them",
 }
 _CONVERT = "convert them to 8-bit or 16-bit PNG or JPEG, for example with ImageMagick: magick "
 
-_HELD_OUT_SEED = 0  # which images are the test part must not change with the run's seed
+_UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Line breaks, other control characters, and bytes of a name that are no letter."""
 
-Problems = dict[str, list[str]]
-"""Names of files that cannot be read, by reason."""
+_HELD_OUT_SEED = 0  # which images are the test part must not change with the run's seed
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,10 @@ class Survey:
     files: dict
 
 
-def many(count: int, noun: str) -> str:
-    """Writes a number with its noun: ``1 image``, ``2 classes``."""
-    plural = noun + ("es" if noun.endswith("s") else "s")
-    return f"{count:,} {noun if count == 1 else plural}"
+def many(count: int, one: str, more: str = "") -> str:
+    """Writes a number with its noun, whose plural may be given: ``1 image``, ``2 classes``."""
+    more = more or one + ("es" if one.endswith("s") else "s")
+    return f"{count:,} {one if count == 1 else more}"
 
 
 def account(name: str, files: dict | None) -> list[str]:
@@ -83,10 +86,12 @@ def account(name: str, files: dict | None) -> list[str]:
         read[row["part"]] += row["read"]
     parts = ", ".join(f"{part} {count:,}" for part, count in read.items())
     ignored = ", ".join(f"{count:,} {why}" for why, count in files["ignored"].items())
-    first = f"{name}: {many(files['found'], 'file')} found, {files['read']:,} read ({parts})"
-    warnings = [f"Warning: {text}." for text in files["warnings"]]
-    notes = [f"Note: {text}." for text in files["notes"]]
-    return [f"{first}, ignored: {ignored or 'none'}.", *warnings, *notes]
+    return [
+        f"{name}: {many(files['found'], 'file')} found, {files['read']:,} read ({parts}), ignored: "
+        f"{ignored or 'none'}.",
+        *(f"Warning: {text}." for text in files["warnings"]),
+        *(f"Note: {text}." for text in files["notes"]),
+    ]
 
 
 def survey(folder: Path) -> Survey:
@@ -99,12 +104,71 @@ def survey(folder: Path) -> Survey:
         DataError: if the folder's layout, its classes or one of its files cannot be used.
     """
     try:
-        return _Surveyor(folder).survey()
+        return _survey(folder)
     except OSError as error:
         raise DataError(
             f"{folder}: {shown(Path(error.filename or folder))} cannot be read "
             f"({error.strerror}); make it readable or remove it"
         ) from error
+
+
+def _survey(folder: Path) -> Survey:
+    places, unused = _places(folder)
+    classes = _classes(folder, places)
+    parts, names, ignored = defaultdict(list), defaultdict(list), Counter()
+    for part, place in places.items():
+        for label, name in enumerate(classes):
+            for path in sorted(below(place / name), key=lambda path: path.parts):
+                why = _why(path)
+                names[why].append(shown(path.relative_to(folder)))
+                ignored[part, label, why] += 1
+                if not why:
+                    parts[part].append((path, label))
+    for path in _beside([folder, *places.values()], unused):
+        why = _why(path)
+        names[why if why in (SYSTEM, _LOST) else OUTSIDE].append(shown(path.relative_to(folder)))
+    refuse(folder, {why: found for why, found in names.items() if why not in ("", *IGNORED)})
+    images = [path for rows in parts.values() for path, _ in rows]
+    contents = image_files.content_digests(folder, images)
+    digest_of = dict(zip(images, contents.values(), strict=True))
+    notes = [
+        f"{many(len(names[why]), 'file is', 'files are')} ignored ({why}), for example "
+        f"{names[why][0]}"
+        for why in (NOT_IMAGES, OUTSIDE)
+        if names[why]
+    ]
+    _check_counts(folder, places, classes, parts, digest_of, notes)
+    if "test" not in places:
+        parts["train"], parts["test"] = _held_out(parts["train"], digest_of)
+        notes.append(
+            f"there is no test folder, so {many(len(parts['test']), 'image')}, a fifth of each "
+            "class, are held out as the test part, the same in every run"
+        )
+    elif places["test"].name.lower() not in PARTS["test"]:
+        notes.append(
+            f"there is no test folder, so {places['test'].name}/ is the test part and validation "
+            "images are drawn from the training images"
+        )
+    files = _account(names, ignored, parts, classes)
+    files |= {"notes": notes, "warnings": _on_copies(folder, parts, digest_of)}
+    return Survey(folder, classes, dict(parts), digests.of_json(contents), files)
+
+
+def _account(names: dict, ignored: Counter, parts: dict, classes: list[str]) -> dict:
+    """Counts files: all, by why they are ignored, and by part and class."""
+    rows = []
+    for part, images in parts.items():
+        read = Counter(label for _, label in images)
+        for label, name in enumerate(classes):
+            more = {why: n for why in IGNORED if (n := ignored[part, label, why])}
+            found = read[label] + sum(more.values())
+            rows.append({"part": part, "class": name, "found": found, "read": read[label]} | more)
+    return {
+        "found": sum(len(names[why]) for why in ("", *IGNORED)),
+        "read": len(names[""]),
+        "ignored": {why: len(names[why]) for why in IGNORED if names[why]},
+        "classes": rows,
+    }
 
 
 def read(found: Survey, image_size: int) -> dict:
@@ -157,7 +221,7 @@ def _on_pixels(largest: dict[str, int], white: int, several: list[str]) -> list[
     notes = []
     if several:
         notes.append(
-            f"{_files(several, 'has', 'have')} several frames or pages, for example "
+            f"{many(len(several), 'file has', 'files have')} several frames or pages, for example "
             f"{several[0]}: only the first is used"
         )
     if largest["uint16"] and white < 65535:
@@ -172,8 +236,12 @@ def _on_pixels(largest: dict[str, int], white: int, several: list[str]) -> list[
     return notes
 
 
-def refuse(folder: Path, problems: Problems) -> None:
+def refuse(folder: Path, problems: dict[str, list[str]]) -> None:
     """Refuses files that cannot be read, all in one sentence.
+
+    Args:
+        folder: of the data set.
+        problems: names of the files by why they cannot be read.
 
     Raises:
         DataError: if there are any.
@@ -196,24 +264,7 @@ def refuse(folder: Path, problems: Problems) -> None:
 def shown(path: Path) -> str:
     """Returns a path for a message of one line, whatever its name holds."""
     text = path.as_posix()
-    return text if _is_plain(text) else ascii(text)
-
-
-def _is_plain(text: str) -> bool:
-    """Returns whether a text can be shown: no line break, no byte that is no letter."""
-    return not any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text)
-
-
-def _files(names: list, one: str, more: str) -> str:
-    """Writes how many files do something: ``1 file is …``, ``2 files are …``."""
-    return f"{many(len(names), 'file')} {one if len(names) == 1 else more}"
-
-
-def _folders(folder: Path) -> list[Path]:
-    """Returns the folders in a folder, without those of the system, sorted by name."""
-    return sorted(
-        path for path in folder.iterdir() if path.is_dir() and not image_files.is_litter(path)
-    )
+    return ascii(text) if _UNPRINTABLE.search(text) else text
 
 
 def below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
@@ -226,13 +277,81 @@ def below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
             yield from below(path, above)
 
 
-def _is_lost(path: Path) -> bool:
-    return path.is_symlink() and not path.exists()
+def _folders(folder: Path) -> list[Path]:
+    """Returns the folders in a folder, without those of the system, sorted by name."""
+    return sorted(
+        path for path in folder.iterdir() if path.is_dir() and not image_files.is_litter(path)
+    )
 
 
-def _is_image(path: Path) -> bool:
-    """Returns whether a file beside class folders was meant as an image, rather than to be read."""
-    return image_files.format_of(path.name, image_files.head(path)) not in (None, "PDF", "SVG")
+def _why(path: Path) -> str:
+    """Returns why a file is ignored or cannot be read; of an image to read nothing."""
+    if image_files.is_litter(path):
+        return SYSTEM
+    if path.is_symlink() and not path.exists():
+        return _LOST
+    if not path.is_file():
+        return _IRREGULAR
+    head = image_files.head(path)
+    if head.startswith(b"version https://git-lfs"):
+        return _LFS
+    other = image_files.format_of(path.name, head)
+    return NOT_IMAGES if other is None else other
+
+
+def _places(folder: Path) -> tuple[dict[str, Path], list[Path]]:
+    """Returns the folders that hold class folders, by part, and the other folders."""
+    found, places, others = _folders(folder), {}, []
+    for path in found:
+        part = next((part for part, names in PARTS.items() if path.name.lower() in names), None)
+        if part and part not in places:
+            places[part] = path
+        else:
+            others.append(path)
+    if len(others) == 1 and not places and _folders(others[0]):
+        raise DataError(f"{folder} holds only a folder with folders; give {others[0]}")
+    if others and not places:
+        return {"train": folder}, []
+    if "train" not in places:
+        raise DataError(
+            f"{folder}: expected a folder with train/<class>/ and test/<class>/, or with class "
+            "folders alone"
+        )
+    if images := [path for other in others for path in below(other) if not _why(path)]:
+        parts = ", ".join(f"{path.name}/" for path in places.values())
+        raise DataError(
+            f"{folder}: {images[0].relative_to(folder).parts[0]!r} holds images and lies beside "
+            f"the parts of a set ({parts}); put its images into them or move it elsewhere"
+        )
+    if "test" not in places and "val" in places:
+        places["test"] = places.pop("val")
+    return {part: places[part] for part in PARTS if part in places}, others
+
+
+def _classes(folder: Path, places: dict[str, Path]) -> list[str]:
+    """Returns the names of the classes, after checking that all parts have the same."""
+    of_part = {place.name: [path.name for path in _folders(place)] for place in places.values()}
+    train = of_part[places["train"].name]
+    for part, names in of_part.items():
+        if not names:
+            raise DataError(
+                f"{folder}: {part}/ has no class folder; put the images of each class into a "
+                f"folder, or move {part}/ elsewhere"
+            )
+        if set(names) != set(train):
+            raise DataError(f"{folder}: {_difference(of_part, places['train'].name, part)}")
+    if len(train) == 1:
+        raise DataError(f"{folder} has 1 class ({train[0]}); give 2 or more")
+    seen = {_as_seen(name): name for name in train}
+    for name in train:
+        if (twin := seen[_as_seen(name)]) != name:
+            raise DataError(
+                f"{folder}: the class folders {name!a} and {twin!a} look the same; rename one"
+            )
+    for name in (folder.resolve().name, *train):
+        if _UNPRINTABLE.search(name):
+            raise DataError(f"the folder name {name!a} cannot be shown on a page; rename it")
+    return train
 
 
 def _as_seen(name: str) -> str:
@@ -240,268 +359,88 @@ def _as_seen(name: str) -> str:
     return unicodedata.normalize("NFC", name.strip())
 
 
-def _difference(places: dict[str, Path], names: dict[str, list[str]], part: str) -> str:
-    """Says which classes of the training part another one lacks, and the other way round."""
+def _difference(classes: dict[str, list[str]], train: str, part: str) -> str:
+    """Says which classes of the training folder another one lacks, and the other way round."""
     lacks = {
-        part: [name for name in names["train"] if name not in names[part]],
-        "train": [name for name in names[part] if name not in names["train"]],
+        one: [name for name in classes[other] if name not in classes[one]]
+        for one, other in ((part, train), (train, part))
     }
-    texts = [
-        f"{places[one].name}/ lacks {', '.join(map(repr, missing[:3]))}"
-        + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        for one, missing in lacks.items()
-        if missing
-    ]
+    text = " and ".join(
+        f"{one}/ lacks {', '.join(map(repr, names[:3]))}"
+        + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        for one, names in lacks.items()
+        if names
+    )
     for a, b in product(*lacks.values()):
         if _as_seen(a).casefold() == _as_seen(b).casefold():
-            why = "the space around it" if a.strip() == b.strip() else "how accents are stored"
-            why = why if _as_seen(a) == _as_seen(b) else "letter case"
-            texts[-1] += f", where {a!a} and {b!a} differ in {why}"
-            break
-    return " and ".join(texts)
+            why = "letter case, the space around them or how accents are stored"
+            return f"{text}, where {a!a} and {b!a} differ only in {why}; give them one name"
+    return f"{text}; give all parts the same classes"
 
 
-class _Surveyor:
-    """Walks a folder once and keeps count."""
+def _beside(places: list[Path], unused: list[Path]) -> list[Path]:
+    """Returns the files beside class folders, images first."""
+    paths = [path for other in unused for path in below(other)]
+    for place in dict.fromkeys(places):
+        paths += [x for x in place.iterdir() if image_files.is_litter(x) or not x.is_dir()]
+    return sorted(paths, key=lambda path: (_why(path), path))
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.problems: Problems = defaultdict(list)
-        self.notes: list[str] = []
-        self.warnings: list[str] = []
-        self.ignored: dict[str, list[Path]] = {NOT_IMAGES: [], SYSTEM: [], OUTSIDE: []}
-        self.rows: list[dict] = []
 
-    def survey(self) -> Survey:
-        places = self._places()
-        classes = self._classes(places)
-        parts = {}
-        for part, place in places.items():
-            parts[part] = []
-            for label, name in enumerate(classes):
-                before = {why: len(paths) for why, paths in self.ignored.items()}
-                files = sorted(self._walk(place / name), key=lambda path: path.parts)
-                row = {"part": part, "class": name, "found": len(files), "read": len(files)}
-                for why, paths in self.ignored.items():
-                    if more := len(paths) - before[why]:
-                        row |= {why: more, "found": row["found"] + more}
-                self.rows.append(row)
-                parts[part] += [(file, label) for file in files]
-        self._look_outside(places)
-        refuse(self.folder, self.problems)
-        files = [file for file, _ in chain(*parts.values())]
-        contents = image_files.content_digests(self.folder, files)
-        digest_of = {file: contents[str(file.relative_to(self.folder))] for file in files}
-        where = {part: f"{place.relative_to(self.folder)}/" for part, place in places.items()}
-        where = {part: "" if name == "./" else name for part, name in where.items()}
-        if "test" in places:
-            counts = {f"{where[row['part']]}{row['class']}/": row["read"] for row in self.rows}
-            self._check_counts(counts, 2)
-        else:
-            self._hold_out(parts, digest_of, where["train"])
-        self._compare(parts, digest_of)
-        return Survey(self.folder, classes, parts, digests.of_json(contents), self._account())
-
-    # --- the layout ---
-
-    def _places(self) -> dict[str, Path]:
-        """Returns the folders that hold class folders, by part."""
-        found, places = _folders(self.folder), defaultdict(list)
-        for path in found:
-            part = next((x for x, names in PARTS.items() if path.name.lower() in names), None)
-            places[part].append(path)
-        others = places.pop(None, [])
-        if len(found) == 1 and not places and _folders(found[0]):
-            raise DataError(f"{self.folder} holds only a folder with folders; give {found[0]}")
-        if not found:
-            raise DataError(
-                f"{self.folder}: expected a folder with train/<class>/ and test/<class>/, or with "
-                "class folders alone"
-            )
-        if not places:
-            return {"train": self.folder}
-        for part, same in places.items():
-            if len(same) > 1:
-                names = " and ".join(f"{path.name}/" for path in same)
-                raise DataError(f"{self.folder}: {names} both mean {part}; keep or rename one")
-        if with_images := [path for path in others if self._has_image(path)]:
-            parts = ", ".join(same[0].name for same in places.values())
-            names = ", ".join(repr(path.name) for path in with_images[:3])
-            raise DataError(
-                f"{self.folder}: parts of a set ({parts}) and other folders with images ({names}) "
-                "lie side by side; put the class folders into the parts, or rename or move one kind"
-            )
-        if "train" not in places:
-            raise DataError(f"{self.folder}: expected train/<class>/ beside {places.popitem()[0]}/")
-        if "test" not in places and "val" in places:
-            places["test"] = places.pop("val")
-            self.notes.append(
-                f"there is no test folder, so {places['test'][0].name}/ is the test part and "
-                "validation images are drawn from the training images"
-            )
-        return {p: places[p][0] for p in PARTS if p in places}
-
-    def _has_image(self, folder: Path) -> bool:
-        """Returns whether a folder holds an image at any depth; if not, its files are ignored."""
-        if any(map(_is_image, files := list(below(folder)))):
-            return True
-        self.ignored[OUTSIDE] += files
-        self.notes.append(f"{shown(Path(folder.name))}/ is not used, because it holds no image")
-        return False
-
-    # --- the classes ---
-
-    def _classes(self, places: dict[str, Path]) -> list[str]:
-        """Returns the names of the classes, after checking that all parts have the same."""
-        names = {part: [path.name for path in _folders(place)] for part, place in places.items()}
-        for name in (self.folder.resolve().name, *chain(*names.values())):
-            if not _is_plain(name):
-                raise DataError(f"the folder name {name!a} cannot be shown on a page; rename it")
-        for part, found in names.items():
-            self._check_names(places[part], found)
-        for part, found in names.items():
-            if set(found) != set(names["train"]):
-                raise DataError(
-                    f"{self.folder}: {_difference(places, names, part)}; give all parts the same "
-                    "classes"
-                )
-        if len(names["train"]) < 2:
-            only = "".join(f" ({name})" for name in names["train"])
-            raise DataError(
-                f"{self.folder} has {many(len(names['train']), 'class')}{only}; give 2 or more"
-            )
-        return names["train"]
-
-    def _check_names(self, place: Path, names: list[str]) -> None:
-        """Refuses class names that look the same on a page; "a" and "A" may be two letters."""
-        loose = [
-            path for path in place.iterdir() if path.is_file() and not image_files.is_litter(path)
+def _check_counts(
+    folder: Path, places: dict, classes: list[str], parts: dict, digest_of: dict, notes: list[str]
+) -> None:
+    """Refuses class folders with too few images to draw from, copies aside."""
+    least = 2 if "test" in places else 3
+    few = []
+    for part, place in places.items():
+        different = Counter(label for label, _ in {(y, digest_of[x]) for x, y in parts[part]})
+        few += [
+            f"{shown((place / name).relative_to(folder))}/ has {many(different[label], 'image')}"
+            for label, name in enumerate(classes)
+            if different[label] < least
         ]
-        if not names and loose:
-            raise DataError(
-                f"{self.folder}: {place.name}/ has {many(len(loose), 'file')} and no class folder; "
-                "put the images of each class into a folder, or rename what is no part"
-            )
-        seen = {}
-        for name in names:
-            twin = seen.setdefault(_as_seen(name), name)
-            if twin != name:
-                raise DataError(
-                    f"{self.folder}: the class folders {twin!a} and {name!a} look the same; "
-                    "rename one or put their images together"
-                )
+    if few:
+        more = f" and {len(few) - 3} more have too few" if len(few) > 3 else ""
+        text = ", and ".join([", ".join(few[:3]) + more, *notes])
+        raise DataError(f"{folder}: {text}; give {least} different images of each class or more")
 
-    def _check_counts(self, counts: dict[str, int], least: int) -> None:
-        """Refuses class folders with too few images to draw from."""
-        few = [f"{x} has {many(count, 'image')}" for x, count in counts.items() if count < least]
-        if few:
-            more = f" and {len(few) - 3} more have too few" if len(few) > 3 else ""
-            others = self.ignored[NOT_IMAGES]
-            if others:
-                are = _files(others, "is not an image", "are not images")
-                more += f", and {are}, for example {self._name(others[0])}"
-            raise DataError(f"{self.folder}: {', '.join(few[:3])}{more}; give {least} or more")
 
-    # --- the files ---
+def _held_out(rows: list, digest_of: dict[Path, str]) -> tuple[list, list]:
+    """Splits off a fifth of each class, one image or more, for the test; copies stay together."""
+    rng = np.random.default_rng(_HELD_OUT_SEED)
+    different = defaultdict(dict)  # as a set, in order
+    for path, label in rows:
+        different[label][digest_of[path]] = None
+    test = set()
+    for label, contents in different.items():
+        drawn = rng.permutation(len(contents))[: max(1, round(len(contents) / 5))]
+        test |= {(label, list(contents)[index]) for index in drawn}
+    split = [], []
+    for path, label in rows:
+        split[(label, digest_of[path]) in test].append((path, label))
+    return split
 
-    def _walk(self, folder: Path) -> list[Path]:
-        """Returns the images in a class folder, at any depth, and counts the other files."""
-        images = []
-        for path in below(folder):
-            name = self._name(path)
-            if image_files.is_litter(path):
-                self.ignored[SYSTEM].append(path)
-            elif _is_lost(path):
-                self.problems[_LOST].append(name)
-            elif not path.is_file():
-                self.problems["no regular file"].append(name)
-            elif (head := image_files.head(path)).startswith(b"version https://git-lfs"):
-                self.problems["Git LFS pointer"].append(name)
-            elif (other := image_files.format_of(path.name, head)) is None:
-                self.ignored[NOT_IMAGES].append(path)
-            elif other:
-                self.problems[other].append(name)
-            else:
-                images.append(path)
-        return images
 
-    def _look_outside(self, places: dict[str, Path]) -> None:
-        """Counts the files beside class folders."""
-        loose = []
-        for place in dict.fromkeys([self.folder, *places.values()]):
-            for path in sorted(place.iterdir()):
-                if image_files.is_litter(path):
-                    self.ignored[SYSTEM].append(path)
-                elif _is_lost(path):
-                    self.problems[_LOST].append(self._name(path))
-                elif not path.is_dir():
-                    loose.append(path)
-        self.ignored[OUTSIDE] += loose
-        if images := list(filter(_is_image, loose)):
-            are = _files(images, "is an image", "are images")
-            self.notes.append(
-                f"{are} outside of class folders and not used, for example {self._name(images[0])}"
-            )
-        if others := self.ignored[NOT_IMAGES]:
-            are = _files(others, "is not an image and is", "are not images and are")
-            self.notes.append(f"{are} ignored, for example {self._name(others[0])}")
-
-    def _hold_out(self, parts: dict, digest_of: dict[Path, str], where: str) -> None:
-        """Moves a fifth of each class, one image or more, to a test part; copies stay together."""
-        rng = np.random.default_rng(_HELD_OUT_SEED)
-        train, test, rows, counts = [], [], [], {}
-        for label, row in enumerate(self.rows):
-            files = [file for file, of in parts["train"] if of == label]
-            different = list(dict.fromkeys(digest_of[file] for file in files))
-            counts[f"{where}{row['class']}/"] = len(different)
-            drawn = rng.permutation(len(different))[: max(1, round(len(different) / 5))]
-            held_out = {different[index] for index in drawn}
-            for file in files:
-                (test if digest_of[file] in held_out else train).append((file, label))
-            count = sum(digest_of[file] in held_out for file in files)
-            row["found"], row["read"] = row["found"] - count, row["read"] - count
-            rows.append({"part": "test", "class": row["class"], "found": count, "read": count})
-        self._check_counts(counts, 3)
-        self.rows += rows
-        parts |= {"train": train, "test": test}
-        self.notes.append(
-            f"there is no test folder, so {many(len(test), 'image')}, a fifth of each class, "
-            f"{'is' if len(test) == 1 else 'are'} held out as the test part, the same in every run"
-        )
-
-    def _compare(self, parts: dict, digest_of: dict[Path, str]) -> None:
-        """Warns of files that are in two parts or classes, and notes those that are there twice."""
-        contents = {part: {digest_of[file] for file, _ in rows} for part, rows in parts.items()}
-        for one, other in (("train", "test"), ("train", "val"), ("val", "test")):
-            files = [f for f, _ in parts.get(other, ()) if digest_of[f] in contents.get(one, ())]
-            if files:
-                self.warnings.append(
-                    f"{_files(files, 'is', 'are')} in both parts, {one} and {other}, for example "
-                    f"{self._name(files[0])}, so the accuracy on {other} images comes out too high"
-                )
-        labels = defaultdict(set)
-        for file, label in chain(*parts.values()):
-            labels[digest_of[file]].add(label)
-        if files := [file for file, digest in digest_of.items() if len(labels[digest]) > 1]:
-            self.warnings.append(
-                f"{_files(files, 'is', 'are')} in more than one class, for example "
-                f"{self._name(files[0])}"
-            )
-        if copies := len(parts["train"]) - len(contents["train"]):
-            what = "is a copy" if copies == 1 else "are copies"
-            self.notes.append(f"{many(copies, 'training file')} {what} of others")
-
-    def _name(self, path: Path) -> str:
-        return shown(path.relative_to(self.folder))
-
-    def _account(self) -> dict:
-        ignored = {why: len(paths) for why, paths in self.ignored.items() if paths}
-        read = sum(row["read"] for row in self.rows)
-        return {
-            "found": read + sum(ignored.values()),
-            "read": read,
-            "ignored": ignored,
-            "classes": self.rows,
-            "notes": self.notes,
-            "warnings": self.warnings,
-        }
+def _on_copies(folder: Path, parts: dict, digest_of: dict[Path, str]) -> list[str]:
+    """Warns of files that are in two parts or classes."""
+    where = defaultdict(set)
+    for part, rows in parts.items():
+        for path, label in rows:
+            where[digest_of[path]].add((part, label))
+    found = {
+        f"in both parts, {one} and {other}": [
+            path
+            for path, _ in parts[other]
+            if {one, other} <= {x for x, _ in where[digest_of[path]]}
+        ]
+        for one, other in combinations(parts, 2)
+    }
+    found["in more than one class"] = [
+        path for path, digest in digest_of.items() if len({y for _, y in where[digest]}) > 1
+    ]
+    return [
+        f"{many(len(paths), 'file is', 'files are')} {what}, for example "
+        f"{shown(paths[0].relative_to(folder))}"
+        for what, paths in found.items()
+        if paths
+    ]

@@ -18,6 +18,7 @@ MOST_FILE_BYTES = 2**29
 """The largest file of a data set that is read: CIFAR-10's parquet edition has 142 MB."""
 HEAD_BYTES = 512
 """Bytes at a file's beginning that `format_of` needs."""
+CUT_OFF = "cut off"
 DAMAGED = "damaged, cut off, empty or unknown to OpenCV"
 """Why an image cannot be read where nothing more is known."""
 
@@ -200,7 +201,7 @@ def picture(blob: bytes, where: str) -> tuple[np.ndarray, bool]:
         DataError: if it is too large.
     """
     if blob.startswith(_JPEG) and not _is_whole(blob):
-        raise UnreadableError("cut off")
+        raise UnreadableError(CUT_OFF)
     image = _decoded(blob, where, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if image is None:  # OpenCV makes no colors of some values
         image = _decoded(blob, where, cv2.IMREAD_UNCHANGED)

@@ -85,7 +85,7 @@ def test_the_account_is_printed_once_before_a_run(tmp_path, capsys):
     assert command.main([*options, "--dataset", str(folder)]) == 0
     said = capsys.readouterr().out
     assert said.startswith("own images: pets: 17 files found, 16 read (train 8, test 8), ignored: ")
-    assert said.count("1 file is not an image and is ignored, for example train/cat/a.json.") == 1
+    assert said.count("1 file is ignored (not images), for example train/cat/a.json.") == 1
 
 
 def test_records_and_reports_keep_the_account(tmp_path):
