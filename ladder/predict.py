@@ -104,7 +104,7 @@ class Classifier:
             raise DataError(f"{name} cannot be read ({error.strerror})") from error
         except image_files.UnreadableError as error:
             raise DataError(f"{name} cannot be read as an image ({error})") from error
-        white = self.about.white or image_files.white_of(image_files.brightest(image))
+        white = self.about.white or image_files.white_of(int(image.max()))
         # In this order, as in the training: the other one differs in the last bit.
         fitted = image_files.fit_size(image, self.about.image_size)
         return image_files.eight_bits(fitted, white)

@@ -19,9 +19,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from lib import ROOT, cache, downloads
+from lib import ROOT, cache, digests, downloads
 from lib.data.copies import ARRAYS
-from lib.data.image_files import decode, digest_files
+from lib.data.image_files import content_digests, decode
 from lib.downloads import DownloadError, Provider, reason
 from lib.errors import DataError
 
@@ -94,7 +94,8 @@ def digest(path: Path) -> str:
     """Returns the digest of the files that make up a copy, as `find` returned it."""
     folder = path if path.is_dir() else path.parent
     _, files = _layout(path)
-    return digest_files(folder, filter(Path.is_file, [*files, folder / "VARIANT.txt"]))
+    files = filter(Path.is_file, [*files, folder / "VARIANT.txt"])
+    return digests.of_json(content_digests(folder, files))
 
 
 def _layout(path: Path) -> tuple[Callable[..., Arrays], list[Path]] | None:

@@ -121,7 +121,7 @@ def read(path: str) -> dict[str, np.ndarray]:
             raise DataError(
                 f"{file.name} is not an image OpenCV can read ({error}); replace or remove it"
             ) from error
-    white = white_of(max(map(brightest, images.values())))
+    white = white_of(max(int(image.max()) for image in images.values()))
     return {name: eight_bits(image, white) for name, image in images.items()}
 
 
@@ -129,11 +129,6 @@ def fit_size(image: np.ndarray, size: int) -> np.ndarray:
     """Resizes one image, uint8 or uint16 (h, w, 3), to (size, size, 3), pixels."""
     how = cv2.INTER_AREA if max(image.shape[:2]) > size else cv2.INTER_LINEAR
     return cv2.resize(image, (size, size), interpolation=how)
-
-
-def brightest(image: np.ndarray) -> int:
-    """Returns the largest value of a 16-bit image, 0 of any other."""
-    return int(image.max()) if image.dtype == np.uint16 else 0
 
 
 def white_of(largest: int) -> int:
@@ -149,15 +144,6 @@ def eight_bits(image: np.ndarray, white: int) -> np.ndarray:
     if image.dtype == np.uint8:
         return image
     return np.rint(np.minimum(image, white) * (255 / white)).astype(np.uint8)
-
-
-def digest_files(folder: Path, files: Iterable[Path]) -> str:
-    """Returns the digest of the names and contents of files below a folder, in any order.
-
-    Raises:
-        DataError: if a file is too large.
-    """
-    return digests.of_json(content_digests(folder, files))
 
 
 def content_digests(folder: Path, files: Iterable[Path]) -> dict[str, str]:
@@ -244,9 +230,11 @@ def _on_white(blob: bytes) -> tuple[np.ndarray | None, bool]:
             Image.open(io.BytesIO(blob), formats=kinds) as found,
         ):
             more = getattr(found, "is_animated", False)
-            if "transparency" not in found.info and found.mode.lower() not in ("la", "pa", "rgba"):
+            if not found.has_transparency_data:
                 return None, more
             upright = ImageOps.exif_transpose(found).convert("RGBA")
+            if upright.getextrema()[3][0] == 255:  # opaque: OpenCV keeps 16 bits
+                return None, more
             white = Image.new("RGBA", upright.size, "white")
             return np.array(Image.alpha_composite(white, upright).convert("RGB")), more
     except Exception:  # a format that Pillow lacks, or another of its many; OpenCV has read it

@@ -1487,6 +1487,13 @@ def test_16_bit_files_are_scaled_by_the_range_of_the_whole_set(tmp_path, bits, w
     assert (note in said(source)) == (bits < 16)
 
 
+def test_an_opaque_alpha_channel_keeps_16_bits():
+    image = np.full((9, 9, 4), 4095, np.uint16)
+    image[..., 3] = 65535
+    read, _ = image_files.picture(cv2.imencode(".png", image)[1].tobytes(), "it")
+    assert (read.dtype, read.max()) == (np.uint16, 4095)
+
+
 @pytest.mark.parametrize("suffix", [".tiff", ".hdr", ".pfm"])
 def test_floating_point_images_are_refused_by_name(tmp_path, suffix):
     image = np.random.default_rng(0).random((9, 9, 3), dtype=np.float32)
