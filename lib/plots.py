@@ -2,7 +2,6 @@
 
 import base64
 import io
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
@@ -275,29 +274,14 @@ def short_names(names: Sequence[str], most: int = 12) -> list[str]:
         most: letters of a shortened name. Names that are then alike keep both ends, and, if that
             is not enough, more letters.
     """
-    letters = {name: _letters(name) for name in names}
 
     def cut(name: str, width: int, end: int) -> str:
-        kept = letters[name]
-        if len(kept) > width:
-            kept = [*kept[: width - 1 - end], "…", *kept[len(kept) - end :]]
-        return "".join(kept)
+        kept = name[: width - 1 - end], name[len(name) - end :]
+        return name if len(name) <= width else "…".join(kept)
 
-    short = {name: cut(name, most, 0) for name in letters}
-    for width in range(most, max(map(len, letters.values()), default=0) + 2):
+    short = {name: cut(name, most, 0) for name in names}
+    for width in range(most, max(map(len, names), default=0) + 2):
         times = Counter(text.casefold() for text in short.values())
         alike = [name for name in short if times[short[name].casefold()] > 1]
         short |= {name: cut(name, width, width // 2) for name in alike}
     return [short[name] for name in names]
-
-
-def _letters(name: str) -> list[str]:
-    """Splits a name between what is drawn as one: no accent or emoji is cut."""
-    letters: list[str] = []
-    for character in name:
-        joins = unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf", "Sk")
-        if letters and (joins or letters[-1].endswith("\u200d")):
-            letters[-1] += character
-        else:
-            letters.append(character if character.isprintable() else "?")
-    return letters

@@ -29,20 +29,11 @@ KERAS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 KERAS_MD5 = "6d6bbae143d832006294945121d1f1fc"
 
 FORMATS = {
-    b"PK": "a zip archive",
+    b"PK": "a zip archive, as PyTorch and NumPy write them",
     b"<": "a web page",
     b"version https://git-lfs": "a Git LFS pointer",
 }
 """What files that are not HDF5 begin with."""
-NAMED = {
-    **dict.fromkeys((".pth", ".pt", ".bin"), "a file of PyTorch"),
-    **dict.fromkeys((".npz", ".npy"), "a file of NumPy"),
-    **dict.fromkeys((".index", ".ckpt"), "a TensorFlow checkpoint"),
-    ".pb": "a TensorFlow graph",
-    ".onnx": "an ONNX model",
-    ".safetensors": "a safetensors file",
-}
-"""What they are by the ends of their names."""
 
 _PARTS = re.compile(r"(\d+)").split
 
@@ -106,7 +97,7 @@ def _other_format(path: Path) -> str:
     if path.suffix == ".keras" and begins.startswith(b"PK"):
         return "is a whole model, expected its weights alone, as model.save_weights(name) writes"
     what = next((what for start, what in FORMATS.items() if begins.startswith(start)), "no HDF5")
-    return f"is {NAMED.get(path.suffix, what)}, expected an HDF5 file of Keras"
+    return f"is {what}, expected an HDF5 file of Keras"
 
 
 def _convolutions(file: h5py.File) -> list[tuple[h5py.Dataset, h5py.Dataset]]:

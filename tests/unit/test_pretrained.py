@@ -164,8 +164,11 @@ def zipped(path, member="model.weights.h5"):
         ("vgg16", folder_of_tensorflow, r"is a folder \(a TensorFlow SavedModel\), expected one"),
         ("vgg16", Path.mkdir, "is a folder, expected one file"),
         ("vgg16.keras", zipped, r"is a whole model, .* weights alone, as model.save_weights"),
-        ("vgg16.pth", zipped, "is a file of PyTorch"),
-        ("vgg16.npz", zipped, "is a file of NumPy"),
+        (
+            "vgg16.pth",
+            zipped,
+            "is a zip archive, as PyTorch and NumPy write them, expected an HDF5 file",
+        ),
         ("vgg16.h5", zipped, "is a zip archive"),
         (
             "vgg16.ckpt",
