@@ -332,7 +332,8 @@ class _Surveyor:
                 "lie side by side; put the class folders into the parts, or rename or move one kind"
             )
         if "train" not in places:
-            raise DataError(f"{self.folder}: expected train/<class>/ beside {places.popitem()[0]}/")
+            _, (beside, *_) = places.popitem()
+            raise DataError(f"{self.folder}: expected train/<class>/ beside {beside.name}/")
         if "test" not in places and "val" in places:
             places["test"] = places.pop("val")
             self.notes.append(
@@ -369,6 +370,14 @@ class _Surveyor:
             only = "".join(f" ({name})" for name in names["train"])
             raise DataError(
                 f"{self.folder} has {many(len(names['train']), 'class')}{only}; give 2 or more"
+            )
+        inner = [{path.name for path in _folders(places["train"] / x)} for x in names["train"]]
+        parts = {x for x in set.union(*inner) if x.lower() in chain(*PARTS.values())}
+        if odd := sorted(parts | set.intersection(*inner)):
+            self.warnings.append(
+                f"class folders have subfolders ({', '.join(map(repr, odd[:3]))}) whose images "
+                "are put together; if those are parts or classes, arrange the set as "
+                "train/<class>/ and test/<class>/"
             )
         return names["train"]
 
