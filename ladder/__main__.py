@@ -232,11 +232,19 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell had them ignored
         signal.signal(number, signal.default_int_handler)
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed: the next file that is opened would take its place
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115
+    sys.stdout.reconfigure(line_buffering=True)  # in a pipe too our lines precede those of the jobs
     try:
         return _plan_and_run(options)
     except (UsageError, ParameterError, UnknownDatasetError) as error:
         print(error, file=sys.stderr)
         return 2
+    except BrokenPipeError:  # as in "run_all.sh | head"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes once more
+        print("Stopped: nothing reads the output any more.", file=sys.stderr)
+        return 1
     except (LadderError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -218,7 +218,7 @@ def open_source(name: str, *, image_size: int = 32) -> Source:
             print(f"Using the data set 'digits': {error}.")
             return open_source("digits")
     folder = Path(os.path.expanduser(name))
-    if not os.path.isdir(folder):
+    if not name or not os.path.isdir(folder):  # an empty path would be the working directory
         raise UnknownDatasetError(
             f"unknown data set {name!r}: expected auto, cifar10, digits or the path of a folder"
         )
@@ -227,8 +227,8 @@ def open_source(name: str, *, image_size: int = 32) -> Source:
     def read() -> dict:
         return {"sha256": found.sha256, **folders.read(found, image_size)}
 
-    # Copies made by earlier versions had transparency dropped.
-    key = f"on white: {found.sha256}-{image_size}"
+    # Copies made by earlier versions had transparency dropped, or 12 bits as 16.
+    key = f"on white, with the range: {found.sha256}-{image_size}"
     source = copies.opened(f"own/{folder.resolve().name}", key, read)
     notes = found.files["notes"] + source.files["notes"]
     return replace(source, files=found.files | source.files | {"notes": notes})

@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import chain, combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +150,8 @@ def _survey(folder: Path) -> Survey:
             "images are drawn from the training images"
         )
     files = _account(names, ignored, parts, classes)
-    files |= {"notes": notes, "warnings": _on_copies(folder, parts, digest_of)}
+    warnings = _on_subfolders(places["train"], classes) + _on_copies(folder, parts, digest_of)
+    files |= {"notes": notes, "warnings": warnings}
     return Survey(folder, classes, dict(parts), digests.of_json(contents), files)
 
 
@@ -419,6 +420,19 @@ def _held_out(rows: list, digest_of: dict[Path, str]) -> tuple[list, list]:
     for path, label in rows:
         split[(label, digest_of[path]) in test].append((path, label))
     return split
+
+
+def _on_subfolders(train: Path, classes: list[str]) -> list[str]:
+    """Warns of subfolders that may be parts or classes: so named, or the same in all classes."""
+    inner = [{path.name for path in _folders(train / name)} for name in classes]
+    parts = {name for name in set.union(*inner) if name.lower() in chain(*PARTS.values())}
+    if not (odd := sorted(parts | set.intersection(*inner))):
+        return []
+    return [
+        f"class folders have subfolders ({', '.join(map(repr, odd[:3]))}) whose images are put "
+        "together; if those are parts or classes, arrange the set as train/<class>/ and "
+        "test/<class>/"
+    ]
 
 
 def _on_copies(folder: Path, parts: dict, digest_of: dict[Path, str]) -> list[str]:

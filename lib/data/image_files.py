@@ -33,7 +33,7 @@ _OTHER = {
     "JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "),
     "PDF": re.compile(rb"%PDF"),
     "Photoshop": re.compile(rb"8BPS"),
-    "SVG": re.compile(rb"\s*<.*<svg[\s>]|\s*<svg[\s>]", re.DOTALL),
+    "SVG": re.compile(rb"\s*<(?!(?i:!doctype )?(?i:html)).*<svg[\s>]|\s*<svg[\s>]", re.DOTALL),
     "DICOM": re.compile(rb".{128}DICM", re.DOTALL),
 }
 _RAW = "camera RAW"
@@ -222,7 +222,7 @@ def _on_white(blob: bytes) -> tuple[np.ndarray | None, bool]:
 
     Pillow does this: OpenCV drops the alpha of some formats and has multiplied it into others.
     """
-    kinds = ("PNG", "TIFF", "GIF", "WEBP", "JPEG2000", "AVIF")
+    kinds = ("PNG", "TIFF", "GIF", "WEBP", "JPEG2000", "AVIF", "BMP")
     try:
         with (
             quiet(),
@@ -233,8 +233,9 @@ def _on_white(blob: bytes) -> tuple[np.ndarray | None, bool]:
             if not found.has_transparency_data:
                 return None, more
             upright = ImageOps.exif_transpose(found).convert("RGBA")
-            if upright.getextrema()[3][0] == 255:  # opaque: OpenCV keeps 16 bits
-                return None, more
+            low, high = upright.getextrema()[3]
+            if low == 255 or (found.format == "BMP" and high == 0):  # many BMPs leave it empty
+                return None, more  # so 16 bits stay 16
             white = Image.new("RGBA", upright.size, "white")
             return np.array(Image.alpha_composite(white, upright).convert("RGB")), more
     except Exception:  # a format that Pillow lacks, or another of its many; OpenCV has read it

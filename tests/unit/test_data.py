@@ -1036,7 +1036,7 @@ def test_fewer_own_images_than_classes_are_refused(tmp_path, size):
     assert "3 classes" in sentence
 
 
-@pytest.mark.parametrize("name", ["cifar100", "Digits", "no/such/folder", "CIFAR10"])
+@pytest.mark.parametrize("name", ["cifar100", "Digits", "no/such/folder", "CIFAR10", ""])
 def test_unknown_name_is_refused_in_one_sentence(name):
     sentence = refusal(name)
     assert repr(name) in sentence
@@ -1145,6 +1145,24 @@ def test_images_in_subfolders_and_linked_folders_are_read(tmp_path, arrange):
     assert counts(data.open_source(str(tmp_path / "own"))) == {"train": [6, 6], "test": [3, 3]}
 
 
+@pytest.mark.parametrize(
+    ("places", "named"),
+    [
+        (("cat/train", "cat/test", "dog/train", "dog/test"), "'test', 'train'"),
+        (("train_set/cat", "train_set/dog", "test_set/cat", "test_set/dog"), "'cat', 'dog'"),
+        (("archive/Train/cat", "archive/Train/dog", "more"), "'Train'"),
+        (("cat/day", "dog/night"), ""),
+    ],
+)
+def test_a_split_inside_of_class_folders_is_not_passed_over(tmp_path, places, named):
+    warnings = data.open_source(str(write_set(tmp_path / "own", dict.fromkeys(places, 4)))).files[
+        "warnings"
+    ]
+    assert [f"class folders have subfolders ({named}) whose" in x for x in warnings] == (
+        [True] if named else []
+    )
+
+
 def test_every_file_is_accounted_for(tmp_path):
     folder = write_set(tmp_path / "own", USUAL | {"notes": 0})
     for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "1.png~"):
@@ -1230,6 +1248,11 @@ def no_train(folder):
     return "expected a folder with train/<class>/ and test/<class>/"
 
 
+def no_train_but_valid(folder):
+    write_set(folder, {"valid/cat": 3, "valid/dog": 3})
+    return "expected a folder with train/<class>/ and test/<class>/"
+
+
 def no_class_folders(folder):
     write_set(folder, {"train/cat": 6, "train/dog": 6, "test": 7})
     return "test/ has no class folder; put the images of each class into a folder, or move test/"
@@ -1308,6 +1331,7 @@ def a_pipe(folder):
         parts_beside_classes,
         wrapped_twice,
         no_train,
+        no_train_but_valid,
         no_class_folders,
         single_images,
         arrays_only,
@@ -1383,6 +1407,7 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
         ("0a.nef", b"II*\0" + bytes(64), "camera RAW"),
         ("0a", bytes(128) + b"DICM", "DICOM"),
         ("0a.avif", b"\0\0\0\x1cftypavif" + bytes(64), "damaged"),
+        ("0a.jpg", b"<!DOCTYPE html>\n<html><svg width='9'/>Not found</html>", "damaged"),
     ],
 )
 def test_formats_that_are_not_read_are_named(tmp_path, name, blob, reason):
@@ -1431,14 +1456,22 @@ def with_transparent_color(mode: str, kind: str) -> bytes:
         with_transparent_color("RGB", "PNG"),
         with_transparent_color("P", "GIF"),
         encoded(np.asarray(drawing("RGBA"))[..., [0, 1, 2, 3]].astype(np.uint16) * 257),
+        encoded(np.asarray(drawing("RGBA")), ".bmp"),
     ],
-    ids=["png", "gray", "tiff", "gray tiff", "webp", "L", "P", "RGB", "gif", "16 bits"],
+    ids=["png", "gray", "tiff", "gray tiff", "webp", "L", "P", "RGB", "gif", "16 bits", "bmp"],
 )
 def test_transparency_is_white(blob):
     image, more = image_files.picture(blob, "it")
     assert (image.shape, image.dtype, more) == ((32, 32, 3), np.uint8, False)
     assert image[:, :16].min() == 255
     assert image[:, 16:].max() == 0
+
+
+def test_an_alpha_channel_that_is_full_keeps_16_bits_and_an_empty_one_of_bmp_is_none():
+    image, _ = image_files.picture(encoded(np.full((9, 9, 4), (4095, 0, 9, 65535), "u2")), "it")
+    assert (image.dtype, image[0, 0].tolist()) == (np.uint16, [4095, 0, 9])
+    image, _ = image_files.picture(encoded(np.full((9, 9, 4), (8, 7, 6, 0), "u1"), ".bmp"), "it")
+    assert image[0, 0].tolist() == [8, 7, 6]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
@@ -1485,13 +1518,6 @@ def test_16_bit_files_are_scaled_by_the_range_of_the_whole_set(tmp_path, bits, w
     assert source.files["white"] == white
     note = f"16-bit files hold values up to {white:,}: {white:,} is taken for white"
     assert (note in said(source)) == (bits < 16)
-
-
-def test_an_opaque_alpha_channel_keeps_16_bits():
-    image = np.full((9, 9, 4), 4095, np.uint16)
-    image[..., 3] = 65535
-    read, _ = image_files.picture(cv2.imencode(".png", image)[1].tobytes(), "it")
-    assert (read.dtype, read.max()) == (np.uint16, 4095)
 
 
 @pytest.mark.parametrize("suffix", [".tiff", ".hdr", ".pfm"])

@@ -16,6 +16,7 @@ from lib import ROOT, data
 from lib.data import cifar10
 from lib.results import record
 from lib.study import COMPANIONS, SLUGS
+from tests.unit.made_data import write_set
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,25 @@ def test_bad_data_is_one_sentence_and_exit_1(tmp_path, capsys):
     assert "images: expected a folder with train/<class>/ and test/<class>/" in said
     assert "\n" not in said
     assert not (tmp_path / "out").exists()
+
+
+def test_a_reader_who_reads_no_further_gets_one_sentence(tmp_path):
+    folder = write_set(tmp_path / "own", {"cat": 4, "dog": 4})
+    order = [sys.executable, "-m", "ladder", "--dry-run", "--dataset", folder]
+    with subprocess.Popen(
+        order, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (said, process.returncode) == ("Stopped: nothing reads the output any more.\n", 1)
+
+
+def test_closed_streams_are_no_mistake_of_the_project(monkeypatch):
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert command.main(["--only", "99"]) == 2
+    print("into nothing", file=sys.stderr, flush=True)
+    sys.stderr.flush()
 
 
 def test_out_that_cannot_be_written(tmp_path, capsys):
