@@ -100,57 +100,6 @@ def is_other_network(slug: str, architecture: str) -> bool:
     return bool(architecture) and slug in SLUGS and architecture != experiment(slug).architecture
 
 
-@dataclass(frozen=True)
-class Claim:
-    """What the study concludes from its figures.
-
-    Attributes:
-        number: 1 to 11, in the study's order.
-        text: the claim in one sentence.
-        confounds: what else changes between the experiments compared (docs/study.md D8), or "".
-    """
-
-    number: int
-    text: str
-    confounds: str = ""
-
-
-CLAIMS = (
-    Claim(
-        1,
-        "More depth beats the base model: 1 > 0.",
-        "1 also has wider convolutions and larger dense layers (D8)",
-    ),
-    Claim(2, "The deeper network overfits."),
-    Claim(3, "Dropout improves the test result: 2 > 1."),
-    Claim(
-        4,
-        "Doubling the convolutions helps a little: 3 > 2.",
-        "3 also adds a Dropout after the first pooling and has another head (D1, D8)",
-    ),
-    Claim(
-        5,
-        "BatchNormalization with the smaller batch helps: 4 > 3.",
-        "4 also goes back to the head of 2; the batch is smaller in the study's protocol only (D8)",
-    ),
-    Claim(
-        6,
-        "Augmentation helps accuracy and cross-entropy: 5 > 4.",
-        "the study's protocol also gives 5 more patience (D8)",
-    ),
-    Claim(
-        7,
-        "VGG16 from scratch is not better than the simpler CNN, 6 < 5, and its curves fluctuate.",
-        "6 also has another learning rate, clips gradients, and has neither BatchNormalization nor "
-        "Dropout among its convolutions (D8)",
-    ),
-    Claim(8, "VGG16 frozen at 32×32 is unsuitable: 7 is the worst of all."),
-    Claim(9, "The fine-tuned VGG16 is the best so far: 8 > 0 to 7, close to 5."),
-    Claim(10, "Mini-VGG16 is about as good as the whole: 9 ≈ 8."),
-    Claim(11, "A larger input uses VGG16 better: 10 > 8."),
-)
-
-
 COMPANIONS = (
     "reference_architectures",
     "imagenet_prediction",
