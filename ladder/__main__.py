@@ -175,8 +175,8 @@ def refuse_to_replace(jobs: list[Job], out: Path, source: data.Source) -> None:
             if changed or (other and (name in replaced or found.name.startswith("own/"))):
                 which = ", another folder or changed since" if changed else ""
                 raise UsageError(
-                    f"--out {out} holds {name} of other images ({found.variant}{which}), which "
-                    f"this run ({source.variant}) would replace; choose another --out"
+                    f"--out {out} holds {name} of other images ({found.variant}{which}) than this "
+                    f"run ({source.variant}); choose another --out"
                 )
 
 
@@ -286,11 +286,12 @@ def _plan_and_run(options: argparse.Namespace) -> int:
         print(f"Profile {profile} uses a part of your images; without --profile all are used.")
     out = options.out.resolve()
     jobs = plan(slugs, profile=profile, seeds=seeds, source=source, dataset=dataset)
-    if options.dry_run or options.minutes:
+    if options.dry_run or options.minutes is not None:
         timed = estimated(jobs, out, source)
-        if options.minutes:
+        if options.minutes is not None:
             timed = within(options.minutes, timed)
-            jobs = [job for job in jobs if job in (job for job, _ in timed)]
+            kept = [job for job, _ in timed]
+            jobs = [job for job in jobs if job in kept]
         if options.dry_run:
             dry_run(timed)
             return 0

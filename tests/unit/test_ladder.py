@@ -159,6 +159,9 @@ def test_a_plan_within_minutes_has_what_fits(tmp_path, capsys):
     assert left_out.startswith("Left out: 06_vgg16_scratch-quick-seed0")
     assert planned.split()[0] == "00_base_cnn-quick-seed0"
     assert total.startswith("  all, at most")
+    arguments[-1] = "0"
+    assert command.main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == "--minutes 0: no notebook is so quick; give more\n"
 
 
 def test_dry_run_downloads_nothing(tmp_path, monkeypatch, capsys):
@@ -216,7 +219,9 @@ def test_records_of_another_data_set_are_not_replaced(tmp_path, capsys, monkeypa
     out = str(tmp_path / "out")
     assert command.main(["--dataset", "mine", "--only", "00", "--out", out]) == (2 if kept else 1)
     assert bool(ran) != kept
-    message = f"--out {out} holds 00_base_cnn-few-seed0 of other images (theirs), which this"
+    message = (
+        f"--out {out} holds 00_base_cnn-few-seed0 of other images (theirs) than this run (mine)"
+    )
     assert (message in capsys.readouterr().err) == kept
 
 
