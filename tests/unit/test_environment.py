@@ -366,5 +366,5 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch, e
     (tmp_path / "file").touch()
     monkeypatch.setenv("CIFAR10_LADDER_CACHE", str(place))
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
-    with pytest.raises(OSError, match="the cache folder .* cannot be written .* CIFAR10_LADDER"):
+    with pytest.raises(OSError, match=r"the cache folder .* cannot be written .* CIFAR10_LADDER"):
         cache.folder()
