@@ -8,6 +8,8 @@ of the first Python ``tools/environment.sh``.
 
 import os
 import re
+from importlib import metadata
+from pathlib import Path
 
 from lib import ROOT, cache
 
@@ -35,10 +37,13 @@ def of_children(**more: str) -> dict[str, str]:
     for name in _PATHS:
         if passed.get(name, "auto") not in ("", "auto"):
             passed[name] = os.path.abspath(os.path.expanduser(passed[name]))
+    # An environment built on another one (--system-site-packages) has nbconvert's templates there.
+    packages = Path(str(metadata.distribution("nbconvert").locate_file("")))
     return {
         **passed,
         **dict.fromkeys(_OWN, str(cache.folder("jupyter"))),
         "CIFAR10_LADDER_CACHE": str(cache.folder()),
+        "JUPYTER_PATH": str(packages.parents[2] / "share" / "jupyter"),
         "MPLCONFIGDIR": str(cache.folder("matplotlib")),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "PYTHONPATH": str(ROOT),

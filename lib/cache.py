@@ -1,5 +1,6 @@
 """The user cache, where all state is kept, and files that appear whole or not at all."""
 
+import errno
 import fcntl
 import os
 import secrets
@@ -20,16 +21,18 @@ def folder(*parts: str) -> Path:
     The user cache is ``$CIFAR10_LADDER_CACHE``, or the platform's cache folder.
 
     Raises:
-        OSError: if it cannot be made.
+        OSError: if it cannot be made or written.
     """
     base = os.environ.get("CIFAR10_LADDER_CACHE") or platformdirs.user_cache_dir("cifar10-ladder")
     path = Path(expanded(base), *parts).absolute()
     try:
         path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise OSError(
-            f"the cache folder {path} cannot be made ({error.strerror}); set CIFAR10_LADDER_CACHE "
-            "to a folder that can be written"
+            f"the cache folder {path} cannot be written ({error.strerror}); set "
+            "CIFAR10_LADDER_CACHE to a folder that can be"
         ) from error
     return path
 

@@ -69,11 +69,7 @@ class RunAll:
         shutil.copy(SABOTAGE / "sitecustomize.py", packages)
         (packages / "ours.pth").write_text("\n".join(site.getsitepackages()))
         path = f"{place / 'bin'}{os.pathsep}{self.environment['PATH']}"
-        return {
-            "VIRTUAL_ENV": str(place),
-            "PATH": path,
-            "JUPYTER_PATH": str(Path(sys.prefix, "share", "jupyter")),
-        }
+        return {"VIRTUAL_ENV": str(place), "PATH": path}
 
     def end(self, arguments=SHORT, *, code: int = 0, **options) -> str:
         """Runs to the end and returns what was said."""

@@ -358,3 +358,13 @@ def test_figures_do_not_depend_on_matplotlibrc(tmp_path):
         "font.size: large\nbackend: nonsense\nfigure.facecolor: black\n"
     )
     assert in_python(FIGURE, MATPLOTLIBRC=str(tmp_path)) == in_python(FIGURE)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch, exists):
+    place = tmp_path if exists else tmp_path / "file" / "cache"
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CIFAR10_LADDER_CACHE", str(place))
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(OSError, match=r"the cache folder .* cannot be written .* CIFAR10_LADDER"):
+        cache.folder()
