@@ -34,12 +34,11 @@ _LOST = "link whose target is missing"
 _LFS = "Git LFS pointer"
 _IRREGULAR = "no regular file"
 _ADVICE = {
-    _LOST: "get them, for example with git annex get or dvc pull",
-    _LFS: "get them with git lfs pull",
-    **dict.fromkeys((image_files.DAMAGED, image_files.CUT_OFF), "replace or remove them"),
-    _IRREGULAR: "remove them",
+    _LOST: "run git annex get or dvc pull, or remove what is not needed",
+    _LFS: "run git lfs pull",
+    **dict.fromkeys((image_files.DAMAGED, image_files.CUT_OFF, _IRREGULAR), "replace or remove"),
 }
-_CONVERT = "convert them to 8-bit or 16-bit PNG or JPEG, for example with ImageMagick: magick "
+_CONVERT = "convert to 8-bit or 16-bit PNG or JPEG, for example with ImageMagick: magick"
 
 _UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Line breaks, other control characters, and bytes of a name that are no letter."""
@@ -247,17 +246,11 @@ def refuse(folder: Path, problems: dict[str, list[str]]) -> None:
     Raises:
         DataError: if there are any.
     """
-    texts = []
-    for why, names in problems.items():
-        suffix = Path(names[0]).suffix or ".image"
-        advice = _ADVICE.get(why, f"{_CONVERT}in{suffix} out.png")
-        what = "images"
-        if len(names) == 1:
-            what, advice = "an image", advice.replace("them", "it")
-        texts.append(
-            f"{many(len(names), 'file')} cannot be read as {what} ({why}), for example "
-            f"{', '.join(names[:3])}: {advice}"
-        )
+    texts = [
+        f"{many(len(names), 'file')} cannot be read ({why}), for example {', '.join(names[:3])}: "
+        + _ADVICE.get(why, f"{_CONVERT} in{Path(names[0]).suffix or '.image'} out.png")
+        for why, names in problems.items()
+    ]
     if texts:
         raise DataError(f"{folder}: {'; '.join(texts)}")
 

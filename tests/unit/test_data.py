@@ -981,13 +981,13 @@ def class_only_in_test(folder):
 def unreadable_image(folder):
     file = write_images(folder) / "test" / "big cat" / "picture n° 1.jpg"
     file.write_bytes(b"no picture")
-    return f"1 file cannot be read as an image ({image_files.DAMAGED}), for example test/big cat/"
+    return f"1 file cannot be read ({image_files.DAMAGED}), for example test/big cat/"
 
 
 def empty_image(folder):
     file = write_images(folder) / "train" / "bus" / "picture n° 3.png"
     file.write_bytes(b"")
-    return "for example train/bus/picture n° 3.png: replace or remove it"
+    return "for example train/bus/picture n° 3.png: replace or remove"
 
 
 def class_without_images(folder):
@@ -1294,14 +1294,14 @@ def missing_links(folder):
     write_set(folder, USUAL)
     for row in range(4):
         (folder / "train" / "cat" / f"lost {row}.png").symlink_to(folder / "gone" / str(row))
-    return "4 files cannot be read as images (link whose target is missing), for example train/cat/"
+    return "4 files cannot be read (link whose target is missing), for example train/cat/"
 
 
 def missing_folders(folder):
     write_set(folder, USUAL)
     for part in ("train", "test"):
         (folder / part / "bird").symlink_to(folder / "gone")
-    return "2 files cannot be read as images (link whose target is missing), for example test/bird"
+    return "2 files cannot be read (link whose target is missing), for example test/bird"
 
 
 def lfs_pointers(folder):
@@ -1309,7 +1309,7 @@ def lfs_pointers(folder):
     for row in range(2):
         text = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"
         (folder / "test" / "dog" / f"{row}.png").write_text(text)
-    return "2 files cannot be read as images (Git LFS pointer), for example test/dog/0.png, test"
+    return "2 files cannot be read (Git LFS pointer), for example test/dog/0.png, test"
 
 
 def line_break_in_a_file_name(folder):
@@ -1412,7 +1412,7 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
 )
 def test_formats_that_are_not_read_are_named(tmp_path, name, blob, reason):
     sentence = refusal(str(one_more(tmp_path / "own", name, blob)))
-    assert f"1 file cannot be read as an image ({reason}" in sentence
+    assert f"1 file cannot be read ({reason}" in sentence
     assert f"train/cat/{name}" in sentence
     assert ("ImageMagick" in sentence) == (reason != "damaged")
 
@@ -1558,7 +1558,7 @@ def test_what_is_cut_off_is_one_sentence_without_lines_of_libraries(tmp_path, ca
     blob = by_pillow(Image.fromarray(noise(1, (120, 120, 3))), kind)
     name = f"0a.{kind.lower()}"
     folder = one_more(tmp_path / "own", name, blob[:-lost])
-    assert f"for example train/cat/{name}: replace or remove it" in refusal(str(folder))
+    assert f"for example train/cat/{name}: replace or remove" in refusal(str(folder))
     assert capfd.readouterr() == ("", "")
 
 
@@ -1581,7 +1581,7 @@ def test_all_bad_files_are_named_at_once(tmp_path):
     for row in range(5):
         (folder / "train" / "dog" / f"bad {row}.png").write_bytes(b"none")
     sentence = refusal(str(folder))
-    assert f"5 files cannot be read as images ({image_files.DAMAGED}), for example" in sentence
+    assert f"5 files cannot be read ({image_files.DAMAGED}), for example" in sentence
     assert "train/dog/bad 0.png, train/dog/bad 1.png, train/dog/bad 2.png: replace" in sentence
 
 
