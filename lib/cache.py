@@ -32,7 +32,7 @@ def folder(*parts: str) -> Path:
     except OSError as error:
         raise OSError(
             f"the cache folder {path} cannot be written ({error.strerror}); set "
-            "CIFAR10_LADDER_CACHE to a folder that can be"
+            "CIFAR10_LADDER_CACHE to another folder"
         ) from error
     return path
 
