@@ -197,15 +197,8 @@ def _client(url: str, folder: str, verb: str) -> list[str]:
     Path(folder, "package.json").write_text("{}")  # else npm looks for one in the folders above
     command = [program, verb, package, f"--cache={folder}/cache", f"--pack-destination={folder}"]
     command += [f"--fetch-timeout={1000 * STALL_SECONDS:.0f}", "--fetch-retries=0"]
-    command += [
-        "--ignore-scripts",
-        "--dry-run=false",
-        "--offline=false",
-        "--global=false",
-        "--logs-max=0",
-        "--loglevel=error",
-    ]
-    return command
+    command += ["--ignore-scripts", "--dry-run=false", "--offline=false", "--global=false"]
+    return [*command, "--logs-max=0", "--loglevel=error"]
 
 
 def _run(command: list[str], folder: str, seconds: float, bar: Any) -> None:

@@ -23,7 +23,7 @@ __all__ = ["MOST_PIXELS", "cv2", "quiet"]
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Drops what libpng and libtiff write, which go past Python and OpenCV to file descriptor 2."""
+    """Drops what libraries write past Python to file descriptor 2: libpng, libtiff, TensorFlow."""
     try:
         kept = os.dup(2)
     except OSError:  # there is no standard error

@@ -6,12 +6,12 @@ environment or in ``keras.json`` would change what is computed, and no record wo
 
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lib import cache
+from lib.opencv import quiet
 
 _CHANGES_RESULTS = re.compile(
     "KERAS_(?!HOME$)|ONEDNN_DEFAULT|DNNL_DEFAULT|NVIDIA_TF32_OVERRIDE$"
@@ -24,24 +24,6 @@ if "XLA_FLAGS" in os.environ:  # where CUDA is belongs to the machine
     os.environ["XLA_FLAGS"] = " ".join(flag for flag in _flags if "cuda_data_dir" in flag)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Holds back what libraries write to standard error; an error lets it through."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(kept, held.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 @contextmanager
@@ -59,7 +41,7 @@ def _no_keras_json() -> Iterator[None]:
     keras.src.backend.config._KERAS_DIR = str(home)  # where its downloads are
 
 
-with _silent_stderr(), _no_keras_json():
+with quiet(), _no_keras_json():
     import keras
     import tensorflow as tf
 

@@ -1683,5 +1683,7 @@ def test_what_is_shared_can_be_read_by_others(tmp_path):
 def test_a_cache_that_cannot_be_made_says_what_to_do(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("CIFAR10_LADDER_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(OSError, match="cannot be written .*; set CIFAR10_LADDER_CACHE to another folder"):
+    with pytest.raises(
+        OSError, match=r"cannot be written .*; set CIFAR10_LADDER_CACHE to another folder"
+    ):
         cache.folder("weights")
