@@ -287,6 +287,11 @@ def in_python(code: str, **more: str) -> str:
     return done.stdout
 
 
+def test_the_engine_needs_no_error_stream():
+    code = "import os; os.close(2); from lib.engine import keras; print(keras.config.floatx())"
+    assert in_python(code) == "float32\n"
+
+
 ENGINE = """
 from lib.engine import keras
 import os
