@@ -285,6 +285,8 @@ def _plan_and_run(options: argparse.Namespace) -> int:
     elif own and profile in ("smoke", "quick"):
         print(f"Profile {profile} uses a part of your images; without --profile all are used.")
     out = options.out.resolve()
+    if own and out.is_relative_to(dataset):
+        raise UsageError(f"--out {out} lies in the folder of the images; choose one outside")
     jobs = plan(slugs, profile=profile, seeds=seeds, source=source, dataset=dataset)
     if options.dry_run or options.minutes is not None:
         timed = estimated(jobs, out, source)

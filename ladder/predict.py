@@ -189,9 +189,10 @@ def write(classifier: Classifier, files: list[Path], folder: Path, out: Path) ->
             writer.writerow([path.relative_to(folder), classes[best], row[best], *row])
         if len(skipped) == len(files):
             raise DataError(f"no file in {folder} is a picture, for example: {skipped[0]}")
-    print(f"{len(files) - len(skipped):,} pictures: {out}")
+    print(f"{folders.many(len(files) - len(skipped), 'picture')}: {out}")
     if skipped:
-        print(f"{len(skipped):,} files were left out, for example: {skipped[0]}", file=sys.stderr)
+        left_out = folders.many(len(skipped), "file")
+        print(f"Left out: {left_out}, for example: {skipped[0]}", file=sys.stderr)
     return len(skipped)
 
 
@@ -205,8 +206,9 @@ def _refuse(model: Path, place: Path, out: Path) -> None:
         raise UsageError(f"{model} is not a file; expected a model, <report>/models/<run>.keras")
     if not place.exists():
         raise UsageError(f"{place} does not exist; expected a folder of pictures, or a picture")
-    if out.is_dir():
-        raise UsageError(f"--out {out} is a folder; expected the name of a CSV file")
+    if out.exists() and not out.is_file():  # root's rename would replace a device as well
+        what = "a folder" if out.is_dir() else "no regular file"
+        raise UsageError(f"--out {out} is {what}; expected the name of a CSV file")
     begin = ",".join(COLUMNS).encode()
     if out.exists() and not begin.startswith(out.read_bytes()[: len(begin)]):
         raise UsageError(f"--out {out} exists and holds no predictions; choose another name")

@@ -152,6 +152,12 @@ def test_minutes_leave_out_the_slowest_and_name_them(capsys):
         plan.within(0.1, jobs)
 
 
+def test_no_minutes_are_not_all_the_time_there_is(monkeypatch, capsys):
+    monkeypatch.setattr(command, "estimated", lambda jobs, *_: [(job, 9.0) for job in jobs])
+    assert command.main(["--dry-run", "--dataset", "digits", "--minutes", "0"]) == 2
+    assert "--minutes 0: no notebook is so quick" in capsys.readouterr().err
+
+
 def test_a_plan_within_minutes_has_what_fits(tmp_path, capsys):
     arguments = ["--dry-run", "--dataset", "digits", "--only", "00,06", "--minutes", "1"]
     assert command.main([*arguments, "--out", str(tmp_path / "out")]) == 0

@@ -107,6 +107,14 @@ def test_records_and_reports_keep_the_account(tmp_path):
     assert "Files:" not in sections.conditions([made_up.record()])
 
 
+def test_a_report_inside_of_the_images_is_refused(tmp_path, capsys):
+    folder = write_set(tmp_path / "own", {"cat": 4, "dog": 4})
+    for out in (folder, folder / "new"):
+        assert command.main(["--dataset", str(folder), "--out", str(out), "--dry-run"]) == 2
+        assert f"--out {out} lies in the folder of the images" in capsys.readouterr().err
+    assert not (folder / "new").exists()
+
+
 def test_one_folder_for_the_records_of_two_sets_is_refused(tmp_path, monkeypatch):
     mine, theirs = (
         data.open_source(str(write_set(tmp_path / name / "pets", USUAL | {"train/cat": count})))

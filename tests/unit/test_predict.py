@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tracemalloc
@@ -203,7 +204,7 @@ def test_what_is_no_picture_is_left_out_and_said(pictures, model, tmp_path, caps
     assert [line["file"] for line in found] == [f"{number:02}.png" for number in range(9)]
     printed = capsys.readouterr()
     assert printed.out == "9 pictures: predictions.csv\n"
-    assert re.search(r"^2 files were left out, for example: .*00\.txt", printed.err, re.MULTILINE)
+    assert re.search(r"^Left out: 2 files, for example: .*00\.txt", printed.err, re.MULTILINE)
     assert printed.err.startswith("4 of 11 files\n8 of 11 files\n11 of 11 files\n")
     monkeypatch.undo()
     classifier = predict.load(model)
@@ -267,12 +268,15 @@ def one_sentence(capsys) -> str:
         (("code.keras", "test"), 1, "code.keras is damaged or holds code, which is not run"),
         (("flat.keras", "test"), 1, "flat.keras takes (None, 4) and has 3 outputs; expected"),
         (("MODEL", "test", "--out", "empty"), 2, "--out empty is a folder"),
+        (("MODEL", "test", "--out", "socket"), 2, "--out socket is no regular file"),
         (("MODEL", "test", "--out", "text.keras/x.csv"), 1, "text.keras/x.csv cannot be written ("),
     ],
 )
 def test_what_cannot_be_used_is_one_sentence(pictures, model, tmp_path, capsys, given, code, says):
     (tmp_path / "test").symlink_to(pictures / "test")
     (tmp_path / "empty").mkdir()
+    with socket.socket(socket.AF_UNIX) as held:  # as devices, which a rename would replace
+        held.bind("socket")
     (tmp_path / "text.keras").write_text("no model")
     without_classes(model, tmp_path / "foreign.keras")
     about = json.dumps({"classes": list(COLORS), "image_size": 32})
