@@ -383,20 +383,22 @@ def _beside(places: list[Path], unused: list[Path]) -> list[Path]:
 def _check_counts(
     folder: Path, places: dict, classes: list[str], parts: dict, digest_of: dict, notes: list[str]
 ) -> None:
-    """Refuses class folders with too few images to draw from, copies aside."""
-    least = 2 if "test" in places else 3
+    """Refuses class folders with too few images to draw from."""
+    # Where a part is drawn, copies stay together.
+    least, ones = (2, "") if "test" in places else (3, "different ones ")
     few = []
     for part, place in places.items():
-        different = Counter(label for label, _ in {(y, digest_of[x]) for x, y in parts[part]})
+        images = {(digest_of[x] if ones else x, y) for x, y in parts[part]}
+        counts = Counter(label for _, label in images)
         few += [
-            f"{shown((place / name).relative_to(folder))}/ has {many(different[label], 'image')}"
+            f"{shown((place / name).relative_to(folder))}/ has {many(counts[label], 'image')}"
             for label, name in enumerate(classes)
-            if different[label] < least
+            if counts[label] < least
         ]
     if few:
         more = f" and {len(few) - 3} more have too few" if len(few) > 3 else ""
         text = ", and ".join([", ".join(few[:3]) + more, *notes])
-        raise DataError(f"{folder}: {text}; give {least} different images of each class or more")
+        raise DataError(f"{folder}: {text}; give {least} {ones}or more")
 
 
 def _held_out(rows: list, digest_of: dict[Path, str]) -> tuple[list, list]:

@@ -1260,7 +1260,7 @@ def no_class_folders(folder):
 
 def single_images(folder):
     write_set(folder, {"cat": 6, "dog": 1, "bird": 2})
-    return "bird/ has 2 images, dog/ has 1 image; give 3 different images of each class or more"
+    return "bird/ has 2 images, dog/ has 1 image; give 3 different ones or more"
 
 
 def arrays_only(folder):
