@@ -93,7 +93,13 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str, images: int) -> None:
     # A session of its own: Ctrl-C reaches the jobs once, through us, and they end cleanly.
     with (
         log.open("w") as file,
-        subprocess.Popen(command, env=own, stderr=file, start_new_session=True) as process,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,  # the working directory may be gone
+            env=own,
+            stderr=file,
+            start_new_session=True,
+        ) as process,
     ):
         waiting, running = list(jobs), True
         try:
@@ -202,8 +208,17 @@ def print_results(jobs: list[Job], out: Path) -> None:
         )
 
 
+def _mend_streams() -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed: the next file that is opened would take its place
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115
+    # In a pipe too our lines precede those of the jobs; a path may hold bytes that are no text.
+    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs the ladder; returns 0 if all is done, 1 if something is not, 2 on wrong usage."""
+    _mend_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["predict"]:
         return predict.main(arguments[1:])
@@ -232,10 +247,6 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell had them ignored
         signal.signal(number, signal.default_int_handler)
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed: the next file that is opened would take its place
-            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115
-    sys.stdout.reconfigure(line_buffering=True)  # in a pipe too our lines precede those of the jobs
     try:
         return _plan_and_run(options)
     except (UsageError, ParameterError, UnknownDatasetError) as error:

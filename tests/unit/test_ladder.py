@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import io
 import os
 import subprocess
 import sys
@@ -113,6 +114,25 @@ def test_closed_streams_are_no_mistake_of_the_project(monkeypatch):
     assert command.main(["--only", "99"]) == 2
     print("into nothing", file=sys.stderr, flush=True)
     sys.stderr.flush()
+
+
+def test_names_that_are_no_text_can_be_printed(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))  # and strict
+    monkeypatch.setattr(sys, "stderr", sys.stdout)
+    assert command.main(["predict", "9\udce9", "."]) == 2
+    assert rb"9\udce9" in sys.stdout.buffer.getvalue()
+
+
+def test_the_engine_starts_where_the_working_directory_is_gone(tmp_path, monkeypatch):
+    engine = tmp_path / "engine"
+    engine.write_text(f"#!{sys.executable}\nimport os\nos.getcwd()\n")
+    engine.chmod(0o755)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.setattr(sys, "executable", str(engine))
+    command.run_jobs([], tmp_path, dataset="digits", images=9)
+    assert (tmp_path / "logs" / "snakemake.log").read_text() == ""
 
 
 def test_out_that_cannot_be_written(tmp_path, capsys):
