@@ -80,7 +80,8 @@ def format_of(name: str, first: bytes) -> str | None:
 
 def is_litter(path: Path) -> bool:
     """Returns whether a file or folder is hidden or one of those that systems leave behind."""
-    return path.name[0] == "." or path.name[-1] == "~" or path.name.lower() in _LITTER
+    name = path.name.lower()
+    return name[0] == "." or name in _LITTER or (name[-1] == "~" and not path.is_dir())
 
 
 def head(path: Path) -> bytes:

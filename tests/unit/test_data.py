@@ -1354,6 +1354,14 @@ def test_an_odd_layout_is_refused_in_one_sentence(tmp_path, bad):
     assert named in refusal(str(tmp_path / "own"))
 
 
+def test_a_class_may_have_a_tilde_and_a_file_with_one_is_a_backup(tmp_path):
+    folder = write_set(tmp_path / "own", {"cat~": 4, "dog": 4})
+    (folder / "dog" / "0.png~").write_bytes(encoded(noise(99)))
+    source = data.open_source(str(folder))
+    assert source.classes == ("cat~", "dog")
+    assert source.files["ignored"] == {"hidden or of the system": 1}
+
+
 def test_classes_that_differ_in_case_alone_are_two(tmp_path):
     """Letters of handwriting: a and A."""
     folder = write_set(tmp_path / "own", {"a": 5, "A": 5})
