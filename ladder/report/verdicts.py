@@ -85,6 +85,8 @@ class Row:
             the seeds, 0 to 1, NaN without test images; () where the predictions are missing.
         test_images: of each class, likewise.
         unbalanced: whether the balanced accuracy decides, for this row and all others.
+        right: of each test image the share of the seeds that recognize it; () likewise.
+        labels: the classes of these images.
     """
 
     experiment: Experiment
@@ -100,6 +102,8 @@ class Row:
     recalls: tuple[float, ...] = ()
     test_images: tuple[int, ...] = ()
     unbalanced: bool = False
+    right: tuple[float, ...] = ()
+    labels: tuple[int, ...] = ()
 
     @property
     def balanced_accuracy(self) -> float | None:
@@ -285,7 +289,14 @@ def _with_recalls(rows: list[Row], out: Path) -> list[Row]:
         if stored:
             recalls = np.mean([metrics.recalls(*pair) for pair in stored], axis=0).tolist()
             counts = np.bincount(stored[0][1], minlength=len(recalls)).tolist()
-            row = replace(row, recalls=tuple(recalls), test_images=tuple(counts))
+            labels, right = stored[0][1], np.mean([p.argmax(1) == y for p, y in stored], axis=0)
+            row = replace(
+                row,
+                recalls=tuple(recalls),
+                test_images=tuple(counts),
+                right=tuple(right.tolist()),
+                labels=tuple(labels.tolist()),
+            )
         found.append(row)
     counts = [row.test_images for row in found if row.recalls]
     unbalanced = any(max(each) > UNBALANCED * min(each) for each in counts)
@@ -376,7 +387,7 @@ class Payoff:
     Attributes:
         rows: those experiments, by multiply–adds of training; the last has the highest score.
         enough: the cheapest whose score does not differ significantly from the last's, given
-            the number of test images.
+            the test images.
     """
 
     rows: tuple[Row, ...]
@@ -392,9 +403,23 @@ def payoff(rows: list[Row]) -> Payoff | None:
             efficient.append(row)
     for row in efficient:
         best = efficient[-1]
-        if best.score - row.score <= 1.96 * math.hypot(error(row), error(best)):
+        if best.score - row.score <= 1.96 * _error_of_difference(row, best):
             return Payoff(tuple(efficient), row)
     return None
+
+
+def _error_of_difference(row: Row, best: Row) -> float:
+    """Returns the standard error of the difference of two scores.
+
+    Where the predictions are at hand, the two are compared image by image: both find the same
+    images hard, so the difference is known better than each score.
+    """
+    if not row.right or not best.right:
+        return math.hypot(error(row), error(best))
+    gap, labels = np.subtract(best.right, row.right), np.array(best.labels)
+    groups = [gap[labels == label] for label in set(best.labels)] if best.unbalanced else [gap]
+    parts = [group.var() / max(len(group) - 1, 1) for group in groups]
+    return math.sqrt(sum(parts)) / len(groups)
 
 
 def unfinished(rows: list[Row]) -> list[Row]:

@@ -1,6 +1,7 @@
 """The sections of the report: their figures come from records, escaped."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import bs4
@@ -276,6 +277,17 @@ def test_accuracy_decides_elsewhere(tmp_path, images):
     found = verdicts.payoff(rows)
     assert found.rows[-1].score == found.rows[-1].accuracy
     assert "balanced" not in sections.payoff(rows) + sections.verdict(rows)
+
+
+def test_experiments_are_compared_image_by_image(tmp_path):
+    # Of 100 images the second recognizes the first's 80 and 6 more: each score alone has ± 7.
+    rows = own_images(tmp_path, {0: [40, 40], 1: [43, 43]}, [50, 50])
+    assert rows[1].score - rows[0].score < 1.96 * verdicts.error(rows[1])
+    found = verdicts.payoff(rows)
+    assert found.enough is found.rows[-1] is rows[1]
+    # As many others instead of the same ones: then 6 more may be chance.
+    other = replace(rows[0], right=rows[0].right[::-1])
+    assert verdicts.payoff([other, rows[1]]).enough is other
 
 
 def test_the_error_of_balanced_accuracy_is_that_of_drawing_other_test_images(tmp_path):

@@ -399,13 +399,13 @@ def test_a_clear_winner_has_no_equal():
     assert found.enough is found.rows[-1]
     html = sections.payoff(costing((0.60, 1), (0.80, 5)))
     assert "1 Deeper CNN</strong>: 80.0% ± 0.8, 60 s of training here" in html
-    assert "No cheaper experiment is as accurate" in html
+    assert "Every cheaper experiment is less accurate" in html
     assert "+20.00" in html
 
 
 def test_an_equal_is_named():
     html = sections.payoff(costing((0.80, 1), (0.805, 5)))
-    assert "<strong>0 Base CNN</strong> is as accurate" in html
+    assert "not significantly less accurate on 10,000 test images is <strong>0 Base CNN" in html
     nothing = sections.payoff(verdicts.table([]))
     assert nothing.strip() == "<p>No experiment that has run is above chance level.</p>"
 
