@@ -309,11 +309,11 @@ def evaluate(model: keras.Model, images: Dataset) -> Evaluation:
         x, y = getattr(images, f"x_{part}"), getattr(images, f"y_{part}")
         probabilities = predict(model, x)
         measured[part] = metrics.score(probabilities, y)
-    counts = np.unique(images.y_test, return_counts=True)[1]
+    counts = np.unique(y, return_counts=True)[1]  # of the test part, the last one
     share, chance = counts.max() / counts.sum(), 1 / len(counts)
     margin = 2 * math.sqrt(share * (1 - share) / counts.sum())
     # Beside a class of 95 % a network that knows the others may not be above that share.
-    balanced = np.nanmean(metrics.recalls(probabilities, images.y_test))
+    balanced = np.nanmean(metrics.recalls(probabilities, y))
     leeway = 2 * math.sqrt(chance * (1 - chance) * (1 / counts).sum()) / len(counts)
     return Evaluation(
         metrics=measured,
