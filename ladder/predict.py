@@ -53,7 +53,7 @@ def about(path: Path) -> About:
                     return TypeAdapter(About).validate_json(member.read(_MOST_ABOUT), strict=True)
     except OSError as error:
         raise OSError(f"{path} cannot be read ({error.strerror})") from error
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, ValueError, RuntimeError) as error:
         raise RecordError(f"{unknown}; expected <report>/models/<run>.keras") from error
     try:  # models of earlier versions
         found = record.read(path.absolute().parents[1] / "results" / f"{path.stem}.json")
