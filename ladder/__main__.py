@@ -289,7 +289,7 @@ def _plan_and_run(options: argparse.Namespace) -> int:
     else:
         source = data.open_source(options.dataset)
     own = source.name.startswith("own/")
-    dataset = str(Path(os.path.expanduser(options.dataset)).resolve()) if own else source.name
+    dataset = str(Path(options.dataset).resolve()) if own else source.name
     print(*data.account(source.variant, source.files), sep="\n", end="\n" if own else "")
     if own and not options.profile:
         profile = "few"

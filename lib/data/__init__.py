@@ -6,10 +6,10 @@ is the path of a folder with the reader's own images (`lib.data.folders`).
 
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
+from lib import cache
 from lib.data import cifar10, copies, folders
 from lib.data.copies import Source
 from lib.data.folders import account, many
@@ -217,7 +217,7 @@ def open_source(name: str, *, image_size: int = 32) -> Source:
                 raise
             print(f"Using the data set 'digits': {error}.")
             return open_source("digits")
-    folder = Path(os.path.expanduser(name))
+    folder = cache.expanded(name)
     if not name or not os.path.isdir(folder):  # an empty path would be the working directory
         raise UnknownDatasetError(
             f"unknown data set {name!r}: expected auto, cifar10, digits or the path of a folder"

@@ -78,7 +78,7 @@ def find() -> Path | None:
         DataError: if ``$CIFAR10_DIR`` is set but holds no CIFAR-10.
     """
     if wanted := os.environ.get("CIFAR10_DIR"):
-        if _layout(path := Path(os.path.expanduser(wanted))):
+        if _layout(path := cache.expanded(wanted)):
             return path
         raise DataError(
             f"CIFAR10_DIR = {wanted!r} holds no CIFAR-10: expected plain_text/*.parquet, "

@@ -1,7 +1,6 @@
 """Image files of any origin: recognized by content, read strictly, in bounds, as RGB arrays."""
 
 import io
-import os
 import re
 import warnings
 from collections.abc import Iterable
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from lib import digests
+from lib import cache, digests
 from lib.errors import DataError
 from lib.opencv import MOST_PIXELS, cv2, quiet
 
@@ -105,7 +104,7 @@ def read(path: str) -> dict[str, np.ndarray]:
     Raises:
         DataError: if there is none, or one cannot be read.
     """
-    place = Path(os.path.expanduser(path))
+    place = cache.expanded(path)
     files = [place]
     if place.is_dir():
         there = [x for x in sorted(place.iterdir()) if x.is_file() and not is_litter(x)]
