@@ -6,9 +6,21 @@ eleven experiments on CIFAR-10 in Keras on a Colab GPU. Each figure is one run.
 sources are in `lib.companions.published`.
 """
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from lib.metrics import Score
+
+LITERATURE_SD = 0.0056
+"""Largest spread of CIFAR-10 accuracy over seeds in arXiv 2304.01910 (0.15 to 0.56 points); used
+where no experiment has a second seed."""
+NORMAL_QUANTILE = NormalDist().inv_cdf(0.975)
+"""97.5 % quantile of the normal distribution."""
+WIDEST = 0.02
+"""Half of an interval so wide that a figure inside it says nothing."""
+IMAGES = (50_000, 10_000)
+"""Images of CIFAR-10, for training and validation, and for the test; a verdict needs all."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +110,47 @@ def is_other_network(slug: str, architecture: str) -> bool:
         architecture: digest of the network's layers, "" if it is not known.
     """
     return bool(architecture) and slug in SLUGS and architecture != experiment(slug).architecture
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an experiment is reproduced.
+
+    Attributes:
+        word: ``"reproduced"``, ``"better"``, ``"not reproduced"`` or ``"undetermined"``.
+        low, high: 95 % prediction interval of one more run, in which the published one
+            should lie; accuracies, 0 to 1.
+    """
+
+    word: str
+    low: float
+    high: float
+
+
+def judge(
+    slug: str,
+    accuracy: float,
+    *,
+    runs: int = 1,
+    sd: float = LITERATURE_SD,
+    quantile: float = NORMAL_QUANTILE,
+) -> Verdict:
+    """Judges an experiment by the prediction interval of one more run with another seed.
+
+    Args:
+        slug: of the experiment.
+        accuracy: mean test accuracy of our runs, 0 to 1.
+        runs: how many.
+        sd: standard deviation over seeds.
+        quantile: 97.5 % quantile of the distribution from which ``sd`` comes.
+    """
+    half = quantile * sd * math.sqrt(1 + 1 / runs)
+    low, high, published = accuracy - half, accuracy + half, experiment(slug).accuracy
+    if low <= published <= high:
+        word = "reproduced" if half <= WIDEST else "undetermined"
+    else:
+        word = "better" if published < low else "not reproduced"
+    return Verdict(word, low, high)
 
 
 COMPANIONS = (

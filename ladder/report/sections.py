@@ -9,7 +9,7 @@ from ladder.report import summary, verdicts
 from ladder.report.claims import Judgement, schedules_differ
 from ladder.report.render import render
 from ladder.report.verdicts import Row
-from lib import ROOT, clock, tables
+from lib import ROOT, clock, study, tables
 from lib.data import account, cifar10
 from lib.results import parameters
 from lib.results.record import Record
@@ -74,7 +74,7 @@ def protocol(rows: list[Row], study_rows: list[Row]) -> str:
 
 def method(rows: list[Row]) -> str:
     """Returns how the verdicts are made, with the spread that they use."""
-    return render("method.html.j2", pooled=verdicts.spread(rows), widest=verdicts.WIDEST)
+    return render("method.html.j2", pooled=verdicts.spread(rows), widest=study.WIDEST)
 
 
 def recalls(rows: list[Row]) -> str:

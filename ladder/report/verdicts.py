@@ -12,22 +12,15 @@ import numpy as np
 from scipy import stats
 
 from ladder.report.render import render
-from lib import metrics
+from lib import metrics, study
 from lib.errors import ParameterError, RecordError
 from lib.results import parameters
 from lib.results.record import Record, predictions
-from lib.study import EXPERIMENTS, Experiment, is_other_network
+from lib.study import EXPERIMENTS, Experiment
 
-LITERATURE_SD = 0.0056
-"""Largest spread of CIFAR-10 accuracy over seeds in arXiv 2304.01910 (0.15 to 0.56 points); used
-where no experiment has a second seed."""
-WIDEST = 0.02
-"""Half of an interval so wide that a figure inside it says nothing."""
 UNBALANCED = 3
 """If the largest class has more than so many times the test images of the smallest, experiments are
 compared by balanced accuracy."""
-IMAGES = (50_000, 10_000)
-"""Images of CIFAR-10, for training and validation, and for the test; a verdict needs all."""
 
 
 @dataclass(frozen=True)
@@ -45,24 +38,18 @@ class Spread:
     @property
     def quantile(self) -> float:
         """97.5 % quantile of Student's t, or of the normal distribution."""
-        return float(stats.t.ppf(0.975, self.degrees) if self.degrees else stats.norm.ppf(0.975))
+        return float(stats.t.ppf(0.975, self.degrees)) if self.degrees else study.NORMAL_QUANTILE
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(study.Verdict):
     """Whether an experiment is reproduced.
 
     Attributes:
-        word: ``"reproduced"``, ``"better"``, ``"not reproduced"`` or ``"undetermined"``.
         indicative: whether it rests on one or two seeds, or no experiment has a second one.
-        low, high: 95 % prediction interval of one more run, in which the published one
-            should lie; accuracies, 0 to 1.
     """
 
-    word: str
     indicative: bool
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -117,13 +104,6 @@ class Row:
         return self.balanced_accuracy if self.unbalanced else self.accuracy
 
 
-def other_network(record: Record) -> bool:
-    """Whether a run's network is not the study's; without a digest it counts as the study's."""
-    return not record.is_companion and is_other_network(
-        record.experiment, record.model.architecture
-    )
-
-
 def same_conditions(records: list[Record], *, profile: str = "", data: str = "") -> list[Record]:
     """Returns the records of one profile and one data set, so that no table mixes them.
 
@@ -138,7 +118,7 @@ def same_conditions(records: list[Record], *, profile: str = "", data: str = "")
     eligible = [
         r
         for r in records
-        if profile in ("", r.profile) and data in ("", r.dataset.sha256) and not other_network(r)
+        if profile in ("", r.profile) and data in ("", r.dataset.sha256) and not r.has_other_network
     ]
     groups = Counter(map(_conditions, eligible))
     if not groups:
@@ -193,7 +173,7 @@ class Other:
     def __str__(self) -> str:
         first = self.row.records[0]
         changes = [f"{name} {new} instead of {old}" for name, (old, new) in self.changes.items()]
-        if other_network(first):
+        if first.has_other_network:
             changes.insert(0, f"another network ({first.model.total_params:,} parameters)")
         elif first.profile != "custom" and not (first.profile == self.base and changes):
             return f"profile {first.profile}"
@@ -211,7 +191,7 @@ def others(row: Row, everything: list[Record]) -> list[Other]:
         everything: records of any kind.
     """
     tried = [record for record in everything if record.experiment == row.experiment.slug]
-    tried = tried if row.records else list(filter(other_network, tried))
+    tried = tried if row.records else [record for record in tried if record.has_other_network]
     if not tried:
         return []
     ours, groups = (row.records or tried)[0], defaultdict(list)
@@ -226,7 +206,7 @@ def others(row: Row, everything: list[Record]) -> list[Other]:
         if record.profile != "custom":
             bases.setdefault(record.profile, record.parameters)
     for record in alike:
-        network = record.model.architecture if other_network(record) else ""
+        network = record.model.architecture if record.has_other_network else ""
         if network or record.profile != ours.profile or _changes(record, ours.parameters):
             base, changes = _nearest(record, bases)
             order = (record.profile == "custom", record.profile, base, network, len(changes))
@@ -271,7 +251,7 @@ def table(records: list[Record], out: Path | None = None) -> list[Row]:
     """
     if len(set(map(_conditions, records))) > 1:
         raise RecordError("records of several profiles or data sets do not go into one table")
-    of_study = [record for record in records if not other_network(record)]
+    of_study = [record for record in records if not record.has_other_network]
     rows = [_row(e, [r for r in of_study if r.experiment == e.slug]) for e in EXPERIMENTS]
     if out is None or not of_study or not of_study[0].dataset.name.startswith("own/"):
         return rows
@@ -313,7 +293,7 @@ def spread(rows: list[Row]) -> Spread:
     several = [row for row in rows if len(row.records) > 1 and not row.at_chance]
     degrees = sum(len(row.records) - 1 for row in several)
     if not degrees:
-        return Spread(LITERATURE_SD, 0)
+        return Spread(study.LITERATURE_SD, 0)
     total = sum((len(row.records) - 1) * row.accuracy_sd**2 for row in several)
     return Spread(math.sqrt(total / degrees), degrees)
 
@@ -327,22 +307,15 @@ def verdict(row: Row, spread: Spread) -> Verdict | None:
     if not has_verdict(row):
         return None
     count = len(row.records)
-    half = spread.quantile * spread.sd * math.sqrt(1 + 1 / count)
-    low, high = row.accuracy - half, row.accuracy + half
-    published = row.experiment.accuracy
-    if low <= published <= high:
-        word = "reproduced" if half <= WIDEST else "undetermined"
-    else:
-        word = "better" if published < low else "not reproduced"
-    return Verdict(word, count <= 2 or not spread.degrees, low, high)
+    found = study.judge(
+        row.experiment.slug, row.accuracy, runs=count, sd=spread.sd, quantile=spread.quantile
+    )
+    return Verdict(found.word, found.low, found.high, count <= 2 or not spread.degrees)
 
 
 def has_verdict(row: Row) -> bool:
     """Whether the study's network was run, and on all of CIFAR-10's images."""
-    return bool(row.records) and all(
-        r.dataset.name == "cifar10" and _images(r)[1:] == IMAGES and not other_network(r)
-        for r in row.records
-    )
+    return bool(row.records) and all(record.has_verdict for record in row.records)
 
 
 def in_one_line(rows: list[Row]) -> str:

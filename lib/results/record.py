@@ -117,6 +117,20 @@ class Record:
         return self.model is None
 
     @property
+    def has_other_network(self) -> bool:
+        """Whether the network is not the study's; without a digest it counts as the study's."""
+        return not self.is_companion and study.is_other_network(
+            self.experiment, self.model.architecture
+        )
+
+    @property
+    def has_verdict(self) -> bool:
+        """Whether the study's network was run, and on all of CIFAR-10's images."""
+        images = (self.dataset.train + self.dataset.val, self.dataset.test)
+        of_study = not self.is_companion and not self.has_other_network
+        return of_study and self.dataset.name == "cifar10" and images == study.IMAGES
+
+    @property
     def name(self) -> str:
         """Name that the run's record, predictions, model and page share.
 
@@ -126,7 +140,7 @@ class Record:
         profile = self.profile
         if profile == "custom":
             tried = [parameters.computed(self.parameters), self.dataset.sha256]
-            if self.model and study.is_other_network(self.experiment, self.model.architecture):
+            if self.has_other_network:
                 tried.append(self.model.architecture)
             mark = digests.of_text(json.dumps(tried, sort_keys=True))
             profile = f"custom-{mark[:6]}"

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from ladder import run
-from ladder.report import pages, verdicts
+from ladder.report import pages
 from lib.results import fingerprint, parameters, record
 from lib.results.record import Record
 
@@ -29,7 +29,7 @@ def test_records_are_of_the_committed_code(records):
             one.parameters,
             data=one.dataset.sha256,
             weights=one.weights and one.weights["sha256"],
-            architecture=one.model.architecture if verdicts.other_network(one) else "",
+            architecture=one.model.architecture if one.has_other_network else "",
         )
         assert one.fingerprint == now, f"{one.name}: run it again"
 

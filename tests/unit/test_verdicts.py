@@ -260,7 +260,7 @@ def test_spread_is_pooled_over_experiments():
 
 def test_without_a_second_seed_the_spread_is_the_literatures():
     pooled = verdicts.spread(rows_of((0.62,), (0.72,)))
-    assert (pooled.sd, pooled.degrees) == (verdicts.LITERATURE_SD, 0)
+    assert (pooled.sd, pooled.degrees) == (study.LITERATURE_SD, 0)
     assert pooled.quantile == pytest.approx(1.96, abs=0.001)
 
 
@@ -314,7 +314,7 @@ OTHER_NETWORK = {"architecture": "f" * 64, "total_params": 2_100_362}
 
 def test_another_network_never_gets_a_verdict():
     other = record(seed=1, profile="custom", model=OTHER_NETWORK)
-    assert verdicts.other_network(other)
+    assert other.has_other_network
     rows = verdicts.table([other])
     assert rows[0].records == ()
     assert verdicts.in_one_line(rows) == ""
@@ -339,7 +339,7 @@ def test_another_network_is_in_no_table_even_by_hand():
 @pytest.mark.parametrize("architecture", ["", experiment("00_base_cnn").architecture])
 def test_the_studys_network_and_one_not_recorded_are_no_other(architecture):
     whole = record(model={"architecture": architecture, "total_params": 1})
-    assert not verdicts.other_network(whole)
+    assert not whole.has_other_network
     rows = verdicts.table([whole])
     assert verdicts.verdict(rows[0], verdicts.spread(rows))
 
