@@ -7,7 +7,7 @@ from lib import in_batch_run
 
 LINE_SECONDS = 300.0
 """Inside long epochs a log gets a line so often."""
-DRAWING = 0.05
+DRAWING = 0.1
 """Share of the time, at most, that drawing takes."""
 
 
