@@ -119,7 +119,7 @@ processors give other ratios.
 
 Training speed is measured with float32 and the batch size of `budget`. "× plain Keras" and
 "× PyTorch" are ratios of training speeds. A ratio above 1 means that the project is faster. Minutes
-are those of the run of record.
+are those of the committed run.
 
 | experiment | images/s | × plain Keras | × PyTorch | minutes, `budget` | minutes, `study` |
 | --- | ---: | ---: | ---: | ---: | ---: |
@@ -133,7 +133,8 @@ are those of the run of record.
 
 ## Targets
 
-{met} of {targets} targets are met. These required ones are missed:
+A share of the matrix product is the speed of a training's multiply–adds, divided by that of a float32
+matrix product on the same machine. {met} of {targets} targets are met. These required ones are missed:
 
 | benchmark | case | figure | target |
 | --- | --- | ---: | --- |
