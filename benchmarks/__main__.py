@@ -133,8 +133,9 @@ are those of the committed run.
 
 ## Targets
 
-A share of the matrix product is the speed of a training's multiply–adds, divided by that of a float32
-matrix product on the same machine. {met} of {targets} targets are met. These required ones are missed:
+A share of the matrix product is the speed of a training's multiply–adds, divided by that of a
+float32 matrix product on the same machine. {met} of {targets} targets are met. These required ones
+are missed:
 
 | benchmark | case | figure | target |
 | --- | --- | ---: | --- |
