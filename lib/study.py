@@ -54,6 +54,12 @@ class Experiment:
     architecture: str
 
     @property
+    def before(self) -> str:
+        """Slug of the experiment from which this one was changed, or ``""``."""
+        number = 8 if self.number == 10 else self.number - 1
+        return SLUGS[number] if number >= 0 else ""
+
+    @property
     def heading(self) -> str:
         """Number and title, as the report names it."""
         return f"{self.number} {self.title}"
