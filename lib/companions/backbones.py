@@ -44,6 +44,23 @@ def preprocess_input(name: str) -> Callable:
     return _module(name).preprocess_input
 
 
+def scaled(inputs: keras.KerasTensor, name: str, scaling: str) -> keras.KerasTensor:
+    """Scales the input of a network.
+
+    Args:
+        inputs: symbolic, RGB (n, height, width, 3) in [0, 1].
+        name: one of `NAMES`.
+        scaling: ``"preprocess_input"``: the network's own; ``"x/255"``: pixels stay in [0, 1].
+
+    Raises:
+        ParameterError: if there is no such network or scaling.
+    """
+    if scaling not in SCALINGS:
+        raise ParameterError(f"unknown scaling {scaling!r}: expected one of {', '.join(SCALINGS)}")
+    module = _module(name)
+    return module.preprocess_input(255 * inputs) if scaling == "preprocess_input" else inputs
+
+
 def build(
     name: str,
     *,
@@ -51,14 +68,14 @@ def build(
     weights: pretrained.Weights | str | None = None,
     scaling: str = "preprocess_input",
 ) -> keras.Model:
-    """Builds a network without its top.
+    """Builds a network without its top, with the scaling of its input inside.
 
     Args:
         name: one of `NAMES`.
         image_size: height and width of the input, pixels.
         weights: `pretrained.Weights` for VGG16, ``"imagenet"`` for Keras' download, None
             for random ones.
-        scaling: ``"preprocess_input"``: the network's own; ``"x/255"``: pixels stay in [0, 1].
+        scaling: see `scaled`.
 
     Returns:
         A model from float32 RGB (n, image_size, image_size, 3) in [0, 1] to the last
@@ -68,11 +85,8 @@ def build(
         ParameterError: if an argument is not one of these or the images are too small.
         pretrained.WeightsError: if the weights are not available.
     """
-    if scaling not in SCALINGS:
-        raise ParameterError(f"unknown scaling {scaling!r}: expected one of {', '.join(SCALINGS)}")
-    module = _module(name)
     inputs = keras.Input(shape=(image_size, image_size, 3))
-    x = module.preprocess_input(255 * inputs) if scaling == "preprocess_input" else inputs
+    x = scaled(inputs, name, scaling)
     assigned = isinstance(weights, pretrained.Weights)
     if assigned and name != "VGG16":
         raise ParameterError(f"these weights are VGG16's; give weights='imagenet' for {name}")
