@@ -159,6 +159,17 @@ def judge(
     return Verdict(word, low, high)
 
 
+def chance_difference(accuracy: float, images: int) -> float:
+    """Returns the difference of two runs' test accuracies that 95 % of equal runs stay below.
+
+    Args:
+        accuracy: of one of them, 0 to 1.
+        images: of the test. The spread over seeds is `LITERATURE_SD`.
+    """
+    variance = LITERATURE_SD**2 + accuracy * (1 - accuracy) / images
+    return NORMAL_QUANTILE * math.sqrt(2 * variance)
+
+
 COMPANIONS = (
     "reference_architectures",
     "imagenet_prediction",

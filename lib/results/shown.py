@@ -13,14 +13,17 @@ from lib.results.record import Record, read, run_name
 def comparison(
     slug: str, values: parameters.Values, images, evaluation, *, out: Path, other_network: bool
 ) -> None:
-    """Shows a run's figures beside the published ones and those of the experiment before.
+    """Shows a run's figures beside the published ones and those of earlier runs.
+
+    These are the experiment before, and the same notebook if this run is a changed one, both in
+    the same profile.
 
     Args:
         slug: of the experiment.
         values: its parameters.
         images: `lib.data.Dataset`.
         evaluation: `lib.training.Evaluation`.
-        out: the report's folder, which may have the record of the experiment before.
+        out: the report's folder, which may have their records.
         other_network: whether the network is not the study's.
     """
     from IPython.display import HTML, Markdown, display
@@ -28,43 +31,53 @@ def comparison(
     e, ours = study.experiment(slug), evaluation.metrics
     other = "another network" if other_network else ""
     print(study.comparison(slug, ours["test"], dataset=images.name, other=other))
-    rows = [_row("this run", ours["test"], ours["train"], ours["val"])]
+    rows, said = [_row("this run", ours)], []
     published = images.name == "cifar10"
     if published:
-        rows.append(_row("published", *_published(e)))
-    said = []
-    if evaluation.at_chance:
-        said.append("The network is at chance level: it has learned nothing.")
+        rows.append(_row("published", _published(e)))
+    same = _record(slug, values, images, out)
+    changed = same and parameters.computed(same.parameters) != parameters.computed(values)
+    if changed or (same and other_network):
+        rows.append(_row("this notebook, unchanged", same.metrics))
+        said.append(f"{_change(ours, same.metrics)} from the unchanged notebook.")
     if e.before:
         before = study.experiment(e.before)
-        known = _record(before.slug, values, images, out)
         title = f"{before.number:02d} · {before.title}"
-        if known:
-            rows.append(_row(title, *(known.metrics[part] for part in ("test", "train", "val"))))
+        if known := _record(before.slug, values, images, out):
+            rows.append(_row(title, known.metrics))
+            there = f" (published: {_points(e.accuracy - before.accuracy)})" if published else ""
+            said.append(f"{_change(ours, known.metrics)} from {title}{there}.")
         if published:
-            rows.append(_row(f"{title}, published", *_published(before)))
-        if known:
-            change = _points(ours["test"].accuracy - known.metrics["test"].accuracy)
-            said.append(f"Test accuracy changes by {change} points from {title}")
-            if published:
-                said[-1] += f" (published: {_points(e.accuracy - before.accuracy)})"
-            said[-1] += "."
+            rows.append(_row(f"{title}, published", _published(before)))
+    if said:
+        points = 100 * study.chance_difference(ours["test"].accuracy, len(images.y_test))
+        said.append(f"A difference of less than {points:.1f} points can be chance.")
+    if evaluation.at_chance:
+        said.append("The network is at chance level: it has learned nothing.")
     display(HTML(tables.rows(rows)))
     if said:
         display(Markdown(" ".join(said)))
+
+
+def _change(ours: dict[str, Score], theirs: dict[str, Score]) -> str:
+    change = ours["test"].accuracy - theirs["test"].accuracy
+    return f"Test accuracy changes by {_points(change)} points"
 
 
 def _points(difference: float) -> str:
     return f"{100 * difference:+.2f}"
 
 
-def _published(e: study.Experiment) -> tuple[Score, Score | None]:
-    """Returns the published scores of the test and, where the text gives it, the training part."""
-    train = e.train_accuracy is not None and Score(accuracy=e.train_accuracy, loss=e.train_loss)
-    return Score(accuracy=e.accuracy, loss=e.loss), train or None
+def _published(e: study.Experiment) -> dict[str, Score]:
+    """Returns the published scores by part, of the training part where the text gives them."""
+    found = {"test": Score(accuracy=e.accuracy, loss=e.loss)}
+    if e.train_accuracy is not None:
+        found["train"] = Score(accuracy=e.train_accuracy, loss=e.train_loss)
+    return found
 
 
-def _row(name: str, test: Score, train: Score | None, val: Score | None = None) -> dict:
+def _row(name: str, scores: dict[str, Score]) -> dict:
+    test, train, val = (scores.get(part) for part in ("test", "train", "val"))
     return {
         "run": name,
         "test accuracy": test.accuracy,

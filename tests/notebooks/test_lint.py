@@ -196,7 +196,7 @@ RHYTHM = {  # the Markdown cells of each of the eleven; what a cell must contain
     "model-title": (r"## Model\n\n[\w|]",),
     "training-title": (r"## Training\n\n\w", r"\n\n\*\*Look for:\*\*\n\n(- .+\n?){2,3}$"),
     "plain-keras": (),
-    "results-title": (r"## What we saw\n\nThe table gives .* The study ",),
+    "results-title": (r"## What we saw\n\nThe table compares .* The study ",),
     "try": (r"## Try\n\n.*`custom`", r"\n\n- "),
     "next": (r"Next: \[",),
 }
@@ -255,6 +255,18 @@ def test_what_to_try_exists(slug):
         names = published | {"models": models, "images": images, "weights": None}
         exec(compile(ast.fix_missing_locations(tree), slug, "exec"), names)
         assert names["model"].output_shape == (None, 10)
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_what_to_try_changes_something_in_quick_too(slug):
+    """Early stopping is off there, and a value that quick has already is no change."""
+    (cell,) = [c for c in cells(parameters.notebook_path(slug)) if c["id"] == "try"]
+    quick = parameters.of_profile("quick", slug)
+    for bullet in text(cell).split("\n- ")[1:]:
+        found = dict(re.findall(r"`([A-Z_0-9]+) = ([^`]+)`", bullet))
+        changed = [x for x in found if x != "PATIENCE" and ast.literal_eval(found[x]) != quick[x]]
+        in_model = "model cell" in bullet
+        assert changed or in_model or '`PROFILE = "study"`' in bullet, bullet
 
 
 PROTOCOL = {  # docs/study.md: batch, patience, Adam's rate, clipnorm

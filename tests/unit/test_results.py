@@ -513,7 +513,7 @@ def test_a_result_is_beside_the_published_one_and_the_experiment_before(
         assert f"{test.accuracy:.2%}" in table
         assert all(figure in table for figure in ("72.30%", "0.902", "62.56%", "71.34%", "+8.78"))
         assert ("<td>00 · Base CNN</td>" in table) == with_record
-        change = "Test accuracy changes by +0.00 points from 00 · Base CNN (published: +9.74)."
+        change = "Test accuracy changes by +0.00 points from 00 · Base CNN (published: +9.74). A"
         assert (change in displayed[-1]) == with_record
     displayed.clear()
     after.compare(finished["model"], finished["images"], finished["evaluation"])
@@ -522,6 +522,20 @@ def test_a_result_is_beside_the_published_one_and_the_experiment_before(
     displayed.clear()
     after.compare(finished["model"], other, finished["evaluation"])
     assert "<td>00 · Base CNN</td>" not in displayed[0]
+
+
+def test_a_changed_run_is_beside_the_unchanged_one(finished, values, displayed):
+    write(values, **finished)
+    changed = finished["images"], finished["evaluation"]
+    for more, other in (({}, False), ({"EPOCHS": 3}, False), ({}, True)):
+        displayed.clear()
+        model = models.cnn(image_size=32, classes=10, blocks=(), dense=(32,))
+        run = results.Run("00_base_cnn", values | more, 0.0)
+        run.compare(model if other else finished["model"], *changed)
+        shown = "".join(displayed)
+        assert ("this notebook, unchanged" in shown) == bool(more or other)
+        said = "changes by +0.00 points from the unchanged notebook. A difference of less than"
+        assert (said in shown) == bool(more or other)
 
 
 def test_a_batch_run_finds_the_experiment_before_in_the_reports_folder(
