@@ -1,5 +1,6 @@
 """The companion notebooks themselves, with a profile that only shows that they run."""
 
+import ast
 import dataclasses
 import html
 import io
@@ -10,18 +11,22 @@ import re
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import cv2
 import mobilenet
+import nbformat
 import numpy as np
 import pytest
+from papermill.translators import PythonTranslator
 from sklearn.datasets import load_sample_images
 
+from ladder import run
 from lib import cache
 from lib.companions import backbones, published
 from lib.engine import keras
-from lib.errors import WeightsError
+from lib.errors import ParameterError, WeightsError
 from lib.results import parameters, record
 from lib.study import COMPANIONS
 from lib.training import checkpoints
@@ -325,3 +330,22 @@ def test_real_weights_find_the_classes_of_photographs(
     (page,) = (tmp_path / "notebooks").glob("imagenet_prediction-custom-*-seed0.html")
     assert str(torchvision[1].parent) not in page.read_text(encoding="utf-8")
     assert "military uniform" in page.read_text(encoding="utf-8")
+
+
+def test_values_of_the_command_line_are_literals_or_text():
+    given = ["MODEL=MobileNetV2", "TOP=5", "LEARNING_RATE=1e-3", "PICTURE=/a=b", "LAYER='1'"]
+    assert list(run._settings(given).values()) == ["MobileNetV2", 5, 1e-3, "/a=b", "1"]
+    for wrong in ("TOP", "SEED=3"):
+        with pytest.raises(ParameterError, match=f"--set {wrong}: expected NAME=VALUE of a para"):
+            run._settings([wrong])
+
+
+def test_a_page_holds_no_path_of_the_readers_files():
+    values = {"DATASET": "/mine/ñ", "PICTURE": '/mine/ñ/"x".png', "RECORDS": "near", "TOP": 3}
+    cell = nbformat.v4.new_code_cell(PythonTranslator.codify(values))
+    cell.metadata["tags"] = ["injected-parameters"]
+    found = types.SimpleNamespace(parameters={"DATASET": "ñ", "PICTURE": '"x".png'})
+    run._hide_paths(nbformat.v4.new_notebook(cells=[cell]), values, found)
+    assert ast.literal_eval(cell.source.partition("PICTURE = ")[2].split("\n")[0]) == '"x".png'
+    assert "/mine" not in cell.source
+    assert 'RECORDS = "near"\nTOP = 3' in cell.source
