@@ -5,10 +5,10 @@ imported, and the pickles in the file can make nothing but tensors. PyTorch is n
 
 This makes the committed page of imagenet_prediction::
 
-    python -m tests.notebooks.mobilenet --out mobilenet_v2_from_torchvision.weights.h5
+    python -m tests.notebooks.mobilenet --out ~/mobilenet_v2_from_torchvision.weights.h5
     python -m ladder.run imagenet_prediction --profile budget --out reports/of-record \\
         --set MODEL=MobileNetV2 --set IMAGE_SIZE=257 \\
-        --set CLASSIFIER_WEIGHTS=mobilenet_v2_from_torchvision.weights.h5
+        --set CLASSIFIER_WEIGHTS=~/mobilenet_v2_from_torchvision.weights.h5
 """
 
 import argparse

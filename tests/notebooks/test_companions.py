@@ -230,7 +230,7 @@ def test_own_pictures_are_predicted_where_weights_are_available(ladder_environme
     ]
     assert rows[0]["probability"] >= rows[1]["probability"] >= rows[2]["probability"] > 0
     assert rows[0]["class"] == f"class {rows[0]['synset'][1:]}"
-    assert "to “class " in found.summary
+    assert "of each: “class " in found.summary
     assert str(tmp_path) not in path.read_text(encoding="utf-8")
 
 
@@ -326,7 +326,7 @@ def test_real_weights_find_the_classes_of_photographs(
     assert classes["china.jpg"][:2] == ["palace", "monastery"]
     assert classes["grace_hopper.jpg"][0] == "military uniform"
     assert "honeycomb" in classes["flower.jpg"]  # ImageNet has no dahlias
-    assert "with the weights in mobile.weights.h5, at 257×257 pixels" in found.summary
+    assert "with the weights in mobile.weights.h5 classified 3 pictures at 257×" in found.summary
     (page,) = (tmp_path / "notebooks").glob("imagenet_prediction-custom-*-seed0.html")
     assert str(torchvision[1].parent) not in page.read_text(encoding="utf-8")
     assert "military uniform" in page.read_text(encoding="utf-8")
