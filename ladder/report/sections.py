@@ -2,6 +2,7 @@
 
 import re
 import statistics
+from collections.abc import Iterable
 from itertools import zip_longest
 from pathlib import Path
 
@@ -168,14 +169,18 @@ def decisions() -> str:
     return "\n".join(found)
 
 
-def companions(records: list[Record], *, out: Path) -> str:
+def companions(records: list[Record], *, others: Iterable[Record] = (), out: Path) -> str:
     """Returns a section per companion notebook: what it saw, its tables, its page.
 
     Args:
         records: any; those of companions are shown, one seed of each.
+        others: records of any kind; of custom ones on data of the same name, those of companions
+            that ``records`` lacks are shown too.
         out: the report's folder; links lead to the pages that are in it.
     """
-    found = {record.experiment: record for record in records if record.is_companion}
+    names = {record.dataset.name for record in records}
+    custom = [r for r in others if r.profile == "custom" and r.dataset.name in names]
+    found = {record.experiment: record for record in [*custom, *records] if record.is_companion}
     shown = [found[slug] for slug in COMPANIONS if slug in found]
     content = [(record, _page(record, out), _timed_tables(record)) for record in shown]
     return render("companions.html.j2", companions=content)

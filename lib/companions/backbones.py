@@ -102,22 +102,31 @@ def build(
     return keras.Model(inputs, model.output, name=name)  # Keras' own expects a list of inputs
 
 
-def classifier(name: str, *, weights: str = "imagenet") -> keras.Model:
-    """Builds a whole network, for ImageNet's 1,000 classes at its own input size.
+def classifier(name: str, *, weights: str = "imagenet", image_size: int = 0) -> keras.Model:
+    """Builds a whole network for ImageNet's 1,000 classes.
 
     Args:
         name: one of `NAMES`.
         weights: ``"imagenet"`` for Keras' download (528 MB for VGG16), or the path of its file.
+        image_size: height and width of the input, pixels; 0 for the network's own.
 
     Returns:
         A model from float32 images, as `preprocess_input` scales them, to probabilities
         float32 (n, 1000).
 
     Raises:
-        ParameterError: if there is no such network.
+        ParameterError: if there is no such network, or it cannot have this input size.
         pretrained.WeightsError: if the weights are not available.
     """
-    return _construct(name, weights=os.path.expanduser(weights))
+    model = _construct(name, weights=os.path.expanduser(weights))
+    own = model.input_shape[1]
+    if image_size in (0, own):
+        return model
+    resized = _construct(name, weights=None, input_shape=(image_size, image_size, 3))
+    if resized.count_params() != model.count_params():
+        raise ParameterError(f"the dense layers of {name} need {own} pixels, not {image_size}")
+    resized.set_weights(model.get_weights())
+    return resized
 
 
 def _construct(name: str, **arguments) -> keras.Model:

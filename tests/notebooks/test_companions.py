@@ -174,8 +174,12 @@ def test_a_companion_run_again_says_the_same(accompanied, ladder, tmp_path):
 def test_without_imagenets_classifier_the_page_says_so_once(accompanied):
     out, printed, _ = accompanied
     found = record.read(out / "results" / "imagenet_prediction-smoke-seed0.json")
-    assert found.tables["predictions"] == []
-    assert "ImageNet weights of VGG16 are not available" in found.summary
+    assert found.tables == {}
+    missing = "ImageNet weights of VGG16 are not available"
+    assert found.summary.startswith(f"No prediction: {missing}")
+    page = (out / "notebooks" / "imagenet_prediction-smoke-seed0.html").read_text(encoding="utf-8")
+    assert page.count(missing) == 2  # where it is found, and at the end
+    assert "No rows" not in page
     assert "FAILED" not in printed
 
 
@@ -253,7 +257,7 @@ def test_own_pictures_are_predicted_where_weights_are_available(ladder_environme
     ]
     assert rows[0]["probability"] >= rows[1]["probability"] >= rows[2]["probability"] > 0
     assert rows[0]["class"] == f"class {rows[0]['synset'][1:]}"
-    assert "to “class " in found.summary
+    assert "of each: “class " in found.summary
     assert str(tmp_path) not in path.read_text(encoding="utf-8")
 
 

@@ -47,6 +47,15 @@ def test_no_companions_no_sections():
     assert sections.companions([made_up.record()], out=NOWHERE) == ""
 
 
+def test_a_companion_without_a_run_of_the_profile_is_shown_as_it_ran():
+    custom = made_up.changed(COMPANION, profile="custom", title="By other values")
+    shown = sections.companions([made_up.record()], others=[COMPANION, custom], out=NOWHERE)
+    assert "<h3>By other values</h3>" in shown
+    assert "By other values" not in sections.companions([COMPANION], others=[custom], out=NOWHERE)
+    digits = made_up.changed(custom, dataset={"name": "digits"})
+    assert sections.companions([made_up.record()], others=[digits], out=NOWHERE) == ""
+
+
 def test_rows_write_figures_as_what_they_are():
     row = {"year": 1998, "parameters": 61706, "C": 0.001, "seconds": 1234.5, "at chance": False}
     html = tables.rows([row | {"paper": "<i>", "true class": None, "list": ["<i>"]}])
