@@ -140,7 +140,7 @@ def learning_curves(fit) -> Figure:
         fit: `lib.training.Fit`.
     """
     history = fit.history
-    figure, axes = new_figure(9, 3.2, ncols=2)
+    figure, axes = new_figure(7.4, 3, ncols=2)
     for axis, name, label, factor in (
         (axes[0], "accuracy", "top-1 accuracy (%)", 100),
         (axes[1], "loss", "cross-entropy (nats)", 1),
@@ -250,7 +250,7 @@ def pictures(images: Sequence[np.ndarray], titles: list[str], *, columns: int = 
     """
     rows = max(-(-len(images) // columns), 1)
     columns = columns if rows > 1 else max(len(images), 1)
-    width = min(1.6, 11 / columns)
+    width = min(1.6, 9 / columns)
     figure, axes = new_figure(width * columns, (width + 0.35) * rows, nrows=rows, ncols=columns)
     for axis in axes.flat:
         axis.set_axis_off()

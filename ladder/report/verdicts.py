@@ -229,6 +229,11 @@ def _images(record: Record) -> tuple:
     return dataset.sha256, dataset.train + dataset.val, dataset.test
 
 
+def protocol_changes(record: Record) -> dict[str, tuple]:
+    """Returns the parameters of a run that differ from ``study``'s: the value there and here."""
+    return _changes(record, parameters.of_profile("study", record.experiment))
+
+
 def _changes(record: Record, before: parameters.Values) -> dict[str, tuple]:
     """Returns the parameters of a run that differ from others: the value there and here."""
     return {

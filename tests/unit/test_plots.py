@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from PIL import Image
 
 from lib import plots
@@ -69,6 +70,24 @@ def test_every_figure_renders_the_same_each_time():
         assert png[:8] == b"\x89PNG\r\n\x1a\n"
         assert 200 < width < 1150
         assert png == plots.to_png(second[name])[0], name
+
+
+def test_text_is_readable_on_a_phone():
+    """A page shows figures at 85 % or more of their size (style.css); text has 9 CSS pixels."""
+    for name, figure in drawn().items():
+        sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text()]
+        assert min(sizes) * 96 / 72 * 0.85 >= 9, name
+
+
+@pytest.mark.parametrize(
+    ("caption", "columns"), [("automobile 100%\nis automobile", 8), ("chrysanthem…", 10)]
+)
+def test_captions_stay_apart(caption, columns):
+    images = [np.zeros((8, 8, 3), np.uint8)] * 2 * columns
+    figure = plots.pictures(images, [caption] * 2 * columns, columns=columns)
+    FigureCanvasAgg(figure).draw()
+    boxes = [axis.title.get_window_extent() for axis in figure.axes[:columns]]
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
 
 
 def test_a_palette_only_where_it_is_invisible():
