@@ -57,7 +57,7 @@ def test_the_report_is_made_of_the_records_byte_for_byte(records, tmp_path, monk
 
 def test_pages_are_those_of_seed_0(records):
     shown = {path.stem for path in (run.OF_RECORD / "notebooks").glob("*.html")}
-    # What was run by hand has no page.
+    # Custom runs have no page.
     assert shown == {one.name for one in records if one.seed == 0 and one.profile != "custom"}
 
 

@@ -132,7 +132,7 @@ def out(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def runs(out):
-    """Those records; one run by hand, on all images, and one on fewer."""
+    """Those records; one of the profile custom, on all images, and one on fewer."""
     *records, below = record.read_all(out)
     assert below.experiment == "10_vgg16_64x64"
     below = made_up.changed(
@@ -178,7 +178,7 @@ def test_what_was_trained_in_another_way_is_beside_ours(runs, out):
     assert [line[2] for line in found[2:]] == [f"{validation:.2%}"] * 2
     assert [line[3] for line in found[2:]] == ["85.00%", "90.00%"]
     assert [line[-1] for line in found] == ["0 1", "0", "0", "0"]
-    # What was run by hand has no page, so its seed is no link.
+    # A custom run has no page, so its seed is no link.
     links = re.findall('<a href="([^"]+)"', html)
     pages = sorted(f"notebooks/{page.name}" for page in (out / "notebooks").iterdir())
     assert sorted(links) == pages
@@ -217,7 +217,7 @@ def test_the_same_values_by_hand_are_named(runs):
     *_, ours, other, _ = runs
     other = made_up.changed(other, parameters=ours.parameters | {"SEED": 3, "OUT": "elsewhere"})
     html = sections.otherwise(verdicts.table([ours]), NOTHING, [ours, other], out=NOWHERE)
-    assert "accuracy. budget, by hand: 90.00 %" in text(html)
+    assert "accuracy. budget, profile custom: 90.00 %" in text(html)
 
 
 def test_a_run_by_hand_is_described_by_the_profile_that_it_is_nearest_to(runs):
