@@ -85,7 +85,10 @@ def lines(*numbers: int, step: str = "") -> str:
 
 def test_the_lines_of_a_training_are_folded_in_between(notebook, tmp_path):
     last = "Stopped early after epoch 50 of 100.\n"
-    notebook.cells[1].outputs[0].text = "Resumes.\n" + lines(*range(1, 51)) + last
+    text = "Resumes.\n" + lines(*range(1, 51)) + last
+    notebook.cells[1].outputs = [  # a kernel sends line by line
+        nbformat.v4.new_output("stream", text=line) for line in text.splitlines(keepends=True)
+    ]
     soup = bs4.BeautifulSoup(page(notebook, tmp_path), "html.parser")
     (block,) = soup.find_all("details", class_="epochs")
     assert not block.has_attr("open")
