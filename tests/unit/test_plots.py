@@ -72,11 +72,15 @@ def test_every_figure_renders_the_same_each_time():
         assert png == plots.to_png(second[name])[0], name
 
 
+def smallest_text(figure) -> float:
+    """Its font size, points."""
+    return min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text())
+
+
 def test_text_is_readable_on_a_phone():
     """A page shows figures at 85 % or more of their size (style.css); text has 9 CSS pixels."""
     for name, figure in drawn().items():
-        sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text()]
-        assert min(sizes) * 96 / 72 * 0.85 >= 9, name
+        assert smallest_text(figure) * 96 / 72 * 0.85 >= 9, name
 
 
 @pytest.mark.parametrize(
@@ -202,6 +206,7 @@ def test_confusion_matrix_of_any_names_and_of_many_classes(count):
     figure = plots.confusion_matrix(images, evaluation)
     width = plots.to_png(figure)[1]
     assert 400 < width < 1150
+    assert smallest_text(figure) >= 8
     assert names[0] in figure.get_label()
     axis = figure.axes[0]
     shown = {text.get_text() for text in axis.get_yticklabels()}
