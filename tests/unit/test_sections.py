@@ -44,15 +44,18 @@ def test_companions_have_title_summary_table_and_page(tmp_path):
 
 
 def test_a_run_s_result_is_beside_the_published_one():
-    run = made_up.record("05_data_augmentation", 0.8612, parameters={"EPOCHS": 24, "SEED": 7})
+    run = made_up.record(
+        "05_data_augmentation", 0.8612, parameters={"EPOCHS": 24, "CLIPNORM": 1e14}
+    )
     html = sections.result(run)
     assert cells(html) == [["86.12 %", "85.94 %"], ["1.100", "0.426"]]
     assert '<a href="../index.html#05_data_augmentation">in the report</a>' in html
     assert "Profile study · seed 0 · CIFAR-10 · " in text(html)
     judged = study.judge(run.experiment, 0.8612)
     between = f"between {100 * judged.low:.1f} and {100 * judged.high:.1f} %."
-    assert f"Verdict on this run: reproduced. One more run is expected {between}" in text(html)
-    assert "(its values in parentheses): EPOCHS 24 (100)." in text(html)
+    assert "Verdict on this run: reproduced." in text(html)
+    assert f"one more run with another seed is {between}" in text(html)
+    assert "(its values in parentheses): EPOCHS 24 (100), CLIPNORM 1e+14 (none)." in text(html)
     as_published = made_up.changed(run, parameters=parameters.of_profile("study", run.experiment))
     assert "Parameters: as published." in text(sections.result(as_published))
     stuck = sections.result(made_up.changed(run, training={"at_chance": True}))
