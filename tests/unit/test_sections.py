@@ -56,7 +56,7 @@ def test_a_run_s_result_is_beside_the_published_one():
     assert "Verdict on this run: reproduced." in text(html)
     assert f"one more run with another seed is {between}" in text(html)
     assert "(its values in parentheses): EPOCHS 24 (100), CLIPNORM 1e+14 (none)." in text(html)
-    as_published = made_up.changed(run, parameters=parameters.of_profile("study", run.experiment))
+    as_published = replace(run, parameters=parameters.of_profile("study", run.experiment))
     assert "Parameters: as published." in text(sections.result(as_published))
     stuck = sections.result(made_up.changed(run, training={"at_chance": True}))
     assert "the network has learned nothing" in text(stuck)
