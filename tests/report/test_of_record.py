@@ -8,7 +8,6 @@ from ladder import run
 from lib.results import fingerprint, record
 from lib.results.record import Record
 
-pytestmark = pytest.mark.of_record
 MEGABYTES = 30
 PAGE_MEGABYTES = 1.5
 
@@ -21,6 +20,7 @@ def records() -> list[Record]:
     return list(found.values())
 
 
+@pytest.mark.of_record
 def test_records_are_of_the_committed_code(records):
     for one in records:
         now = fingerprint.of_run(
@@ -45,11 +45,11 @@ def test_no_run_is_at_chance(records):
         assert one.is_companion or not one.training.at_chance
 
 
-def test_the_report_is_made_of_the_records_byte_for_byte(records, tmp_path, monkeypatch):
+@pytest.mark.of_record
+def test_the_report_is_made_of_the_records_byte_for_byte(records, tmp_path):
     committed, out = run.OF_RECORD, tmp_path / "of-record"
     for folder in ("results", "notebooks"):
         shutil.copytree(committed / folder, out / folder)
-    monkeypatch.setattr(run, "OF_RECORD", out)
     run.report(out, profile="budget", data=records[0].dataset.sha256)
     for name in ("index.html", "summary.md", "summary.csv"):
         assert (out / name).read_bytes() == (committed / name).read_bytes(), name
