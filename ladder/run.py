@@ -36,7 +36,7 @@ EXECUTED = "executed.ipynb"
 """File in a run's folder: the notebook as papermill leaves it."""
 
 OF_RECORD = ROOT / "reports" / "of-record"
-"""The report that is committed: its pages show no images of the data set."""
+"""The report that is committed."""
 
 
 class _Lines:
@@ -115,13 +115,7 @@ def run(
         source = page.with_suffix(".ipynb").name
         if out.is_relative_to(ROOT):
             source = os.path.relpath(notebook, out / "notebooks")
-        pages.page(
-            content,
-            page,
-            links=(("All results", f"../index.html#{slug}"), ("Notebook", source)),
-            show_data=out != OF_RECORD,
-            commit=found.environment["git"],
-        )
+        pages.of_run(content, found, page, source=source)
         needless = json.loads((stage / results.CHECKPOINTS).read_text())
         (stage / results.CHECKPOINTS).unlink()
         (stage / EXECUTED).unlink()
@@ -186,7 +180,6 @@ def report(out: Path, *, profile: str = "", data: str = "", dataset: str = "auto
             content,
             stage / "index.html",
             show_code=False,
-            show_data=out != OF_RECORD,
             script="report.js",
             meta={"ladder-digest": digest},
         )

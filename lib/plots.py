@@ -161,7 +161,7 @@ def curves_so_far(history: dict[str, list[float]], epochs: int) -> Figure:
         history: of `lib.training.Fit`; of a training that runs, so far.
         epochs: the last one that may run, at which the axes end.
     """
-    figure, axes = new_figure(9, 3.2, ncols=2)
+    figure, axes = new_figure(7.4, 3, ncols=2)
     for axis, name, label, factor in (
         (axes[0], "accuracy", "top-1 accuracy (%)", 100),
         (axes[1], "loss", "cross-entropy (nats)", 1),
@@ -218,19 +218,19 @@ def confusion_matrix(images, evaluation) -> Figure:
 def _numbered_matrix(names: Sequence[str], columns: int = 4) -> tuple[Figure, mpl.axes.Axes]:
     """Returns a figure for a matrix of many classes: numbers, and below it what they mean."""
     lines = -(-len(names) // columns)
-    below = 0.125 * lines + 0.1
+    below = 0.145 * lines + 0.1
     figure, (axis, legend) = new_figure(9, 7.6 + below, nrows=2, height_ratios=(7.6, below))
     step = next((step for step in (1, 2, 5) if len(names) <= 50 * step), 10)
     ticks = range(step - 1, len(names), step)
     for one, turned in ((axis.xaxis, 90), (axis.yaxis, 0)):
-        one.set_ticks(ticks, [number + 1 for number in ticks], fontsize=6, rotation=turned)
+        one.set_ticks(ticks, [number + 1 for number in ticks], fontsize=8, rotation=turned)
         one.set_ticks(range(len(names)), minor=True)
     legend.set_axis_off()
     # After U+200E a name from right to left leaves its number in its place.
     entries = [f"{number}  \u200e{name}" for number, name in enumerate(short_names(names, 24), 1)]
     for column in range(columns):
         text = "\n".join(entries[column * lines : (column + 1) * lines])
-        place = {"va": "top", "fontsize": 7, "parse_math": False, "transform": legend.transAxes}
+        place = {"va": "top", "fontsize": 8, "parse_math": False, "transform": legend.transAxes}
         legend.text(column / columns, 1, text, **place)
     return figure, axis
 
@@ -267,7 +267,7 @@ def pictures(images: Sequence[np.ndarray], titles: list[str], *, columns: int = 
     """
     rows = max(-(-len(images) // columns), 1)
     columns = columns if rows > 1 else max(len(images), 1)
-    width = min(1.6, 11 / columns)
+    width = min(1.6, 9 / columns)
     figure, axes = new_figure(width * columns, (width + 0.35) * rows, nrows=rows, ncols=columns)
     for axis in axes.flat:
         axis.set_axis_off()

@@ -14,7 +14,7 @@ from lib import ROOT, clock, study, tables
 from lib.data import account, cifar10
 from lib.results import parameters
 from lib.results.record import Record
-from lib.study import COMPANIONS, EXPERIMENTS
+from lib.study import COMPANIONS, EXPERIMENTS, SLUGS
 
 MOST_CLASSES = 12
 """Classes of a table that is not folded."""
@@ -160,6 +160,27 @@ def _trained(row: Row, how: str, out: Path) -> dict:
         "training": clock(row.seconds),
         "pages, by seed": _links(row, out),
     }
+
+
+def result(record: Record) -> str:
+    """Returns the beginning of a run's page as HTML: its result, and how it differs from the study.
+
+    Args:
+        record: of the run, also of a companion notebook.
+    """
+    slug = record.experiment
+    comparable = slug in SLUGS and record.dataset.name == "cifar10"
+    judged = None
+    if comparable and record.has_verdict:
+        judged = study.judge(slug, record.metrics["test"].accuracy)
+    return render(
+        "result.html.j2",
+        record=record,
+        published=study.experiment(slug) if comparable else None,
+        judged=judged,
+        images=study.IMAGES,
+        changes=verdicts.protocol_changes(record),
+    )
 
 
 def decisions() -> str:

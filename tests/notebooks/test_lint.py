@@ -71,15 +71,6 @@ class TestEveryNotebook:
         for name in {*parameters.defaults(path.stem)} - {*parameters.READ_BY_RECORD}:
             assert re.search(rf"\b{name}\b", code), name
 
-    def test_cells_with_pictures_of_the_data_are_tagged(self, path):
-        names = ("samples", "augmented_samples", "confident_errors", "pictures")
-        drawn = [*(f"plots.{name}(" for name in names), "mistakes.show_hard_images("]
-        drawn += ["figures.predictions("]
-        for cell in cells(path):
-            shows = any(call in text(cell) for call in drawn)
-            if shows or "figures.maps(" not in text(cell):  # maps may give a picture away
-                assert ("shows-data" in tags(cell)) == shows
-
     def test_code_cells_say_what_they_do(self, path):
         for cell in cells(path):
             if cell["cell_type"] == "code":
