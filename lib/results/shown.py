@@ -108,15 +108,15 @@ def card(record: Record, out: str = "") -> None:
     """
     from IPython.display import Markdown, display
 
-    e, test, name = study.experiment(record.experiment), record.metrics["test"], record.name
+    slug, test, name = record.experiment, record.metrics["test"], record.name
     command = f"python -m ladder.run report --out {shlex.quote(out)}"
-    lines = {
-        "Ours": f"**{test.accuracy:.2%}** test accuracy, cross-entropy {test.loss:.3f}",
-        "Published": f"{e.accuracy:.2%} on CIFAR-10, cross-entropy {e.loss:.3f}",
-        "Verdict": verdict(record),
-        "Record": f"`{out}/results/{name}.json`" if out else f"[{name}](../results/{name}.json)",
-        "Report": f"`{command}`" if out else f"[index.html](../index.html#{e.slug})",
-    }
+    lines = {"Ours": f"**{test.accuracy:.2%}** test accuracy, cross-entropy {test.loss:.3f}"}
+    if slug in study.SLUGS:
+        e = study.experiment(slug)
+        lines["Published"] = f"{e.accuracy:.2%} on CIFAR-10, cross-entropy {e.loss:.3f}"
+        lines["Verdict"] = verdict(record)
+    lines["Record"] = f"`{out}/results/{name}.json`" if out else f"[{name}](../results/{name}.json)"
+    lines["Report"] = f"`{command}`" if out else f"[index.html](../index.html#{slug})"
     table = ["| Result | |", "| --- | --- |", *(f"| {k} | {v} |" for k, v in lines.items())]
     display(Markdown("\n".join(table)))
 

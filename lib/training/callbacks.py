@@ -63,7 +63,8 @@ class EarlyStopping(keras.callbacks.Callback):
             epochs: all that might have run.
         """
         if self.stopped_by == "epochs":
-            return f"All {epochs} epochs ran. The weights of the last one are used."
+            ran = f"All {epochs} epochs" if epochs > 1 else "The epoch"
+            return f"{ran} ran. The weights of the last one are used."
         monitor = self.stopped_by.replace("val_", "validation ")
         return (
             f"Stopped early after epoch {epoch} of {epochs}: {monitor} had not improved for "

@@ -170,6 +170,7 @@ def test_a_training_says_how_it_ended():
     assert stopping.how_it_ended(10, 10) == (
         "All 10 epochs ran. The weights of the last one are used."
     )
+    assert stopping.how_it_ended(1, 1).startswith("The epoch ran. ")
     stopping.stopped_by, stopping.best_epoch = "val_loss", 18
     assert stopping.how_it_ended(23, 100) == (
         "Stopped early after epoch 23 of 100: validation loss had not improved for 5 epochs. "
