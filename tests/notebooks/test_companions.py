@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import sklearn
 
 from lib import models, pretrained
 from lib.companions import backbones, published, transfer
@@ -52,7 +53,8 @@ def test_every_companion_has_its_record_and_page(accompanied):
         assert "Warning" not in page
         assert str(parameters.ROOT) not in page
         assert "<script" not in page
-        assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", page)
+        # A link that a reader may follow is no request.
+        assert not re.findall(r"""(?:src|<link[^>]* href)=["']?(?:https?:)?//""", page)
         assert str(out) not in page
         images = re.findall(r"<img[^>]*>", page)
         assert images
@@ -267,12 +269,17 @@ def test_own_pictures_are_predicted_where_weights_are_available(ladder_environme
 def test_an_experiments_model_can_be_inspected(accompanied, ladder_environment):
     out, *_ = accompanied
     values = {"RUN": "00_base_cnn-smoke-seed0", "RECORDS": str(out), "OUT": str(out)}
+    values["PICTURE"] = str(Path(sklearn.__file__).parent / "datasets" / "images" / "china.jpg")
     process = by_hand("inspect_a_model", values, ladder_environment)
     assert process.returncode == 0, process.stderr
     (path,) = (out / "results").glob("inspect_a_model-custom-*-seed0.json")
     found, text = record.read(path), path.read_text(encoding="utf-8")
     path.unlink()
     assert found.summary.startswith("00_base_cnn-smoke-seed0 (")
+    assert {row["picture"] for row in found.tables["predictions"]} == {"china.jpg"}
+    same = sum(row["class"] == row["predicted class"] for row in found.tables["neighbors"])
+    of = "of the 8 nearest training images have the predicted class of their picture"
+    assert found.summary.endswith(f" {same} {of}.")
     assert str(out) not in text
     assert found.weights is None
 
@@ -286,6 +293,8 @@ def test_a_network_without_a_base_has_no_epochs_of_the_head_alone(tmp_path, ladd
     process = by_hand("inspect_a_model", values, environment)
     assert process.returncode == 0, process.stderr
     assert "epoch 1/1 " in process.stdout
+    of = "of the 24 nearest training images have the true class of their picture"
+    assert of in next((tmp_path / "results").glob("*.json")).read_text(encoding="utf-8")
     assert list((tmp_path / "cache" / "checkpoints").iterdir()) == []
 
 
