@@ -106,19 +106,22 @@ def card(record: Record, out: str = "") -> None:
         record: of the run.
         out: its parameter OUT; "" in a batch run, whose page lies beside results and report.
     """
-    from IPython.display import Markdown, display
+    from IPython.display import HTML, display
 
     slug, test, name = record.experiment, record.metrics["test"], record.name
-    command = f"python -m ladder.run report --out {shlex.quote(out)}"
-    lines = {"Ours": f"**{test.accuracy:.2%}** test accuracy, cross-entropy {test.loss:.3f}"}
+    lines = {"ours": f"{test.accuracy:.2%} test accuracy, cross-entropy {test.loss:.3f}"}
     if slug in study.SLUGS:
         e = study.experiment(slug)
-        lines["Published"] = f"{e.accuracy:.2%} on CIFAR-10, cross-entropy {e.loss:.3f}"
-        lines["Verdict"] = verdict(record)
-    lines["Record"] = f"`{out}/results/{name}.json`" if out else f"[{name}](../results/{name}.json)"
-    lines["Report"] = f"`{command}`" if out else f"[index.html](../index.html#{slug})"
-    table = ["| Result | |", "| --- | --- |", *(f"| {k} | {v} |" for k, v in lines.items())]
-    display(Markdown("\n".join(table)))
+        lines["published"] = f"{e.accuracy:.2%} on CIFAR-10, cross-entropy {e.loss:.3f}"
+        lines["verdict"] = verdict(record)
+    if out:
+        lines["record"] = f"{out}/results/{name}.json"
+        lines["report"] = f"python -m ladder.run report --out {shlex.quote(out)}"
+    else:
+        lines["record"] = [tables.Link(f"{name}.json", f"../results/{name}.json")]
+        lines["report"] = [tables.Link("index.html", f"../index.html#{slug}")]
+    shown = [{"result": label, "of this run": value} for label, value in lines.items()]
+    display(HTML(tables.rows(shown)))
 
 
 def verdict(record: Record) -> str:

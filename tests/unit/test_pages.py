@@ -36,7 +36,7 @@ def page(notebook, tmp_path, **options) -> str:
 def test_page_makes_no_request(notebook, tmp_path):
     html = page(notebook, tmp_path)
     assert "<script" not in html
-    assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", html)
+    assert not re.findall(r"""(?:src|<link[^>]* href)=["']?(?:https?:)?//""", html)
     assert "@import" not in html
     assert not re.findall(r"url\((?!['\"]?data:)", html)
 

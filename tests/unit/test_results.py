@@ -561,16 +561,16 @@ def test_a_notebook_ends_with_its_result(finished, values, tmp_path, displayed, 
     test = finished["evaluation"].metrics["test"]
     write(values, **finished)
     (card,) = displayed
-    assert f"**{test.accuracy:.2%}** test accuracy" in card
+    assert f"<td>{test.accuracy:.2%} test accuracy, cross-entropy {test.loss:.3f}</td>" in card
     assert "62.56% on CIFAR-10, cross-entropy 1.070" in card
-    assert "| Verdict | none: the images are not CIFAR-10's |" in card
-    assert f"`{tmp_path}/results/00_base_cnn-study-seed0.json`" in card
-    assert f"`python -m ladder.run report --out {tmp_path}`" in card
+    assert "<td>none: the images are not CIFAR-10&#39;s</td>" in card
+    assert f"<td>{tmp_path}/results/00_base_cnn-study-seed0.json</td>" in card
+    assert f"<td>python -m ladder.run report --out {tmp_path}</td>" in card
     displayed.clear()
     monkeypatch.setenv(results.STAGE, str(tmp_path / ".running" / "00"))
     write(values, **finished)
     assert str(tmp_path) not in displayed[0]  # it is on a page
-    assert "(../results/00_base_cnn-study-seed0.json)" in displayed[0]
+    assert 'href="../results/00_base_cnn-study-seed0.json"' in displayed[0]
 
 
 @pytest.mark.parametrize(
