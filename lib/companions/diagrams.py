@@ -108,7 +108,7 @@ def networks(drawn: dict[str, list[dict]]) -> Figure:
     figure, axes = new_figure(7.5, 1.15 * len(drawn), nrows=len(drawn))
     for axis, (title, found) in zip(axes, drawn.items(), strict=True):
         for place, stage in enumerate(found):
-            tall = 0.3 + 0.7 * stage["share"] ** 0.5
+            tall = 0.5 + 0.5 * stage["share"] ** 0.5
             axis.bar(place, tall, bottom=-tall / 2, color=stage["color"])
             text = f"{stage['name']}\n{stage['weighted'] or ''}".strip()
             axis.text(place, 0, text, ha="center", va="center", color="white", fontsize=8)

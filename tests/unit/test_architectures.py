@@ -2,6 +2,7 @@
 
 import ast
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -149,9 +150,14 @@ def test_same_weights_same_output_as_keras(name, theirs):
         assert np.abs(pair[0] - pair[1]).max() <= 1e-5 * max(np.abs(pair[1]).max(), 1)
 
 
+@cache
+def small(name: str) -> keras.Model:
+    return architectures.build(name, small=True)
+
+
 @pytest.mark.parametrize("name", architectures.NETWORKS)
 def test_small_variant_learns_in_every_layer(name):
-    model = architectures.build(name, small=True)
+    model = small(name)
     assert model.input_shape == (None, 32, 32, 3)
     images = np.random.default_rng(0).random((8, 32, 32, 3), dtype=np.float32)
     labels = np.arange(8)
@@ -169,9 +175,9 @@ def test_small_variant_learns_in_every_layer(name):
 
 def test_small_variants_cost_about_the_same():
     """So that equal epochs are an equal budget; LeNet is not compared."""
-    small = [architectures.build(n, small=True) for n in architectures.NETWORKS if n != "LeNet"]
-    costs = [models.forward_macs(model) for model in small]
-    sizes = [model.count_params() for model in small]
+    compared = [small(name) for name in architectures.NETWORKS if name != "LeNet"]
+    costs = [models.forward_macs(model) for model in compared]
+    sizes = [model.count_params() for model in compared]
     assert max(costs) < 1.6 * min(costs)
     assert max(sizes) < 4 * min(sizes)
 
