@@ -48,7 +48,7 @@ REFERENCES = (
               "27.88 % top-1, ten crops, validation"),
     Reference("ResNet-50", 2015, "arXiv 1512.03385", 25_636_712,
               _KERAS + ", biases in convolutions", "3.5 % in 2016",
-              "3.57 % top-5 in 2015, six networks of up to 152 layers"),
+              "3.57 % top-5 in 2015, six of up to 152 layers"),
     Reference("DenseNet-121", 2016, "arXiv 1608.06993", 8_062_504,
               _KERAS, "–", "7.71 % top-5, one crop, validation"),
 )
