@@ -1,4 +1,4 @@
-"""Training speed of each experiment against PyTorch: same network, batch and optimizer, by turns.
+"""Training speed, compared with PyTorch: same network, batch and optimizer.
 
 PyTorch works on the same two cores, float32, `channels_last`, with its Adam (the best of its
 implementations for a CPU, `fused=True`) and batches that are ready in memory; ours come through

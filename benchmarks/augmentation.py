@@ -1,4 +1,4 @@
-"""Augmented batches per second and core: ours against Keras' `ImageDataGenerator`.
+"""Augmentation speed, compared with Keras' `ImageDataGenerator`.
 
 Rotation, shift, flip and scaling of batches of 256 images; one thread, processor time. What it
 costs in training: experiment 5 with and without augmentation, by turns, wall time; as that is

@@ -1,4 +1,4 @@
-"""What `throughput` can reach: the speed of an experiment's convolutions and dense layers alone.
+"""Speed of an experiment's convolutions and dense layers alone: the limit of `throughput`.
 
 For the experiments that miss their share there: the same share, of these products only, at the
 batch size of ``budget``. 1 is the speed of a float32 matrix product (sgemm, 2048 × 2048); more is

@@ -1,4 +1,4 @@
-"""What checkpoints cost: each experiment as in ``budget``, with and without them by turns.
+"""Time that checkpoints take: each experiment as in `budget`, with and without them.
 
 The thread that trains writes the checkpoint and waits for the disk, so the time it takes is its
 cost, with a look at the clock after each step. It is due once a minute, or at the end of each epoch

@@ -1,4 +1,4 @@
-"""Ways to compute a 3×3 convolution, forward and backward, by size of the map.
+"""Speed of several ways to compute a 3×3 convolution, forward and backward.
 
 `TensorFlow` is `tf.nn.conv2d`. `matrix` (2×2 maps only) and `patches`, which copies the nine
 neighbors of each pixel and multiplies once, are those of `lib.engine.fast_layers`. `Winograd` is

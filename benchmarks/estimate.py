@@ -1,4 +1,4 @@
-"""How well the time is estimated: before the training, and from a third of it on.
+"""Error of the time estimate, before the training and after a third of it.
 
 Each experiment is trained and evaluated as in `budget`, on fewer images of noise, as many as take
 about 12 seconds, in turns. A figure is how far the median of estimate ÷ truth is from 1.

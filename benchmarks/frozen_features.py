@@ -1,4 +1,4 @@
-"""Experiment 7 from stored features against training through its frozen base, end to end.
+"""Experiment 7 from stored features, compared with training through its frozen layers.
 
 The schedule of `budget`, fewer images; both by turns, evaluation of the features included.
 """

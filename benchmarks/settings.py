@@ -1,4 +1,4 @@
-"""What each setting brings: a process per setting, by turns, against the project's defaults.
+"""Training speed under other settings, compared with the project's defaults.
 
 A figure above 1 is faster than the default, one below slower; within the spread it is nothing.
 

@@ -1,12 +1,12 @@
-"""Training speed of each experiment: images/s, share of the matrix product, against Keras.
+"""Training speed, compared with plain Keras and with the machine's matrix product.
 
-All at the batch size of ``budget``, through the project's own input pipeline. "Keras as it comes"
+All at the batch size of ``budget``, through the project's own input pipeline. "Plain Keras"
 is the same network of Keras' own layers and optimizer, `model.fit` on arrays of floats, neither
 resized nor augmented. The share counts multiply–adds of convolutions and dense layers, forward and
 backward, against this machine's float32 matrix products of the same seconds; what a 3×3 kernel
 would multiply beyond the border counts too, as is usual. What these products reach alone is in
 `ceiling`: where that is hardly above the target, or below, TensorFlow's convolutions are why it is
-missed. They are the same in "Keras as it comes"; only what is around them can be gained.
+missed. They are the same in "Plain Keras": only the time around them can be saved.
 """
 
 from benchmarks._measure import (
@@ -70,7 +70,7 @@ def measure() -> list[dict]:
                 required=slug in SHARES,
             ),
             row(
-                f"{slug}: against Keras as it comes",
+                f"{slug}: against plain Keras",
                 ratios(found["ours"], found["keras"]),
                 "×",
                 target=AGAINST_KERAS.get(slug),

@@ -1,4 +1,4 @@
-"""What `budget` takes to its accuracy, and the study's protocol to its own: from records.
+"""Accuracy, operations and time of `budget` and of `study`, from records.
 
 Reads the run of record (`reports/of-record`), or else the last run (`reports/latest`). Training
 operations are counted in epochs of the experiment's own network, as `study` trains it: an epoch in

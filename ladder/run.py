@@ -7,6 +7,7 @@ error in it.
 """
 
 import argparse
+import ast
 import contextlib
 import json
 import os
@@ -35,7 +36,7 @@ EXECUTED = "executed.ipynb"
 """File in a run's folder: the notebook as papermill leaves it."""
 
 OF_RECORD = ROOT / "reports" / "of-record"
-"""The report that is committed: its pages show no images of the data set."""
+"""The report that is committed."""
 
 
 class _Lines:
@@ -76,7 +77,16 @@ def _end_with_main_job(over: threading.Event) -> None:
             return
 
 
-def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path, images: int = 0) -> Path:
+def run(
+    slug: str,
+    *,
+    profile: str,
+    seed: int,
+    dataset: str,
+    out: Path,
+    images: int = 0,
+    values: parameters.Values | None = None,
+) -> Path:
     """Runs a notebook and returns the path of its record.
 
     Args:
@@ -86,33 +96,26 @@ def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path, images: 
         dataset: its DATASET.
         out: the report's folder.
         images: see `parameters.of_profile`.
+        values: parameters that replace the profile's.
 
     Raises:
         ParameterError: if the notebook cannot take these parameters.
         RunError: if the notebook fails, its kernel dies, or it leaves no sound record.
         OSError: if ``out`` cannot be written.
     """
-    values = parameters.of_profile(profile, slug, images=images)
+    values = parameters.of_profile(profile, slug, images=images) | (values or {})
     values = parameters.check(slug, values | {"PROFILE": profile, "SEED": seed, "DATASET": dataset})
     fingerprint.of_run(slug, values, data="", weights=None)  # remembers the code as it is now
     notebook, name = parameters.notebook_path(slug), record.run_name(slug, profile, seed)
     with _executed(notebook, values, name=name, out=out) as (stage, content):
         found = _sound_record(stage, slug, values)
-        for cell in content.cells:  # the place of the reader's images belongs on no page
-            if "injected-parameters" in cell.metadata.get("tags", ()) and os.path.isabs(dataset):
-                cell.source = cell.source.replace(dataset, found.dataset.name)
+        _hide_paths(content, values, found)
         page = stage / "notebooks" / f"{found.name}.html"
         _write(content, page.with_suffix(".ipynb"))
         source = page.with_suffix(".ipynb").name
         if out.is_relative_to(ROOT):
             source = os.path.relpath(notebook, out / "notebooks")
-        pages.page(
-            content,
-            page,
-            links=(("All results", f"../index.html#{slug}"), ("Notebook", source)),
-            show_data=out != OF_RECORD,
-            commit=found.environment["git"],
-        )
+        pages.of_run(content, found, page, source=source)
         needless = json.loads((stage / results.CHECKPOINTS).read_text())
         (stage / results.CHECKPOINTS).unlink()
         (stage / EXECUTED).unlink()
@@ -123,6 +126,16 @@ def run(slug: str, *, profile: str, seed: int, dataset: str, out: Path, images: 
         for checkpoint in needless:
             (cache.folder("checkpoints") / checkpoint).unlink(missing_ok=True)
     return out / target
+
+
+def _hide_paths(content, values: parameters.Values, found: Record) -> None:
+    """Replaces paths of this machine in an executed notebook's parameters by their last part."""
+    paths = [n for n in ("DATASET", *parameters.PATHS) if os.path.isabs(values.get(n, ""))]
+    lines = {name: f"{name} = {found.parameters[name]!r}" for name in paths}
+    for cell in content.cells:
+        if "injected-parameters" in cell.metadata.get("tags", ()):
+            written = (lines.get(line.split(" = ")[0], line) for line in cell.source.splitlines())
+            cell.source = "\n".join(written)
 
 
 def _sound_record(stage: Path, slug: str, values: parameters.Values) -> Record:
@@ -167,7 +180,6 @@ def report(out: Path, *, profile: str = "", data: str = "", dataset: str = "auto
             content,
             stage / "index.html",
             show_code=False,
-            show_data=out != OF_RECORD,
             script="report.js",
             meta={"ladder-digest": digest},
         )
@@ -307,6 +319,26 @@ def _move(source: Path, target: Path) -> None:
     source.replace(target)
 
 
+def _settings(texts: list[str]) -> parameters.Values:
+    """Reads ``NAME=VALUE``; a value that is not a Python literal is text.
+
+    Raises:
+        ParameterError: if it has another form, or the parameter has an option of its own.
+    """
+    values = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name in ("PROFILE", "SEED", "DATASET", "OUT"):
+            raise ParameterError(
+                f"--set {text}: expected NAME=VALUE of a parameter without an option of its own"
+            )
+        try:
+            values[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            values[name] = value
+    return values
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs one notebook from the command line; returns the exit code."""
     description = __doc__.splitlines()[0]
@@ -315,6 +347,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", default="", help=", ".join(parameters.PROFILES))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dataset", default="auto")
+    parser.add_argument("--set", action="append", default=[], help="NAME=VALUE of a parameter")
     parser.add_argument("--images", type=int, default=0, help="for training and validation")
     parser.add_argument("--data-digest", default="", help="report: digest of the data set")
     parser.add_argument("--out", type=cache.expanded, default=ROOT / "reports" / "latest")
@@ -329,6 +362,7 @@ def main(arguments: list[str] | None = None) -> int:
             report(out, profile=options.profile, data=options.data_digest, **shared)
         else:
             shared |= {"seed": options.seed, "images": options.images}
+            shared["values"] = _settings(options.set)
             run(options.notebook, profile=profile, out=out, **shared)
     except Exception as error:
         reason = reasons.of(error)

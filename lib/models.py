@@ -130,8 +130,11 @@ def trainable_params(model: keras.Model) -> int:
 
 def summary(model: keras.Model) -> str:
     """Returns Keras' table of the layers as plain text."""
+    from IPython.utils.capture import capture_output
+
     lines: list[str] = []
-    model.summary(print_fn=lambda line, **_: lines.append(line), line_length=80)
+    with capture_output():  # rich, which draws the table, shows an empty output in a notebook
+        model.summary(print_fn=lambda line, **_: lines.append(line), line_length=80)
     return "\n".join(lines)
 
 

@@ -61,13 +61,16 @@ def show(figure: Figure, alt: str = "") -> None:
     """
     from IPython.display import display
 
+    data, metadata = as_output(figure, alt)
+    display(data, metadata=metadata, raw=True)
+
+
+def as_output(figure: Figure, alt: str = "") -> tuple[dict, dict]:
+    """Returns a figure as the data and metadata of a cell's output; see `show`."""
     alt = alt or figure.get_label()
     png, width = to_png(figure)
-    display(
-        {"image/png": base64.b64encode(png).decode(), "text/plain": alt},
-        raw=True,
-        metadata={"image/png": {"width": width, "alt": alt}},
-    )
+    data = {"image/png": base64.b64encode(png).decode(), "text/plain": alt}
+    return data, {"image/png": {"width": width, "alt": alt}}
 
 
 def show_text(text: str) -> None:
@@ -132,7 +135,6 @@ def augmented_samples(images, *, seed: int, image_size: int) -> Figure:
     return figure
 
 
-@styled
 def learning_curves(fit) -> Figure:
     """Shows accuracy and cross-entropy per epoch, and marks the chosen epoch.
 
@@ -140,7 +142,26 @@ def learning_curves(fit) -> Figure:
         fit: `lib.training.Fit`.
     """
     history = fit.history
-    figure, axes = new_figure(9, 3.2, ncols=2)
+    figure = curves_so_far(history, history["epoch"][-1])
+    for axis in figure.axes:
+        axis.axvline(fit.best_epoch, color=GRAY, linestyle="--", linewidth=1, label="chosen epoch")
+    figure.axes[0].legend()
+    figure.set_label(
+        f"Learning curves over {len(history['epoch'])} epochs. Validation accuracy ends at "
+        f"{history['val_accuracy'][-1]:.1%}; epoch {fit.best_epoch} is chosen."
+    )
+    return figure
+
+
+@styled
+def curves_so_far(history: dict[str, list[float]], epochs: int) -> Figure:
+    """Shows accuracy and cross-entropy per epoch.
+
+    Args:
+        history: of `lib.training.Fit`; of a training that runs, so far.
+        epochs: the last one that may run, at which the axes end.
+    """
+    figure, axes = new_figure(7.4, 3, ncols=2)
     for axis, name, label, factor in (
         (axes[0], "accuracy", "top-1 accuracy (%)", 100),
         (axes[1], "loss", "cross-entropy (nats)", 1),
@@ -148,15 +169,11 @@ def learning_curves(fit) -> Figure:
         for key, color, part in ((name, BLUE, "training"), (f"val_{name}", ORANGE, "validation")):
             values = factor * np.array(history[key])
             axis.plot(history["epoch"], values, color=color, label=part, marker=".")
-        axis.axvline(fit.best_epoch, color=GRAY, linestyle="--", linewidth=1, label="chosen epoch")
         axis.set_xlabel("epoch")
         axis.set_ylabel(label)
-        epoch_axis(axis, history)
+        epoch_axis(axis, epochs)
     axes[0].legend()
-    figure.set_label(
-        f"Learning curves over {len(history['epoch'])} epochs. Validation accuracy ends at "
-        f"{history['val_accuracy'][-1]:.1%}; epoch {fit.best_epoch} is chosen."
-    )
+    figure.set_label(f"Learning curves after {len(history['epoch'])} of {epochs} epochs.")
     return figure
 
 
@@ -201,19 +218,19 @@ def confusion_matrix(images, evaluation) -> Figure:
 def _numbered_matrix(names: Sequence[str], columns: int = 4) -> tuple[Figure, mpl.axes.Axes]:
     """Returns a figure for a matrix of many classes: numbers, and below it what they mean."""
     lines = -(-len(names) // columns)
-    below = 0.125 * lines + 0.1
+    below = 0.145 * lines + 0.1
     figure, (axis, legend) = new_figure(9, 7.6 + below, nrows=2, height_ratios=(7.6, below))
     step = next((step for step in (1, 2, 5) if len(names) <= 50 * step), 10)
     ticks = range(step - 1, len(names), step)
     for one, turned in ((axis.xaxis, 90), (axis.yaxis, 0)):
-        one.set_ticks(ticks, [number + 1 for number in ticks], fontsize=6, rotation=turned)
+        one.set_ticks(ticks, [number + 1 for number in ticks], fontsize=8, rotation=turned)
         one.set_ticks(range(len(names)), minor=True)
     legend.set_axis_off()
     # After U+200E a name from right to left leaves its number in its place.
     entries = [f"{number}  \u200e{name}" for number, name in enumerate(short_names(names, 24), 1)]
     for column in range(columns):
         text = "\n".join(entries[column * lines : (column + 1) * lines])
-        place = {"va": "top", "fontsize": 7, "parse_math": False, "transform": legend.transAxes}
+        place = {"va": "top", "fontsize": 8, "parse_math": False, "transform": legend.transAxes}
         legend.text(column / columns, 1, text, **place)
     return figure, axis
 
@@ -250,7 +267,7 @@ def pictures(images: Sequence[np.ndarray], titles: list[str], *, columns: int = 
     """
     rows = max(-(-len(images) // columns), 1)
     columns = columns if rows > 1 else max(len(images), 1)
-    width = min(1.6, 11 / columns)
+    width = min(1.6, 9 / columns)
     figure, axes = new_figure(width * columns, (width + 0.35) * rows, nrows=rows, ncols=columns)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -260,9 +277,9 @@ def pictures(images: Sequence[np.ndarray], titles: list[str], *, columns: int = 
     return figure
 
 
-def epoch_axis(axis, history: dict[str, list[float]], *, intervals: int | str = "auto") -> None:
+def epoch_axis(axis, last: int, *, intervals: int | str = "auto") -> None:
     """Gives an x-axis whole epochs from 1 to the last one."""
-    axis.set_xlim(0.5, history["epoch"][-1] + 0.5)
+    axis.set_xlim(0.5, last + 0.5)
     axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(intervals, integer=True, min_n_ticks=1))
 
 

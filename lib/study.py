@@ -54,6 +54,12 @@ class Experiment:
     architecture: str
 
     @property
+    def before(self) -> str:
+        """Slug of the experiment from which this one was changed, or ``""``."""
+        number = 8 if self.number == 10 else self.number - 1
+        return SLUGS[number] if number >= 0 else ""
+
+    @property
     def heading(self) -> str:
         """Number and title, as the report names it."""
         return f"{self.number} {self.title}"
@@ -151,6 +157,17 @@ def judge(
     else:
         word = "better" if published < low else "not reproduced"
     return Verdict(word, low, high)
+
+
+def chance_difference(accuracy: float, images: int) -> float:
+    """Returns the difference of two runs' test accuracies that 95 % of equal runs stay below.
+
+    Args:
+        accuracy: of one of them, 0 to 1.
+        images: of the test. The spread over seeds is `LITERATURE_SD`.
+    """
+    variance = LITERATURE_SD**2 + accuracy * (1 - accuracy) / images
+    return NORMAL_QUANTILE * math.sqrt(2 * variance)
 
 
 COMPANIONS = (

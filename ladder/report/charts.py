@@ -136,7 +136,7 @@ def all_curves(rows: list[Row], name: str = "accuracy", *, narrow: bool = False)
     for axis, row in zip(axes.flat, rows, strict=False):
         axis.set_title(row.experiment.heading, fontsize=7.5 if narrow else 8.5)
         if row.records:
-            epoch_axis(axis, row.records[0].history, intervals=5 if narrow else "auto")
+            epoch_axis(axis, row.records[0].history["epoch"][-1], intervals=5 if narrow else "auto")
             _curves(axis, row, name)
         else:
             axis.text(0.5, 0.5, "not run", transform=axis.transAxes, ha="center", color=GRAY)

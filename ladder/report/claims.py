@@ -160,7 +160,7 @@ def _points(difference: float, half: float) -> str:
 
 
 def _best(ours: _Protocol, study: _Protocol, *numbers: int) -> _Protocol:
-    """Returns the study's protocol if those experiments were run in it, else the one at hand."""
+    """Returns the study's protocol if those experiments were run in it, else ours."""
     return study if study.has(*numbers) else ours
 
 

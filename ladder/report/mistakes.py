@@ -132,7 +132,7 @@ def _isolated(name: str) -> str:
 
 
 def show_hard_images(runs: list[Predicted], dataset: str, records: list[Record]) -> None:
-    """Shows the pictures of `hard_images`, if the data set is at hand.
+    """Shows the pictures of `hard_images`, if the data set is available.
 
     Args:
         runs: of `predicted`.
@@ -148,7 +148,7 @@ def show_hard_images(runs: list[Predicted], dataset: str, records: list[Record])
         if name != "cifar10" or data.cifar10_is_here():
             images = data.load(name, test_size=wanted.test)
     if images is None or not np.array_equal(images.y_test, runs[0].labels):
-        print(f"No pictures: these images ({wanted.variant}) are not at hand.")
+        print(f"No pictures: these images ({wanted.variant}) are not available here.")
         return
     names = plots.short_names(images.classes)
     for what, numbers in found.items():

@@ -1,24 +1,53 @@
 """Notebooks to HTML: self-contained pages that open from disk without a network request."""
 
 import re
+from itertools import groupby
 from pathlib import Path
 
 import nbformat
 from jinja2 import pass_context
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 
+from ladder.report import sections, verdicts
 from ladder.report.render import TEMPLATES
 from lib import cache
+from lib.results.record import Record
 
 CODE_STYLE = "xcode"
 """Of Pygments' styles one whose colors all have the contrast that WCAG AA asks for."""
-HIDDEN = "Pictures of the data are left out here; run the notebook to see them."
+EPOCH_LINE = re.compile(r"epoch (\d+)/\d+[ ,]")
+"""The beginning of a line of a training; the group is the epoch."""
+SHOWN_LINES = 3
+"""Lines of a training that are shown at its beginning and at its end."""
 BADGE = re.compile(r"\[!\[Open in Colab\].*")
 NOTEBOOK_LINK = re.compile(r"\]\((?:[\w.-]+/)*([\w-]+)\.ipynb\)")
 """A link in Markdown to another notebook, whose name is the group."""
+
+
+def of_run(notebook: NotebookNode, record: Record, target: Path, *, source: str) -> None:
+    """Writes the page of a run: its result first, then the executed notebook.
+
+    Args:
+        notebook: the executed notebook.
+        record: of the run.
+        target: the page to write.
+        source: address of the notebook, from the page.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    page(
+        notebook,
+        target,
+        links=(("All results", f"../index.html#{record.experiment}"), ("Notebook", source)),
+        result=sections.result(record),
+        published={name: old for name, (old, _) in verdicts.protocol_changes(record).items()},
+        commit=record.environment["git"],
+    )
 
 
 def page(
@@ -27,7 +56,8 @@ def page(
     *,
     links: tuple[tuple[str, str], ...] = (),
     show_code: bool = True,
-    show_data: bool = True,
+    result: str = "",
+    published: dict[str, object] | None = None,
     commit: str | None = "",
     script: str = "",
     meta: dict[str, str] | None = None,
@@ -41,7 +71,8 @@ def page(
         target: the page to write.
         links: text and address of the navigation's links.
         show_code: whether code is there, folded, one click away.
-        show_data: whether outputs of cells tagged ``shows-data`` are kept.
+        result: HTML that follows the title.
+        published: values, by name, that are noted beside the run's own parameters.
         commit: what the page was made from, named at its end; nothing where it is not known.
         script: name of a script beside the template that the page carries.
         meta: content of ``<meta name=…>`` by name.
@@ -52,33 +83,61 @@ def page(
     exporter = HTMLExporter(
         template_name="ladder",
         extra_template_basedirs=[str(TEMPLATES)],
-        filters={"markdown2html": _markdown},
+        preprocessors=[CoalesceStreamsPreprocessor(enabled=True)],
+        filters={"markdown2html": _markdown, "folded": folded},
     )
     content = {
         "code_css": HtmlFormatter(style=CODE_STYLE).get_style_defs(".highlight"),
         "links": links,
+        "result": result,
         "show_code": show_code,
         "commit": commit,
         "script": script,
         "meta": meta or {},
     }
-    notebook = _prepared(notebook, show_data=show_data)
+    notebook = _prepared(notebook, published or {})
     body, _ = exporter.from_notebook_node(notebook, resources={"ladder": content})
     with cache.atomic_file(target) as part:
         part.write_text(body, encoding="utf-8")
 
 
-def _prepared(notebook: NotebookNode, *, show_data: bool) -> NotebookNode:
-    """Returns a copy whose links lead to the report, without what a page does not show."""
+def _prepared(notebook: NotebookNode, published: dict[str, object]) -> NotebookNode:
+    """Returns a copy whose links lead to the report, with the published values noted."""
     notebook = nbformat.from_dict(notebook)
     for cell in notebook.cells:
-        tags = cell.metadata.get("tags", [])
-        if "shows-data" in tags and not show_data and cell.get("outputs"):
-            cell.outputs = [nbformat.v4.new_output("stream", text=HIDDEN + "\n")]
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            for name, value in published.items():
+                line = re.compile(rf"^{name} = .*", flags=re.MULTILINE)
+                cell.source = line.sub(
+                    lambda found, value=value: f"{found[0]}  # published: {value}", cell.source
+                )
         if cell.cell_type == "markdown":  # a badge is a picture from elsewhere
             cell.source = BADGE.sub("", cell.source)
             cell.source = NOTEBOOK_LINK.sub(r"](../index.html#\1)", cell.source)
     return notebook
+
+
+def folded(text: str) -> list[tuple[str, str]]:
+    """Splits an output where its trainings have more lines than a page shows at once.
+
+    Args:
+        text: of the output.
+
+    Returns:
+        Pairs of a heading and lines. Lines without a heading are shown, the others are folded.
+    """
+    parts, shown = [], ""
+    matches = [(line, EPOCH_LINE.match(line)) for line in text.splitlines(keepends=True)]
+    for of_training, group in groupby(matches, lambda pair: bool(pair[1])):
+        lines, found = zip(*group, strict=True)
+        if of_training and len(lines) > 2 * SHOWN_LINES + 1:
+            first, last = found[SHOWN_LINES][1], found[-SHOWN_LINES - 1][1]
+            heading = f"epochs {first} to {last}" if first != last else f"epoch {first}"
+            parts.append(("", shown + "".join(lines[:SHOWN_LINES])))
+            parts.append((heading, "".join(lines[SHOWN_LINES:-SHOWN_LINES])))
+            shown, lines = "", lines[-SHOWN_LINES:]
+        shown += "".join(lines)
+    return [*parts, ("", shown)]
 
 
 class _Renderer(IPythonRenderer):

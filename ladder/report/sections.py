@@ -2,6 +2,7 @@
 
 import re
 import statistics
+from collections.abc import Iterable
 from itertools import zip_longest
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from lib import ROOT, clock, study, tables
 from lib.data import account, cifar10
 from lib.results import parameters
 from lib.results.record import Record
-from lib.study import COMPANIONS, EXPERIMENTS
+from lib.study import COMPANIONS, EXPERIMENTS, SLUGS
 
 MOST_CLASSES = 12
 """Classes of a table that is not folded."""
@@ -161,6 +162,27 @@ def _trained(row: Row, how: str, out: Path) -> dict:
     }
 
 
+def result(record: Record) -> str:
+    """Returns the beginning of a run's page as HTML: its result, and how it differs from the study.
+
+    Args:
+        record: of the run, also of a companion notebook.
+    """
+    slug = record.experiment
+    comparable = slug in SLUGS and record.dataset.name == "cifar10"
+    judged = None
+    if comparable and record.has_verdict:
+        judged = study.judge(slug, record.metrics["test"].accuracy)
+    return render(
+        "result.html.j2",
+        record=record,
+        published=study.experiment(slug) if comparable else None,
+        judged=judged,
+        images=study.IMAGES,
+        changes=verdicts.protocol_changes(record),
+    )
+
+
 def decisions() -> str:
     """Returns the contradictions of the source and our decisions, as Markdown (docs/study.md)."""
     text = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
@@ -168,14 +190,18 @@ def decisions() -> str:
     return "\n".join(found)
 
 
-def companions(records: list[Record], *, out: Path) -> str:
+def companions(records: list[Record], *, others: Iterable[Record] = (), out: Path) -> str:
     """Returns a section per companion notebook: what it saw, its tables, its page.
 
     Args:
         records: any; those of companions are shown, one seed of each.
+        others: records of any kind; of custom ones on data of the same name, those of companions
+            that ``records`` lacks are shown too.
         out: the report's folder; links lead to the pages that are in it.
     """
-    found = {record.experiment: record for record in records if record.is_companion}
+    names = {record.dataset.name for record in records}
+    custom = [r for r in others if r.profile == "custom" and r.dataset.name in names]
+    found = {record.experiment: record for record in [*custom, *records] if record.is_companion}
     shown = [found[slug] for slug in COMPANIONS if slug in found]
     content = [(record, _page(record, out), _timed_tables(record)) for record in shown]
     return render("companions.html.j2", companions=content)

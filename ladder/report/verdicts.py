@@ -137,7 +137,7 @@ def _recipe(records: list[Record], slug: str) -> parameters.Values:
     """Returns the parameters of an experiment in one profile: today's, if any run had them."""
     runs = [record for record in records if record.experiment == slug]
     recipes = [parameters.computed(record.parameters) for record in runs]
-    with suppress(ParameterError):  # run by hand, or its notebook is gone
+    with suppress(ParameterError):  # profile custom, or its notebook is gone
         today = parameters.computed(_of_profile(runs[0].profile, runs[0]))
         if today in recipes:
             return today
@@ -177,11 +177,13 @@ class Other:
             changes.insert(0, f"another network ({first.model.total_params:,} parameters)")
         elif first.profile != "custom" and not (first.profile == self.base and changes):
             return f"profile {first.profile}"
-        return f"{self.base} with {', '.join(changes)}" if changes else f"{self.base}, by hand"
+        return (
+            f"{self.base} with {', '.join(changes)}" if changes else f"{self.base}, profile custom"
+        )
 
 
 def others(row: Row, everything: list[Record]) -> list[Other]:
-    """Returns the runs of an experiment that its row leaves out, those by hand last.
+    """Returns the runs of an experiment that its row leaves out, those of the profile custom last.
 
     All had the same test images. A run with another number of training images is among them only
     if training and validation images together are as many.
@@ -227,6 +229,11 @@ def _images(record: Record) -> tuple:
     """Returns which images a run had, however it split those that are not for the test."""
     dataset = record.dataset
     return dataset.sha256, dataset.train + dataset.val, dataset.test
+
+
+def protocol_changes(record: Record) -> dict[str, tuple]:
+    """Returns the parameters of a run that differ from ``study``'s: the value there and here."""
+    return _changes(record, parameters.of_profile("study", record.experiment))
 
 
 def _changes(record: Record, before: parameters.Values) -> dict[str, tuple]:
@@ -384,7 +391,7 @@ def payoff(rows: list[Row]) -> Payoff | None:
 def _error_of_difference(row: Row, best: Row) -> float:
     """Returns the standard error of the difference of two scores.
 
-    Where the predictions are at hand, the two are compared image by image: both find the same
+    Where the predictions are available, the two are compared image by image: both find the same
     images hard, so the difference is known better than each score.
     """
     if not row.right or not best.right:

@@ -44,6 +44,23 @@ def preprocess_input(name: str) -> Callable:
     return _module(name).preprocess_input
 
 
+def scaled(inputs: keras.KerasTensor, name: str, scaling: str) -> keras.KerasTensor:
+    """Scales the input of a network.
+
+    Args:
+        inputs: symbolic, RGB (n, height, width, 3) in [0, 1].
+        name: one of `NAMES`.
+        scaling: ``"preprocess_input"``: the network's own; ``"x/255"``: pixels stay in [0, 1].
+
+    Raises:
+        ParameterError: if there is no such network or scaling.
+    """
+    if scaling not in SCALINGS:
+        raise ParameterError(f"unknown scaling {scaling!r}: expected one of {', '.join(SCALINGS)}")
+    module = _module(name)
+    return module.preprocess_input(255 * inputs) if scaling == "preprocess_input" else inputs
+
+
 def build(
     name: str,
     *,
@@ -51,14 +68,14 @@ def build(
     weights: pretrained.Weights | str | None = None,
     scaling: str = "preprocess_input",
 ) -> keras.Model:
-    """Builds a network without its top.
+    """Builds a network without its top, with the scaling of its input inside.
 
     Args:
         name: one of `NAMES`.
         image_size: height and width of the input, pixels.
         weights: `pretrained.Weights` for VGG16, ``"imagenet"`` for Keras' download, None
             for random ones.
-        scaling: ``"preprocess_input"``: the network's own; ``"x/255"``: pixels stay in [0, 1].
+        scaling: see `scaled`.
 
     Returns:
         A model from float32 RGB (n, image_size, image_size, 3) in [0, 1] to the last
@@ -68,11 +85,8 @@ def build(
         ParameterError: if an argument is not one of these or the images are too small.
         pretrained.WeightsError: if the weights are not available.
     """
-    if scaling not in SCALINGS:
-        raise ParameterError(f"unknown scaling {scaling!r}: expected one of {', '.join(SCALINGS)}")
-    module = _module(name)
     inputs = keras.Input(shape=(image_size, image_size, 3))
-    x = module.preprocess_input(255 * inputs) if scaling == "preprocess_input" else inputs
+    x = scaled(inputs, name, scaling)
     assigned = isinstance(weights, pretrained.Weights)
     if assigned and name != "VGG16":
         raise ParameterError(f"these weights are VGG16's; give weights='imagenet' for {name}")
@@ -88,22 +102,31 @@ def build(
     return keras.Model(inputs, model.output, name=name)  # Keras' own expects a list of inputs
 
 
-def classifier(name: str, *, weights: str = "imagenet") -> keras.Model:
-    """Builds a whole network, for ImageNet's 1,000 classes at its own input size.
+def classifier(name: str, *, weights: str = "imagenet", image_size: int = 0) -> keras.Model:
+    """Builds a whole network for ImageNet's 1,000 classes.
 
     Args:
         name: one of `NAMES`.
         weights: ``"imagenet"`` for Keras' download (528 MB for VGG16), or the path of its file.
+        image_size: height and width of the input, pixels; 0 for the network's own.
 
     Returns:
         A model from float32 images, as `preprocess_input` scales them, to probabilities
         float32 (n, 1000).
 
     Raises:
-        ParameterError: if there is no such network.
+        ParameterError: if there is no such network, or it cannot have this input size.
         pretrained.WeightsError: if the weights are not available.
     """
-    return _construct(name, weights=os.path.expanduser(weights))
+    model = _construct(name, weights=os.path.expanduser(weights))
+    own = model.input_shape[1]
+    if image_size in (0, own):
+        return model
+    resized = _construct(name, weights=None, input_shape=(image_size, image_size, 3))
+    if resized.count_params() != model.count_params():
+        raise ParameterError(f"the dense layers of {name} need {own} pixels, not {image_size}")
+    resized.set_weights(model.get_weights())
+    return resized
 
 
 def _construct(name: str, **arguments) -> keras.Model:

@@ -1,9 +1,9 @@
-"""Explanations of a trained network: feature maps, Grad-CAM, similar images."""
+"""Explanations of a trained network: feature maps and similar images."""
 
 import numpy as np
 
 from lib import inputs, training
-from lib.engine import keras, tf
+from lib.engine import keras
 from lib.errors import ParameterError
 
 
@@ -41,35 +41,6 @@ def activations(model: keras.Model, image: np.ndarray, layer: str) -> np.ndarray
     """
     part = keras.Model(model.input, _layer(model, layer).output)
     return np.asarray(part(_batch(model, image), training=False))[0]
-
-
-def grad_cam(
-    model: keras.Model, image: np.ndarray, *, label: int, layer: str | None = None
-) -> np.ndarray:
-    """Shows where a network finds a class: Grad-CAM (arXiv 1610.02391).
-
-    Args:
-        model: from images in [0, 1] to probabilities; its last layer is dense.
-        image: uint8 (h, w, 3); resized to the model's input.
-        label: the class.
-        layer: whose map is weighted; the last convolution by default.
-
-    Returns:
-        float32 (height, width) of the map, 0 to 1; all 0 if no place supports the class.
-
-    Raises:
-        ParameterError: as `activations`.
-    """
-    target = _layer(model, layer or last_convolution(model))
-    classifier = model.layers[-1]
-    both = keras.Model(model.input, [target.output, classifier.input])
-    with tf.GradientTape() as tape:
-        maps, hidden = both(_batch(model, image), training=False)
-        # The score before the softmax: a probability's gradient vanishes where it is near 1.
-        score = tf.linalg.matvec(hidden, classifier.kernel[:, label])
-    weights = tf.reduce_mean(tape.gradient(score, maps), axis=(0, 1, 2))
-    heat = np.maximum(np.asarray(maps[0]) @ np.asarray(weights), 0)
-    return heat / heat.max() if heat.max() > 0 else heat
 
 
 def embed(model: keras.Model, images: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ def predictions(pictures: dict[str, np.ndarray], rows: list[dict]) -> Figure:
     """
     count = len(pictures)
     figure, axes = new_figure(
-        8, 1.5 * count + 0.3, nrows=count, ncols=2, width_ratios=(1, 4), squeeze=False
+        6.4, 1.5 * count + 0.3, nrows=count, ncols=2, width_ratios=(1, 3), squeeze=False
     )
     for (left, right), (name, picture) in zip(axes, pictures.items(), strict=True):
         left.imshow(picture, interpolation="nearest")

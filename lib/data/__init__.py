@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lib import cache
+from lib import cache, in_batch_run
 from lib.data import cifar10, copies, folders
 from lib.data.copies import Source
 from lib.data.folders import account, many
@@ -92,7 +92,7 @@ def load(
         DataError: if the data set is not available, cannot be used, or has no such classes.
     """
     source = open_source(name, image_size=image_size)
-    if os.environ.get("CIFAR10_LADDER_BATCH") != "1":
+    if not in_batch_run():
         print(*account(source.variant, source.files), sep="\n", end="\n" if source.files else "")
     if classes:
         source = _only(source, classes)

@@ -6,11 +6,12 @@ environment or in ``keras.json`` would change what is computed, and no record wo
 
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lib import cache
+from lib import cache, in_batch_run
 from lib.opencv import quiet
 
 _CHANGES_RESULTS = re.compile(
@@ -40,6 +41,9 @@ def _no_keras_json() -> Iterator[None]:
         os.environ["KERAS_HOME"] = before
     keras.src.backend.config._KERAS_DIR = str(home)  # where its downloads are
 
+
+if "ipykernel" in sys.modules and "tensorflow" not in sys.modules and not in_batch_run():
+    print("Loading TensorFlow (about 10 s)")  # a notebook would be silent meanwhile
 
 with quiet(), _no_keras_json():
     import keras

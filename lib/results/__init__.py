@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import ROOT, cache, digests, study
+from lib import ROOT, cache, digests, in_batch_run, study
 from lib.results import fingerprint, machine, parameters
 from lib.results.record import SCHEMA, DatasetFacts, ModelFacts, Record, TrainingFacts
 
@@ -60,7 +60,7 @@ class Run:
             )
 
     def announce(self, model, images, recipe) -> None:
-        """Says how long the training of a network is likely to take here.
+        """Says how long the training takes here and, if it is long, which profile is shorter.
 
         Args:
             model, images: see `show_network`.
@@ -69,22 +69,29 @@ class Run:
         from lib import models
         from lib.training import pace
 
-        pace.announce(models.checked(model, images), images, recipe)
+        pace.announce(models.checked(model, images), images, recipe, self._shorter(images))
+
+    def _shorter(self, images) -> dict[str, parameters.Values]:
+        """Returns the values of the profiles that a reader may take instead, by name."""
+        if in_batch_run():
+            return {}
+        count = len(images.x_train) + len(images.x_val)
+        names = ("few",) if images.name.startswith("own/") else ("quick", "budget")
+        return {name: parameters.of_profile(name, self.slug, images=count) for name in names}
 
     def compare(self, model, images, evaluation) -> None:
-        """Prints accuracy and cross-entropy of the three parts, and the published figures.
+        """Shows the figures beside the published ones and those of the experiment before.
 
         Args:
             model, images: see `show_network`.
             evaluation: `lib.training.Evaluation`.
         """
-        for part, score in evaluation.metrics.items():
-            print(f"{part:<6} accuracy {score.accuracy:7.2%}   cross-entropy {score.loss:.3f}")
-        other = "another network" if self._is_other(model, images) else ""
-        test = evaluation.metrics["test"]
-        print(study.comparison(self.slug, test, dataset=images.name, other=other))
-        if evaluation.at_chance:
-            print("The network is at chance level: it has learned nothing.")
+        from lib.results import shown
+
+        other = self._is_other(model, images)
+        shown.comparison(
+            self.slug, self.values, images, evaluation, out=self._out, other_network=other
+        )
 
     def write(self, *, images, model, fit, evaluation, weights=None) -> Path:
         """Writes a finished run: the model, the test predictions, then, last, the record.
@@ -106,6 +113,7 @@ class Run:
             OSError: if the folder cannot be written; nothing is left half written.
         """
         from lib import models
+        from lib.results import shown
 
         architecture = self._architecture(model, images)
         other = architecture if study.is_other_network(self.slug, architecture) else ""
@@ -145,6 +153,7 @@ class Run:
             np.savez_compressed(part, probabilities=evaluation.probabilities, labels=images.y_test)
         path = self._finish(record, fit.checkpoints)
         print(f"Record: {path.name}")
+        shown.card(record, "" if STAGE in os.environ else self.values["OUT"])
         return path
 
     def write_companion(
@@ -188,6 +197,11 @@ class Run:
     @property
     def _folder(self) -> Path:
         return ROOT / cache.expanded(os.environ.get(STAGE, self.values["OUT"]))
+
+    @property
+    def _out(self) -> Path:
+        """The report's folder, to which `ladder.run` moves files from a folder two levels below."""
+        return self._folder.parents[1] if STAGE in os.environ else self._folder
 
     def _architecture(self, model, images) -> str:
         """Returns the digest of a network; its input's size counts if no parameter gives it."""
@@ -260,21 +274,47 @@ class Run:
 
 
 def begin(slug: str, names: parameters.Values) -> Run:
-    """Begins a run: checks the parameters, forgets earlier models and seeds everything.
+    """Begins a run: applies the profile, checks the parameters, seeds everything.
+
+    In a notebook that a person runs, the values of PROFILE replace those that still equal the
+    published default. A batch run has set all values.
 
     Args:
         slug: the notebook, e.g. ``"00_base_cnn"``.
-        names: the notebook's ``globals()``.
+        names: the notebook's ``globals()``; replaced parameters are changed in it.
 
     Raises:
-        ParameterError: if a parameter is unknown, unread, or of another type.
+        ParameterError: if a parameter or the profile is unknown, or a parameter is unread or of
+            another type.
     """
     began = time.perf_counter()
     from lib import training
 
     values = parameters.in_notebook(slug, names)
+    if not in_batch_run():
+        replaced = _apply_profile(slug, values)
+        names.update(replaced)
+        values |= replaced
     training.seed(values["SEED"])
     return Run(slug, values, began)
+
+
+def _apply_profile(slug: str, values: parameters.Values) -> parameters.Values:
+    """Returns the parameters that the profile replaces, and prints what holds."""
+    from lib import data
+
+    images, profile = 0, values["PROFILE"]
+    if profile == "few":  # its epochs depend on the images
+        size = values.get("IMAGE_SIZE", 32)
+        images = data.open_source(values["DATASET"], image_size=size).images
+    replaced, own = parameters.with_profile(slug, values, images=images)
+    for found, meaning in (
+        (replaced, f'Values of PROFILE = "{profile}"'),
+        (own, "Your values, so that the run is recorded as custom"),
+    ):
+        if found:
+            print(f"{meaning}: {', '.join(f'{key} = {value!r}' for key, value in found.items())}.")
+    return replaced
 
 
 def trained_model(out: Path, run: str):

@@ -15,9 +15,10 @@ from lib.results import parameters
 NOT_COVERED = (
     *("lib", "lib.cache", "lib.digests", "lib.errors", "lib.data.cifar10", "lib.data.copies"),
     *("lib.pretrained", "lib.pretrained.weight_files", "lib.training.checkpoints"),
+    "lib.training.display",
 )
 """Modules that training imports and that a fingerprint leaves out, with what only they import:
-they find, read and keep what the digests of data, weights and checkpoints cover."""
+they find, read and keep what the digests of data, weights and checkpoints cover, or print."""
 DRAWING = ("lib.companions.diagrams", "lib.companions.figures")
 """Of the companions' modules those that only draw."""
 

@@ -157,6 +157,28 @@ def in_notebook(slug: str, names: Values) -> Values:
     return check(slug, {name: names[name] for name in defaults(slug)})
 
 
+def with_profile(slug: str, values: Values, *, images: int = 0) -> tuple[Values, Values]:
+    """Returns what a profile replaces in a notebook's parameters, and what it leaves.
+
+    Args:
+        slug: the notebook.
+        values: its parameters; PROFILE names the profile.
+        images: see `of_profile`.
+
+    Returns:
+        The profile's values of those parameters that still equal the published default and are
+        others in the profile; and the reader's values of those that equal neither.
+
+    Raises:
+        ParameterError: if the profile is unknown.
+    """
+    profile = computed(of_profile(values["PROFILE"], slug, images=images))
+    published = computed(of_profile("study", slug))
+    differ = [name for name, value in profile.items() if values[name] != value]
+    replaced = {name: profile[name] for name in differ if values[name] == published[name]}
+    return replaced, {name: values[name] for name in differ if name not in replaced}
+
+
 def computed(values: Values) -> Values:
     """Returns the parameters that decide what is computed, without the seed."""
     left_out = {*LABELS, "SEED"} - {"PICTURE"}  # another picture, another result

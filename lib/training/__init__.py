@@ -1,7 +1,6 @@
 """Compile, fit and evaluate: what all notebooks do alike, as the study did it."""
 
 import math
-import os
 import time
 from dataclasses import asdict, dataclass, replace
 from numbers import Integral, Real
@@ -14,7 +13,7 @@ from lib.data import PARTS, Dataset
 from lib.engine import fast_layers, keras
 from lib.errors import ParameterError, TrainingError
 from lib.metrics import Score
-from lib.training import checkpoints, feeds
+from lib.training import checkpoints, display, feeds
 from lib.training.callbacks import EarlyStopping, Progress, SaveCheckpoints
 
 HEAD_LEARNING_RATE = 1e-3
@@ -229,7 +228,7 @@ def fit(model: keras.Model, images: Dataset, recipe: Recipe) -> Fit:
     macs = [stage.macs for stage in stages for _ in range(stage.epochs)]
     count, steps = len(images.y_train), math.ceil(len(images.y_train) / recipe.batch_size)
     checks = len(images.y_val) * models.forward_macs(feed.network)
-    progress = Progress([count * each + checks for each in macs], steps, lines=in_batch_run())
+    progress = Progress([count * each + checks for each in macs], steps, display.of_this_process())
     stopping = EarlyStopping(recipe.patience)
     saver = SaveCheckpoints(checkpoint, progress, stopping, seed=recipe.seed, steps_per_epoch=steps)
     saver.resume(feed.network)
@@ -251,6 +250,7 @@ def fit(model: keras.Model, images: Dataset, recipe: Recipe) -> Fit:
             _run_epochs(feed, first, end, callbacks=[progress, *watched, saver])
         first = end
     saver.finish(feed.network)
+    progress.display.end(stopping.how_it_ended(saver.epoch, len(macs)))
     return Fit(
         history=progress.history,
         best_epoch=stopping.best_epoch,
@@ -341,8 +341,3 @@ def predict(model: keras.Model, x: np.ndarray) -> np.ndarray:
 def two_columns(outputs: np.ndarray) -> np.ndarray:
     """Writes one sigmoid unit, (n, 1), as the probabilities of two classes, (n, 2)."""
     return np.hstack([1 - outputs, outputs]) if outputs.shape[1:] == (1,) else outputs
-
-
-def in_batch_run() -> bool:
-    """Whether `ladder.run` executes the notebook, rather than a person."""
-    return os.environ.get("CIFAR10_LADDER_BATCH") == "1"

@@ -9,9 +9,7 @@ from lib import clock
 from lib.engine import keras
 from lib.errors import TrainingError
 from lib.training import checkpoints
-
-LINE_SECONDS = 300.0
-"""Inside long epochs a log gets a line so often."""
+from lib.training.display import Lines
 
 
 class EarlyStopping(keras.callbacks.Callback):
@@ -57,6 +55,21 @@ class EarlyStopping(keras.callbacks.Callback):
             self.model.set_weights(self.weights[self.best_epoch])
             self.model.stop_training = True
 
+    def how_it_ended(self, epoch: int, epochs: int) -> str:
+        """Says why the training ended and which weights the model has.
+
+        Args:
+            epoch: the last one that ran, from 1.
+            epochs: all that might have run.
+        """
+        if self.stopped_by == "epochs":
+            return f"All {epochs} epochs ran. The weights of the last one are used."
+        monitor = self.stopped_by.replace("val_", "validation ")
+        return (
+            f"Stopped early after epoch {epoch} of {epochs}: {monitor} had not improved for "
+            f"{self.patience} epochs. The weights of epoch {self.best_epoch} are used."
+        )
+
 
 class Progress(keras.callbacks.Callback):
     """Watches a training: history, where it is and how long it still takes, an end at NaN.
@@ -64,12 +77,12 @@ class Progress(keras.callbacks.Callback):
     Args:
         costs: multiply–adds of each epoch, validation included; the time left follows from them.
         steps: steps of an epoch.
-        lines: whether to print line after line, for a log, or one line that changes.
+        display: what shows it.
     """
 
-    def __init__(self, costs: list[float], steps: int, *, lines: bool):
+    def __init__(self, costs: list[float], steps: int, display: Lines):
         super().__init__()
-        self.costs, self.steps, self.lines = costs, steps, lines
+        self.costs, self.steps, self.display = costs, steps, display
         self.began = time.perf_counter()
         self.history: dict[str, list[float]] = {"epoch": []}
         self.step = 0
@@ -111,20 +124,20 @@ class Progress(keras.callbacks.Callback):
         self.step += 1
         self._made("training")
         waited = self.last[0] - self.shown
-        if waited >= (LINE_SECONDS if self.lines else 1) and self.step < self.steps:
-            self._show(len(self.history["epoch"]) + 1, f", step {self.step}/{self.steps}", logs)
+        if waited >= self.display.seconds_between_steps and self.step < self.steps:
+            epoch = len(self.history["epoch"]) + 1
+            self.display.line(self._line(epoch, f", step {self.step}/{self.steps}", logs))
 
-    def _show(self, epoch: int, where: str, logs: dict) -> None:
-        """Prints one line; where lines are not kept, the next one is printed over it."""
+    def _line(self, epoch: int, where: str, logs: dict) -> str:
+        """Returns one line about where the training is."""
         names = ("loss", "accuracy", "val_loss", "val_accuracy")
         figures = "  ".join(f"{name} {float(logs[name]):.3f}" for name in names if name in logs)
         text = f"epoch {epoch}/{len(self.costs)}{where}  {figures}  "
         text += f"{clock(self.seconds())} so far"
         if left := self.left():
             text += f", about {clock(left)} left"
-        over = not self.lines and self.step
-        print(text if self.lines else f"\r{text:<120}", end="" if over else "\n", flush=True)
         self.shown = time.perf_counter()
+        return text
 
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
         self.step = 0
@@ -133,7 +146,7 @@ class Progress(keras.callbacks.Callback):
             self.history.setdefault(name, []).append(float(value))
         self.history["epoch"].append(epoch + 1)
         self._made("validation")
-        self._show(epoch + 1, "", logs)
+        self.display.epoch(self._line(epoch + 1, "", logs), self.history, len(self.costs))
         if not all(math.isfinite(value) for value in logs.values()):
             raise TrainingError(
                 f"the loss is not a number in epoch {epoch + 1}: the training diverged; "

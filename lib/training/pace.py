@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lib import clock, models
-from lib.data import Dataset
+from lib.data import PARTS, Dataset
 from lib.engine import keras, tf
 from lib.results import machine
 
 GRAPH_SECONDS = 4.0
 """What TensorFlow takes to make the graphs of one more model and to set it up."""
+LONG = 600.0
+"""Seconds from which a training is long."""
 CALIBRATION_MACS = 3e10
 """Multiply–adds of a step that is timed: a fraction of a second."""
 
@@ -90,24 +92,27 @@ def training_seconds(pace: Pace, recipe, *, train: int, val: int, test: int) -> 
     return GRAPH_SECONDS + trained * pace.training + forward * pace.forward
 
 
-def announce(model: keras.Model, images: Dataset, recipe) -> None:
-    """Prints how long training is likely to take here and what makes it shorter.
+def announce(model: keras.Model, images: Dataset, recipe, shorter: dict[str, dict]) -> None:
+    """Prints how long training is likely to take here and, where it is long, what takes less.
 
     Args:
         model: functional.
         images: the data.
         recipe: `lib.training.Recipe`.
+        shorter: parameters of the profiles that may take less, by name.
     """
-    seconds = training_seconds(
-        measure_pace(model, recipe.batch_size),
-        recipe,
-        train=len(images.x_train),
-        val=len(images.x_val),
-        test=len(images.x_test),
-    )
+    pace = measure_pace(model, recipe.batch_size)
+    sizes = {part: len(getattr(images, f"x_{part}")) for part in PARTS}
+    seconds = training_seconds(pace, recipe, **sizes)
     device = ", ".join(machine.gpus()) or "the CPU"
     print(
-        f"Training and evaluation take about {clock(seconds)} here, on {device}, if all epochs "
-        "run.\n"
-        "Smaller EPOCHS, TRAIN_SIZE, VAL_SIZE and TEST_SIZE make it shorter."
+        f"Training and evaluation take about {clock(seconds)} here, on {device}, if all epochs run."
     )
+    if seconds < LONG:
+        return
+    for profile, values in shorter.items():
+        fewer = {part: min(count, values[f"{part.upper()}_SIZE"]) for part, count in sizes.items()}
+        epochs = {name: values.get(name.upper(), 0) for name in ("epochs", "head_epochs", "views")}
+        less = training_seconds(pace, replace(recipe, **epochs), **fewer)
+        if less < seconds:
+            print(f'With PROFILE = "{profile}" in the parameters cell they take {clock(less)}.')

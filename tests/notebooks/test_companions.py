@@ -1,5 +1,6 @@
 """The companion notebooks themselves, with a profile that only shows that they run."""
 
+import ast
 import dataclasses
 import html
 import json
@@ -13,7 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lib.companions import published
+from lib import models, pretrained
+from lib.companions import backbones, published, transfer
 from lib.engine import keras
 from lib.results import parameters, record
 from lib.study import COMPANIONS
@@ -46,6 +48,7 @@ def test_every_companion_has_its_record_and_page(accompanied):
         assert all(rows for rows in found.tables.values()) or slug == "imagenet_prediction"
         page = (out / "notebooks" / f"{slug}-smoke-seed0.html").read_text(encoding="utf-8")
         assert "What we saw" in page
+        assert len(page.encode()) < 1.5e6
         assert "Warning" not in page
         assert str(parameters.ROOT) not in page
         assert "<script" not in page
@@ -82,6 +85,8 @@ def test_figures_of_the_companions_are_those_of_their_tables(accompanied):
     assert [row["trainable blocks"] for row in depth] == [0, 1, 2, 3, 4, 5]
     learning = [row["trainable parameters"] for row in depth]
     assert learning == sorted(set(learning))
+    assert learning[1] - learning[0] == 3 * 2_359_808  # block 5
+    assert (learning[0], learning[5]) == (published.POST_TRAINABLE, published.POST_PARAMS)
     for row in tables("freezing_depth")["frozen, as published"]:
         assert row["parameters"] == published.POST_PARAMS
         assert row["trainable"] == published.POST_TRAINABLE
@@ -104,6 +109,41 @@ def test_figures_of_the_companions_are_those_of_their_tables(accompanied):
     networks = tables("reference_architectures")["networks"]
     assert len(networks) == 9
     assert all(row["million multiply–adds"] > 0 for row in networks)  # LeNet: less than one
+
+
+def test_what_we_saw_says_where_an_accuracy_is_not_above_chance(accompanied):
+    out, *_ = accompanied
+    for slug, table, classes, count in (
+        ("transfer_strategies", "strategies", 2, 20),
+        ("freezing_depth", "frozen, as published", 10, 20),
+    ):
+        found = record.read(out / "results" / f"{slug}-smoke-seed0.json")
+        for row in found.tables[table]:
+            accuracy = row["test accuracy"]
+            note = transfer.chance_note(accuracy, classes=classes, images=count)
+            assert f"{accuracy:.1%}{note}" in found.summary
+
+
+@pytest.mark.parametrize("scaling", backbones.SCALINGS)
+@pytest.mark.parametrize("slug", ["freezing_depth", "transfer_strategies"])
+def test_vgg16_in_plain_keras_is_that_of_lib(slug, scaling):
+    code = ast.parse("\n".join(parameters.working_code(parameters.notebook_path(slug))))
+    (made,) = [x for x in code.body if getattr(x, "name", "") == "vgg16_base"]
+    rng = np.random.default_rng(0)
+    tensors = {
+        name: [rng.normal(0, 0.05, shape).astype("f4"), rng.normal(size=shape[-1]).astype("f4")]
+        for name, shape in pretrained.SHAPES.items()
+    }
+    names = {"keras": keras, "models": models, "backbones": backbones}
+    names |= {"weights": pretrained.Weights(tensors, "test", "0")}
+    names |= {"IMAGE_SIZE": 32, "SCALING": scaling}
+    exec(ast.unparse(made), names)
+    plain = names["vgg16_base"]()
+    ours = backbones.build("VGG16", image_size=32, weights=names["weights"], scaling=scaling)
+    assert plain.layers[15].name == "block5_conv1"
+    pixels = rng.random((2, 32, 32, 3), np.float32)
+    np.testing.assert_allclose(plain(pixels), ours(pixels), rtol=1e-5)
+    assert np.asarray(ours(pixels)).any()
 
 
 def test_layers_are_listed_with_index_name_and_state(accompanied):
@@ -135,8 +175,12 @@ def test_a_companion_run_again_says_the_same(accompanied, ladder, tmp_path):
 def test_without_imagenets_classifier_the_page_says_so_once(accompanied):
     out, printed, _ = accompanied
     found = record.read(out / "results" / "imagenet_prediction-smoke-seed0.json")
-    assert found.tables["predictions"] == []
-    assert "ImageNet weights of VGG16 are not available" in found.summary
+    assert found.tables == {}
+    missing = "ImageNet weights of VGG16 are not available"
+    assert found.summary.startswith(f"No prediction: {missing}")
+    page = (out / "notebooks" / "imagenet_prediction-smoke-seed0.html").read_text(encoding="utf-8")
+    assert page.count(missing) == 2  # where it is found, and at the end
+    assert "No rows" not in page
     assert "FAILED" not in printed
 
 
@@ -214,7 +258,7 @@ def test_own_pictures_are_predicted_where_weights_are_available(ladder_environme
     ]
     assert rows[0]["probability"] >= rows[1]["probability"] >= rows[2]["probability"] > 0
     assert rows[0]["class"] == f"class {rows[0]['synset'][1:]}"
-    assert "to “class " in found.summary
+    assert "of each: “class " in found.summary
     assert str(tmp_path) not in path.read_text(encoding="utf-8")
 
 

@@ -1,26 +1,27 @@
 """The networks as the notebooks write them in plain Keras: true, and good to paste."""
 
+import ast
 import json
 import re
 
 import numpy as np
 import pytest
 
-from lib import data, models, results, training
+from lib import data, inputs, models, results, training
 from lib.engine import keras
 from lib.results import model_cell, parameters, record
 from lib.study import SLUGS, experiment
 from tests.notebooks.test_lint import network_size
 
 
-def text(slug: str) -> str:
+def text(slug: str, cell: str = "model-title") -> str:
     cells = json.loads(parameters.notebook_path(slug).read_text(encoding="utf-8"))["cells"]
-    return next(t for t in map("".join, (c["source"] for c in cells)) if t.startswith("## Model"))
+    return "".join(next(c["source"] for c in cells if c["id"] == cell))
 
 
-def whole(slug: str) -> list[str]:
-    """Returns the whole network in plain Keras, which is folded."""
-    (folded,) = re.findall(r"<details[^>]*>\n<summary>.*?</details>", text(slug), re.DOTALL)
+def whole(slug: str, cell: str = "model-title") -> list[str]:
+    """Returns the folded code of a cell: the whole network, or its training, in plain Keras."""
+    (folded,) = re.findall(r"<details[^>]*>\n<summary>.*?</details>", text(slug, cell), re.DOTALL)
     return re.search(r"```python\n(.*?)```", folded, re.DOTALL)[1].splitlines()
 
 
@@ -93,3 +94,63 @@ def test_pasted_they_train_and_are_recorded_as_the_experiment(slug, weights, tmp
     np.testing.assert_allclose(
         training.predict(again, images.x_test), evaluation.probabilities, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_without_lib_they_train_as_the_study(slug, monkeypatch):
+    """Few random images and one epoch; what `fit` is asked for is compared with the study."""
+    published = parameters.defaults(slug)
+    rng = np.random.default_rng(0)
+
+    def few(count):
+        labels = np.arange(count)[:, None] % 10
+        return rng.integers(0, 256, (count, 32, 32, 3), np.uint8), labels.astype(np.uint8)
+
+    asked = {}
+    fit = keras.Model.fit
+
+    def short(model, *data, **how):
+        asked.update(how, data=data)
+        before = [w.copy() for w in model.get_weights()]
+        history = fit(model, *data, **how | {"epochs": 1, "verbose": 0})
+        after = model.get_weights()
+        assert any((b != a).any() for b, a in zip(before, after, strict=True))
+        return history
+
+    monkeypatch.setattr(keras.Model, "fit", short)
+    monkeypatch.setattr(keras.datasets.cifar10, "load_data", lambda: (few(20), few(10)))
+    code = "\n".join(whole(slug) + whole(slug, "plain-keras"))
+    imported = {
+        (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name).split(".")[0]
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    assert imported <= {"cv2", "keras", "numpy", "sklearn", "tensorflow"}
+    held_out = f"test_size={published['VAL_SIZE']:_}"
+    assert code.count(held_out) == 1
+    names = {}
+    exec(code.replace(held_out, "test_size=10").replace('"imagenet"', "None"), names)
+    assert np.isfinite(names["loss"])
+    assert 0 <= names["accuracy"] <= 1
+    assert asked["epochs"] == published["EPOCHS"]
+    assert [
+        (watch.monitor, watch.patience, watch.restore_best_weights) for watch in asked["callbacks"]
+    ] == [(name, published["PATIENCE"], True) for name in ("val_loss", "val_accuracy")]
+    size = network_size(slug)
+    if not published.get("AUGMENT"):
+        (x, _), (x_val, _) = asked["data"], asked["validation_data"]
+        assert asked["batch_size"] == published["BATCH_SIZE"]
+        assert (len(x), len(x_val), len(names["x_test"])) == (10, 10, 10)
+        assert all(0.9 < pixels.max() <= 1 for pixels in (x, x_val))
+        return
+    (train,), val = asked["data"], asked["validation_data"]
+    assert train.batch_size == val.batch_size == published["BATCH_SIZE"]
+    assert (train.n, val.n, train.x.shape[1:]) == (10, 10, (size, size, 3))
+    augmented, scaled = vars(train.image_data_generator), vars(val.image_data_generator)
+    assert scaled == vars(type(val.image_data_generator)(rescale=1 / 255))
+    assert augmented == scaled | {
+        "rotation_range": inputs.ROTATION_DEGREES,
+        "width_shift_range": inputs.SHIFT,
+        "height_shift_range": inputs.SHIFT,
+        "horizontal_flip": True,
+    }

@@ -3,10 +3,13 @@
 import ast
 import json
 import re
+import textwrap
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from lib import models
 from lib.results import parameters
 from lib.study import COMPANIONS, EXPERIMENTS, SLUGS, experiment
 
@@ -67,15 +70,6 @@ class TestEveryNotebook:
         code = "\n".join(parameters.working_code(path))
         for name in {*parameters.defaults(path.stem)} - {*parameters.READ_BY_RECORD}:
             assert re.search(rf"\b{name}\b", code), name
-
-    def test_cells_with_pictures_of_the_data_are_tagged(self, path):
-        names = ("samples", "augmented_samples", "confident_errors", "pictures")
-        drawn = [*(f"plots.{name}(" for name in names), "mistakes.show_hard_images("]
-        drawn += ["figures.predictions("]
-        for cell in cells(path):
-            shows = any(call in text(cell) for call in drawn)
-            if shows or "figures.maps(" not in text(cell):  # maps may give a picture away
-                assert ("shows-data" in tags(cell)) == shows
 
     def test_code_cells_say_what_they_do(self, path):
         for cell in cells(path):
@@ -145,6 +139,125 @@ def test_header_gives_the_published_result(slug):
     assert header.startswith(f"# {published.number:02d} · {published.title}\n")
     assert f"**Published:** {100 * published.accuracy:.2f} % test accuracy" in header
     assert f"cross-entropy {published.loss:.3f}" in header
+
+
+BANNED = (
+    r"\b(stands|tells|told|comes to|can be had|learnt|goes on|what it costs|rungs?|by hand|"
+    r"as it comes)\b|—"
+)
+EXTERNAL = (
+    r"https://(arxiv\.org/abs/\d{4}\.\d{4,5}|doi\.org/10\.\d{4,}/\S+|"
+    r"(?!arxiv\.|(dx\.)?doi\.)[\w-]+(\.[\w-]+)+(/\S*)?)"
+)
+PAPER = r"\]\(https://(arxiv\.org|doi\.org|jmlr\.org)/"
+
+
+def prose(path) -> str:
+    """The Markdown of a notebook or a document, without code."""
+    text_ = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        text_ = "\n\n".join(text(c) for c in cells(path) if c["cell_type"] == "markdown")
+    return re.sub(r"```.*?```|`[^`\n]+`", "`code`", text_, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_prose_is_plain(path):
+    assert not re.findall(f".*(?:{BANNED}).*", prose(path), flags=re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*PATHS, *parameters.ROOT.glob("*.md"), *(parameters.ROOT / "docs").glob("*.md")],
+    ids=lambda path: path.stem,
+)
+def test_external_links_have_text_and_a_good_address(path):
+    links = re.findall(r"\[([^\]]*)\]\(([^)\s]+)\)", prose(path))
+    for words, target in links:
+        assert words.strip().lower() not in ("", "here", "link", "this"), target
+        assert ":" not in target or re.fullmatch(EXTERNAL, target), target
+        if path.suffix == ".ipynb" and ":" not in target:
+            assert (path.parent / target).exists(), target
+    without = re.sub(r"\]\([^)\s]+\)", "]", prose(path))
+    assert not re.findall(r"https?:\S+", without), "bare addresses"
+
+
+RHYTHM = {  # the Markdown cells of each of the eleven; what a cell must contain, in this order
+    "title": ("# ", PAPER, r"\*\*Published:\*\* "),
+    "data-title": (r"## Data\n\n\w",),
+    "model-title": (r"## Model\n\n[\w|]",),
+    "training-title": (r"## Training\n\n\w", r"\n\n\*\*Look for:\*\*\n\n(- .+\n?){2,3}$"),
+    "plain-keras": (),
+    "results-title": (r"## What we saw\n\nThe table compares .* The study ",),
+    "try": (r"## Try\n\n.*`custom`", r"\n\n- "),
+    "next": (r"Next: \[",),
+}
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_the_eleven_have_the_same_rhythm(slug):
+    found = {
+        cell["id"]: text(cell)
+        for cell in cells(parameters.notebook_path(slug))
+        if cell["cell_type"] == "markdown"
+    }
+    number = SLUGS.index(slug)
+    expected = [name for name in RHYTHM if name != "next" or number < 10]
+    assert [name for name in found if name in RHYTHM] == expected
+    for name in expected:
+        assert re.match(".*?".join(RHYTHM[name]), found[name], flags=re.DOTALL), name
+    before = {0: [], 10: ["08"]}.get(number, [f"{number - 1:02d}"])
+    assert re.findall(r"\*\*What changes from (\d\d):\*\* ", found["title"]) == before
+    assert 2 <= len(re.findall(r"^- ", found["try"], flags=re.MULTILINE)) <= 3
+    if number < 10:
+        after = EXPERIMENTS[number + 1]
+        heading = f"{after.number:02d} · {after.title}"
+        assert found["next"] == f"Next: [{heading}]({after.slug}.ipynb)"
+
+
+def changes_to_try(slug: str) -> tuple[list[str], list[ast.keyword], list[str]]:
+    """Of the cell `try`: parameters with values, keywords of the model cell, lines for its end."""
+    (cell,) = [c for c in cells(parameters.notebook_path(slug)) if c["id"] == "try"]
+    blocks = re.findall(r"```python\n(.*?)```", text(cell), flags=re.DOTALL)
+    spans = re.findall(r"`([^`\n]+)`", text(cell).replace("```", ""))
+    keywords = [
+        ast.parse(f"f({x})").body[0].value.keywords[0] for x in spans if re.match("[a-z_]+=", x)
+    ]
+    return [x for x in spans if re.match("[A-Z]", x)], keywords, list(map(textwrap.dedent, blocks))
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_what_to_try_exists(slug):
+    assignments, keywords, blocks = changes_to_try(slug)
+    published = parameters.defaults(slug)
+    for assignment in assignments:
+        name, _, value = assignment.partition(" = ")
+        assert name in published, name
+        if value:
+            parameters.check(slug, {name: ast.literal_eval(value)})
+    code = {c["id"]: text(c) for c in cells(parameters.notebook_path(slug))}["model"]
+    images = SimpleNamespace(image_size=network_size(slug), classes=range(10))
+    for keyword in [*keywords, *blocks]:
+        tree = ast.parse(code)
+        if isinstance(keyword, ast.keyword):
+            call = tree.body[0].value
+            call.keywords = [k for k in call.keywords if k.arg != keyword.arg] + [keyword]
+        else:
+            tree.body += ast.parse(keyword).body
+        names = published | {"models": models, "images": images, "weights": None}
+        exec(compile(ast.fix_missing_locations(tree), slug, "exec"), names)
+        assert names["model"].output_shape == (None, 10)
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_what_to_try_changes_something_in_quick_too(slug):
+    """Early stopping is off there, and a value that quick has already is no change."""
+    (cell,) = [c for c in cells(parameters.notebook_path(slug)) if c["id"] == "try"]
+    quick = parameters.of_profile("quick", slug)
+    for bullet in text(cell).split("\n- ")[1:]:
+        found = dict(re.findall(r"`([A-Z_0-9]+) = ([^`]+)`", bullet))
+        changed = [x for x in found if x != "PATIENCE" and ast.literal_eval(found[x]) != quick[x]]
+        in_model = "model cell" in bullet
+        assert changed or in_model or '`PROFILE = "study"`' in bullet, bullet
 
 
 PROTOCOL = {  # docs/study.md: batch, patience, Adam's rate, clipnorm

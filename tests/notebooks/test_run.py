@@ -1,5 +1,6 @@
 """The runner on small notebooks that misbehave: failures are failures, nothing is half written."""
 
+import ast
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import cv2
@@ -15,8 +17,10 @@ import jupyter_core.paths
 import nbformat
 import numpy as np
 import pytest
+from papermill.translators import PythonTranslator
 
 from ladder import reasons, run
+from lib.errors import ParameterError
 from lib.results import fingerprint, parameters, record
 
 PARAMETERS = (
@@ -320,3 +324,22 @@ def test_report_of_nothing_says_so(tmp_path):
     page = run.report(tmp_path).read_text()
     assert "No record was found" in page
     assert json.dumps(str(tmp_path))[1:-1] not in page
+
+
+def test_values_of_the_command_line_are_literals_or_text():
+    given = ["MODEL=MobileNetV2", "TOP=5", "LEARNING_RATE=1e-3", "PICTURE=/a=b", "LAYER='1'"]
+    assert list(run._settings(given).values()) == ["MobileNetV2", 5, 1e-3, "/a=b", "1"]
+    for wrong in ("TOP", "SEED=3"):
+        with pytest.raises(ParameterError, match=f"--set {wrong}: expected NAME=VALUE of a para"):
+            run._settings([wrong])
+
+
+def test_a_page_holds_no_path_of_the_readers_files():
+    values = {"DATASET": "/mine/ñ", "PICTURE": '/mine/ñ/"x".png', "RECORDS": "near", "TOP": 3}
+    cell = nbformat.v4.new_code_cell(PythonTranslator.codify(values))
+    cell.metadata["tags"] = ["injected-parameters"]
+    found = types.SimpleNamespace(parameters={"DATASET": "ñ", "PICTURE": '"x".png'})
+    run._hide_paths(nbformat.v4.new_notebook(cells=[cell]), values, found)
+    assert ast.literal_eval(cell.source.partition("PICTURE = ")[2].split("\n")[0]) == '"x".png'
+    assert "/mine" not in cell.source
+    assert 'RECORDS = "near"\nTOP = 3' in cell.source

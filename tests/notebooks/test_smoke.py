@@ -57,6 +57,7 @@ def test_pages_make_no_request_and_describe_their_pictures(finished_run):
             assert re.search(r'(?:alt|aria-label)="[^"]{20,}"', image)
             assert "No description" not in image
         assert str(out) not in page
+        assert path.stat().st_size < 1.5e6
 
 
 def test_links_of_the_report_lead_somewhere(finished_run):
@@ -139,5 +140,6 @@ def test_real_images(ladder, real_cache, tmp_path):
     assert {found.dataset.name for found in records} == {"cifar10"}
     assert len({found.dataset.sha256 for found in records}) == 1
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert all(path.stat().st_size < 1.5e6 for path in tmp_path.rglob("*.html"))
     assert records[0].dataset.variant in page
     assert "62.56" in page

@@ -2,7 +2,10 @@
 
 import re
 
+import nbformat
 import pytest
+
+from ladder.report import pages
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -141,7 +144,60 @@ def test_code_is_one_click_away(open_page, notebook_page):
     assert code.is_hidden()
     page.get_by_text("Train", exact=True).click()
     assert code.is_visible()
+    assert page.locator("section.result").is_visible()
     assert page.locator("nav a").first.get_attribute("href") == "../index.html#00_base_cnn"
+
+
+@pytest.mark.parametrize("width", [360, 900, 1440])
+def test_figures_scroll_before_their_text_is_too_small(open_page, notebook_page, width):
+    """And only then: what is hidden is announced above the figure."""
+    found = open_page(notebook_page, width=width).evaluate(
+        """() => [...document.querySelectorAll(".figure")].map((figure) => {
+            const image = figure.querySelector("img"), box = figure.querySelector(".scroll");
+            return [image.getBoundingClientRect().width / image.getAttribute("width"),
+                    box.scrollWidth > box.clientWidth,
+                    figure.querySelector(".facts").getBoundingClientRect().height > 9,
+                    box.getBoundingClientRect().right];
+        })"""
+    )
+    assert len(found) == 4
+    for scale, scrolls, announced, right in found:
+        assert 0.849 < scale <= 1.001
+        assert scrolls == announced == (width == 360)
+        assert right <= width
+
+
+def test_a_figure_is_printed_whole(open_page, notebook_page):
+    page = open_page(notebook_page, width=718)  # A4 without its margins
+    page.emulate_media(media="print")
+    boxes = page.locator(".figure .scroll")
+    assert boxes.evaluate_all("all => all.every((b) => b.scrollWidth <= b.clientWidth)")
+    assert page.locator(".figure .facts").evaluate_all("all => all.every((p) => !p.clientHeight)")
+
+
+@pytest.fixture
+def long_training(tmp_path):
+    """A page of a training of 100 epochs."""
+    text = "".join(f"epoch {n}/100  loss 1.{n:03}\n" for n in range(1, 101))
+    output = nbformat.v4.new_output("stream", text=text + "All 100 epochs ran.\n")
+    cells = [nbformat.v4.new_markdown_cell("# T"), nbformat.v4.new_code_cell("", outputs=[output])]
+    pages.page(nbformat.v4.new_notebook(cells=cells), tmp_path / "page.html")
+    return tmp_path / "page.html"
+
+
+def test_epochs_unfold_by_keyboard(open_page, long_training):
+    page = open_page(long_training)
+    line = page.get_by_text("epoch 50/100")
+    assert line.is_hidden()
+    for text in ("epoch 3/100", "epoch 98/100", "All 100 epochs ran."):
+        assert page.get_by_text(text).is_visible()
+    summary = page.locator("summary", has_text="epochs 4 to 97")
+    summary.focus()
+    page.keyboard.press("Enter")
+    assert line.is_visible()
+    page.emulate_media(media="print")
+    assert line.is_hidden()
+    assert summary.is_visible()
 
 
 @pytest.mark.parametrize("width", [360, 1440])

@@ -129,6 +129,28 @@ def test_classifier_reads_a_file_that_is_given(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_classifier_has_the_size_that_is_asked_for(tmp_path):
+    path = tmp_path / "mobile.weights.h5"
+    saved = keras.applications.MobileNetV2(weights=None, input_shape=(96, 96, 3))
+    saved.save_weights(path)
+    model = backbones.classifier("MobileNetV2", weights=str(path), image_size=96)
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 96, 96, 3)).astype(np.float32)
+    np.testing.assert_array_equal(model(image), saved(image))
+    with pytest.raises(ValueError, match="image size 16 is too small for MobileNetV2"):
+        backbones.classifier("MobileNetV2", weights=str(path), image_size=16)
+
+
+def test_dense_layers_allow_one_size(monkeypatch):
+    def flat(_, *, weights, input_shape=(8, 8, 3)):
+        layers = [keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(2)]
+        return keras.Sequential(layers)
+
+    monkeypatch.setattr(backbones, "_construct", flat)
+    assert backbones.classifier("VGG16").input_shape == (None, 8, 8, 3)
+    with pytest.raises(ValueError, match="the dense layers of VGG16 need 8 pixels, not 9"):
+        backbones.classifier("VGG16", image_size=9)
+
+
 # --- class names -----------------------------------------------------------------------
 
 NAMES = [(f"n{number:08}", f"class_{number}") for number in range(1000)]

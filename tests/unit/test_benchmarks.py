@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -47,28 +46,31 @@ def test_the_page_is_that_of_the_results():
     assert command.PAGE.read_text(encoding="utf-8") == command.page(), "python -m benchmarks page"
 
 
-def test_missed_targets_stand_first(monkeypatch, tmp_path):
-    machine = {"cpu": "a processor", "cores": 2, "tensorflow": "2", "keras": "3"}
+def test_the_page_shows_headlines_and_missed_targets(monkeypatch, tmp_path):
+    machine = {"date": "2026-01-02", "cpu": "a processor", "cores": 2}
     rows = [
-        _measure.row("fast enough", 2.0, "×", target=1),
+        _measure.row("ours, 128×128", [126.4, 120.0, 130.0], "MiB", target=150, better="lower"),
+        _measure.row("the study's way, 128×128", 11375.6, "MiB"),
         _measure.row("too slow", [0.25, 0.5, 0.75], "×", target=1, required=True),
-        _measure.row("too large", 3.0, "MB", target=2, better="lower"),
-        _measure.row("without a target", 4.0, "s"),
+        _measure.row("missed, but not required", 0.5, "×", target=1),
+        _measure.row("07_vgg16_frozen: training", 635.2, "images/s"),
     ]
     (tmp_path / "results").mkdir()
     content = {"name": "memory", "machine": machine, "rows": rows}
-    (tmp_path / "results" / "memory.json").write_text(json.dumps(content))
-    shutil.copy(command.FOLDER / "memory.py", tmp_path)
+    (tmp_path / "results" / "memory@other.json").write_text(json.dumps(content))
+    (tmp_path / "memory.py").write_text('"""Memory."""\n')
     monkeypatch.setattr(command, "FOLDER", tmp_path)
-    first, _, section = command.page().partition("## memory")
-    assert "1 of 3 targets are met. Missed are:" in first
-    assert first.strip().splitlines()[-2:] == [
-        "| memory | too slow | 0.5 × | ≥ 1, required |",
-        "| memory | too large | 3 MB | ≤ 2 |",
-    ]
-    assert "| fast enough | 2 | × | ≥ 1 ✓ |" in section
-    assert "| too slow | 0.5 | × (0.25 to 0.75, n = 3) | ≥ 1 ✗ |" in section
-    assert "| without a target | 4 | s |  |" in section
+    monkeypatch.setattr(command, "COLUMNS", (("memory@other", ": training"),))
+    keys = (("memory@other", row["case"]) for row in rows[:2])
+    monkeypatch.setattr(command, "HEADLINES", tuple(zip(keys, ("A", "B"), strict=True)))
+    lines = command.page().splitlines()
+    assert {"| 07_vgg16_frozen | 635 |", "| 08_vgg16_finetuned | – |"} <= {*lines}
+    assert {"| A | 126 MiB |", "| B | 11,376 MiB |"} <= {*lines}
+    assert any("1 of 3 targets are met." in line for line in lines)
+    assert "| memory@other | too slow | 0.5 | ≥ 1 |" in lines
+    assert not any("not required" in line for line in lines)
+    link = "[memory@other](../benchmarks/results/memory@other.json)"
+    assert f"| {link} | Memory. | a processor, 2 cores | 2026-01-02 |" in lines
 
 
 def test_the_ceiling_is_of_what_a_training_multiplies():

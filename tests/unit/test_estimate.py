@@ -62,12 +62,31 @@ def recipe(**changes) -> Recipe:
 
 def test_it_says_on_what(monkeypatch, capsys):
     model, images = model_cell.build("00_base_cnn"), data.load("digits")
-    pace.announce(model, images, recipe())
+    pace.announce(model, images, recipe(), {})
     monkeypatch.setattr(machine, "gpus", lambda: ["A GPU"])
-    pace.announce(model, images, recipe())
-    first, _, second, _ = capsys.readouterr().out.splitlines()
+    pace.announce(model, images, recipe(), {})
+    first, second = capsys.readouterr().out.splitlines()
     assert first.endswith(" here, on the CPU, if all epochs run.")
     assert second.endswith(" here, on A GPU, if all epochs run.")
+
+
+def test_a_long_training_names_the_profiles_that_are_shorter(monkeypatch, capsys):
+    monkeypatch.setattr(pace, "measure_pace", lambda *_: pace.Pace(training=0.1, forward=0.01))
+    images = data.load("digits")  # 1,097 for training
+    shorter = {
+        name: parameters.of_profile("smoke", "00_base_cnn") | {"TRAIN_SIZE": size, "EPOCHS": epochs}
+        for name, size, epochs in (("quick", 100, 2), ("budget", 10**6, 4), ("few", 10**6, 50))
+    }
+    pace.announce(None, images, recipe(epochs=40), shorter)
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first.startswith("Training and evaluation take about 75 min here")
+    assert [line.split(" in the ")[0] for line in others] == [
+        'With PROFILE = "quick"',
+        'With PROFILE = "budget"',
+    ]
+    assert others[0].endswith("they take 28 s.")
+    pace.announce(None, images, recipe(epochs=4), shorter)
+    assert len(capsys.readouterr().out.splitlines()) == 1
 
 
 def test_epochs_are_counted_by_what_they_do():

@@ -122,4 +122,4 @@ def test_own_images_that_are_gone_are_no_error(digits, capsys, tmp_path):
     out, records, rows = digits
     own = [made_up.changed(records[0], dataset={"name": "own/x"})]
     mistakes.show_hard_images(mistakes.predicted(rows, out), str(tmp_path / "gone"), own)
-    assert "are not at hand" in capsys.readouterr().out
+    assert "are not available here" in capsys.readouterr().out

@@ -7,6 +7,7 @@ import nbformat
 import pytest
 
 from ladder.report import pages
+from tests.report import made_up
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
 PNG += "AAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -21,7 +22,7 @@ def notebook():
     cells = [
         v4.new_markdown_cell("# 00 · Title <&>\n\nText. Next: [01](01_deeper_cnn.ipynb)"),
         v4.new_code_cell("# What it does\nx = 1", outputs=[v4.new_output("stream", text="said")]),
-        v4.new_code_cell("show(data)", metadata={"tags": ["shows-data"]}, outputs=[picture]),
+        v4.new_code_cell("show(data)", outputs=[picture]),
         v4.new_code_cell("quiet = True"),
     ]
     return v4.new_notebook(cells=cells)
@@ -61,11 +62,62 @@ def test_the_network_is_not_folded(notebook, tmp_path):
     assert html.count("<details open") == 1
 
 
-def test_pictures_of_the_data_can_stay_out(notebook, tmp_path):
-    html = page(notebook, tmp_path, show_data=False)
-    assert PNG not in html
-    assert pages.HIDDEN in html
-    assert PNG in page(notebook, tmp_path)  # the notebook itself was not changed
+def test_the_page_of_a_run_begins_with_its_result(notebook, tmp_path):
+    run = made_up.record(accuracy=0.6342, parameters={"EPOCHS": 24, "SEED": 3})
+    notebook.cells[1].source = "# Parameters\nSEED = 3\nEPOCHS = 24\nEPOCHS_MORE = 24"
+    notebook.cells[1].metadata["tags"] = ["injected-parameters"]
+    before = nbformat.writes(notebook)
+    pages.of_run(notebook, run, tmp_path / "page.html", source="00.ipynb")
+    assert nbformat.writes(notebook) == before
+    soup = bs4.BeautifulSoup((tmp_path / "page.html").read_text("utf-8"), "html.parser")
+    result = soup.h1.find_next_sibling()
+    assert result["class"] == ["result"]
+    assert "63.42 %" in result.text
+    assert soup.text.index("63.42 %") < soup.text.index("Text. Next:")
+    assert [link["href"] for link in soup.nav("a")] == ["../index.html#00_base_cnn", "00.ipynb"]
+    assert "SEED = 3\nEPOCHS = 24  # published: 100\nEPOCHS_MORE = 24\n" in soup.text
+    assert "Made from commit 938a193." in soup.text
+
+
+def lines(*numbers: int, step: str = "") -> str:
+    return "".join(f"epoch {n}/100{step}  loss <{n}>\n" for n in numbers)
+
+
+def test_the_lines_of_a_training_are_folded_in_between(notebook, tmp_path):
+    last = "Stopped early after epoch 50 of 100.\n"
+    text = "Resumes.\n" + lines(*range(1, 51)) + last
+    notebook.cells[1].outputs = [  # a kernel sends line by line
+        nbformat.v4.new_output("stream", text=line) for line in text.splitlines(keepends=True)
+    ]
+    soup = bs4.BeautifulSoup(page(notebook, tmp_path), "html.parser")
+    (block,) = soup.find_all("details", class_="epochs")
+    assert not block.has_attr("open")
+    assert block.summary.text == "epochs 4 to 47"
+    assert block.pre.text == lines(*range(4, 48))
+    assert block.pre["tabindex"] == "0"
+    shown = [block.find_previous("pre").text, block.find_next_sibling("pre").text]
+    assert shown == ["Resumes.\n" + lines(1, 2, 3), lines(48, 49, 50) + last]
+
+
+@pytest.mark.parametrize(
+    ("text", "headings"),
+    [
+        (lines(*range(1, 8)), []),
+        (lines(*range(1, 9)), ["epochs 4 to 5"]),
+        (
+            lines(*range(1, 9)) + "Next.\n" + lines(*range(1, 21)),
+            ["epochs 4 to 5", "epochs 4 to 17"],
+        ),
+        (lines(*range(1, 5)) + "Next.\n" + lines(*range(1, 5)), []),
+        (lines(*[1] * 9, step=", step 40/80") + lines(1), ["epoch 1"]),
+        ("epoch 1 of many\n" * 20, []),
+        ("", []),
+    ],
+)
+def test_only_long_trainings_are_folded_and_no_line_is_lost(text, headings):
+    parts = pages.folded(text)
+    assert [heading for heading, _ in parts if heading] == headings
+    assert "".join(part for _, part in parts) == text
 
 
 def test_links_lead_to_the_report(notebook, tmp_path):

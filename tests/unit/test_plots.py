@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from PIL import Image
 
 from lib import plots
@@ -69,6 +70,28 @@ def test_every_figure_renders_the_same_each_time():
         assert png[:8] == b"\x89PNG\r\n\x1a\n"
         assert 200 < width < 1150
         assert png == plots.to_png(second[name])[0], name
+
+
+def smallest_text(figure) -> float:
+    """Its font size, points."""
+    return min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text())
+
+
+def test_text_is_readable_on_a_phone():
+    """A page shows figures at 85 % or more of their size (style.css); text has 9 CSS pixels."""
+    for name, figure in drawn().items():
+        assert smallest_text(figure) * 96 / 72 * 0.85 >= 9, name
+
+
+@pytest.mark.parametrize(
+    ("caption", "columns"), [("automobile 100%\nis automobile", 8), ("chrysanthem…", 10)]
+)
+def test_captions_stay_apart(caption, columns):
+    images = [np.zeros((8, 8, 3), np.uint8)] * 2 * columns
+    figure = plots.pictures(images, [caption] * 2 * columns, columns=columns)
+    FigureCanvasAgg(figure).draw()
+    boxes = [axis.title.get_window_extent() for axis in figure.axes[:columns]]
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
 
 
 def test_a_palette_only_where_it_is_invisible():
@@ -183,6 +206,7 @@ def test_confusion_matrix_of_any_names_and_of_many_classes(count):
     figure = plots.confusion_matrix(images, evaluation)
     width = plots.to_png(figure)[1]
     assert 400 < width < 1150
+    assert smallest_text(figure) >= 8
     assert names[0] in figure.get_label()
     axis = figure.axes[0]
     shown = {text.get_text() for text in axis.get_yticklabels()}

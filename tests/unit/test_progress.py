@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.training import callbacks
+from lib.training import callbacks, display
 
 
 class Clock:
@@ -43,7 +43,7 @@ def train(progress, clock, *, epochs, steps, second_per_step) -> list[float]:
 
 def test_an_epoch_of_the_head_counts_for_less(clock):
     # The head's epoch costs a third; so do its steps.
-    progress = callbacks.Progress([10.0, 30.0, 30.0], 10, lines=True)
+    progress = callbacks.Progress([10.0, 30.0, 30.0], 10, display.Lines())
     seconds = (1.0, 3.0, 3.0)
     said = train(progress, clock, epochs=3, steps=10, second_per_step=seconds.__getitem__)
     passed = 0.0
@@ -55,7 +55,7 @@ def test_an_epoch_of_the_head_counts_for_less(clock):
 
 
 def test_the_graphs_seconds_do_not_count(clock):
-    progress = callbacks.Progress([10.0], 10, lines=True)
+    progress = callbacks.Progress([10.0], 10, display.Lines())
     progress.set_model(Model())
     clock.now += 60  # the first step, with the graph
     progress.on_train_batch_end(0, LOGS)
@@ -66,7 +66,7 @@ def test_the_graphs_seconds_do_not_count(clock):
 
 def test_nor_do_those_of_later_graphs(clock):
     """Each stage makes one for training, and one for its first validation."""
-    progress = callbacks.Progress([10.0, 10.0, 10.0], 10, lines=True)
+    progress = callbacks.Progress([10.0, 10.0, 10.0], 10, display.Lines())
     progress.set_model(Model())
     for epoch in range(2):
         progress.on_train_begin()
@@ -78,9 +78,9 @@ def test_nor_do_those_of_later_graphs(clock):
         assert progress.left() == pytest.approx(10 * (2 - epoch))
 
 
-def test_a_log_gets_few_lines_and_a_person_one_that_changes(clock, capsys):
+def test_a_log_gets_few_lines(clock, capsys):
     steps = {"epochs": 1, "steps": 700, "second_per_step": lambda epoch: 1.0}
-    train(callbacks.Progress([1.0], 700, lines=True), clock, **steps)
+    train(callbacks.Progress([1.0], 700, display.Lines()), clock, **steps)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines] == [
         "epoch 1/1, step 301/700",
@@ -89,14 +89,89 @@ def test_a_log_gets_few_lines_and_a_person_one_that_changes(clock, capsys):
     ]
     assert lines[1].endswith("loss 1.000  accuracy 0.500  10 min so far, about 2 min left")
     assert lines[2].endswith("val_accuracy 0.500  12 min so far")
-    train(callbacks.Progress([1.0], 700, lines=False), clock, **steps)
-    shown = capsys.readouterr().out
-    assert shown.count("\r") == 699
-    assert shown.count("\n") == 1
 
 
 def test_a_resumed_epoch_continues_where_it_was(clock):
-    progress = callbacks.Progress([10.0, 10.0], 10, lines=True)
+    progress = callbacks.Progress([10.0, 10.0], 10, display.Lines())
     progress.step = 5  # as the checkpoint says
     said = train(progress, clock, epochs=1, steps=5, second_per_step=lambda epoch: 1.0)
     assert said[1:] == pytest.approx([13, 12, 11, 10])
+
+
+# --- in a notebook -----------------------------------------------------------------------
+
+
+class Handle:
+    """Stands in for a place in a notebook whose content can be replaced."""
+
+    def __init__(self, data):
+        self.shown = [data]
+
+    def update(self, data, *, raw, metadata=None):
+        assert raw
+        self.shown.append(data)
+
+
+@pytest.fixture
+def handles(monkeypatch):
+    made = []
+
+    def display(data, *, raw, display_id):
+        assert raw
+        assert display_id
+        made.append(Handle(data))
+        return made[-1]
+
+    monkeypatch.setattr("IPython.display.display", display)
+    return made
+
+
+def test_curves_are_drawn_in_place_and_make_room_for_the_last_ones(clock, handles, monkeypatch):
+    monkeypatch.setattr(display, "DRAWING", 1e9)  # no pause between two
+    live = display.Curves()
+    progress = callbacks.Progress([1.0, 1.0, 1.0], 10, live)
+    train(progress, clock, epochs=3, steps=10, second_per_step=lambda epoch: 1.0)
+    picture, text = handles
+    assert [("image/png" in data) for data in picture.shown] == [False, True, True, True]
+    assert picture.shown[2]["text/plain"] == "Learning curves after 2 of 3 epochs."
+    assert text.shown[-1]["text/plain"].startswith("epoch 3/3  loss 1.000")
+    assert any(data["text/plain"].startswith("epoch 2/3, step 5/10") for data in text.shown)
+    live.end("All 3 epochs ran.")
+    assert [handle.shown[-1]["text/plain"][:9] for handle in handles] == ["epoch 3/3", "All 3 epo"]
+    assert "image/png" not in picture.shown[-1]
+
+
+def test_drawing_takes_a_small_share_of_the_time(clock, handles, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(display.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("lib.plots.curves_so_far", lambda *_: now.append(now.pop() + 0.5))
+    monkeypatch.setattr("lib.plots.as_output", lambda _: ({"image/png": ""}, {}))
+    live = display.Curves()
+    for _ in range(100):
+        now[0] += 1
+        live.epoch("", {}, 100)
+    drawn = sum("image/png" in data for data in handles[0].shown)
+    assert 0.5 * drawn <= display.DRAWING * (now[0] - 100) + 0.5
+    assert drawn > 5
+
+
+def test_curves_are_for_people_in_a_notebook(handles, monkeypatch):
+    shell = type("Shell", (), {})()
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    assert type(display.of_this_process()) is display.Lines  # a terminal
+    shell.kernel = object()
+    assert type(display.of_this_process()) is display.Curves
+    monkeypatch.setenv("CIFAR10_LADDER_BATCH", "1")
+    assert type(display.of_this_process()) is display.Lines
+
+
+def test_a_training_says_how_it_ended():
+    stopping = callbacks.EarlyStopping(5)
+    assert stopping.how_it_ended(10, 10) == (
+        "All 10 epochs ran. The weights of the last one are used."
+    )
+    stopping.stopped_by, stopping.best_epoch = "val_loss", 18
+    assert stopping.how_it_ended(23, 100) == (
+        "Stopped early after epoch 23 of 100: validation loss had not improved for 5 epochs. "
+        "The weights of epoch 18 are used."
+    )

@@ -1,6 +1,7 @@
-"""The READMEs' figures are those of the committed run of record."""
+"""The READMEs' figures are those of the committed run of record; the prose is plain."""
 
 import io
+import re
 
 import pytest
 from PIL import Image
@@ -12,6 +13,12 @@ from tests.report import made_up
 from tools import readme
 
 AGAIN = "run: python tools/readme.py"
+PROSE = [path for path in readme.ROOT.glob("*.md") if path.name != "README.es.md"]
+PROSE += [*readme.ROOT.glob("docs/*.md"), readme.ROOT / "data" / "README.md"]
+MANNERISMS = re.compile(
+    r"\b(stands|tells|told|comes\s+to|can\s+be\s+had|learnt|goes\s+on|rungs?|what\s+it\s+costs)\b",
+    re.IGNORECASE,
+)
 
 
 @pytest.mark.of_record
@@ -38,6 +45,13 @@ def test_the_screenshots_are_those_of_the_report(name):
         assert image.info["Source"] == readme.mark(), AGAIN
 
 
+@pytest.mark.of_record
+@pytest.mark.parametrize("path", readme.READMES, ids=lambda path: path.name)
+def test_a_damaged_copy_is_named_as_long_as_the_records_are_of_one(path):
+    summary = (readme.REPORT.parent / "summary.md").read_text("utf-8")
+    assert ("JPEG" in path.read_text("utf-8")) == ("JPEG" in summary)
+
+
 def test_figures_follow_the_records(tmp_path):
     made_up.write(tmp_path)
     records = verdicts.same_conditions(record.read_all(tmp_path), profile="budget")
@@ -50,3 +64,15 @@ def test_figures_follow_the_records(tmp_path):
     assert "| 62,56 % | " + ours.replace(".", ",") in readme.with_figures(text, rows, comma=True)
     with Image.open(io.BytesIO(readme.chart(rows))) as image:
         assert image.info["Source"] == readme.digest(rows) != readme.digest(readme.rows())
+
+
+@pytest.mark.parametrize("path", sorted(PROSE), ids=lambda path: path.name)
+def test_prose_has_no_mannerisms(path):
+    assert MANNERISMS.findall(path.read_text("utf-8")) == []
+
+
+def test_the_screenshot_of_a_notebook_is_small():
+    path = readme.ROOT / "docs" / "notebook.png"
+    with Image.open(path) as image:
+        assert image.mode == "P"
+    assert path.stat().st_size < 250_000

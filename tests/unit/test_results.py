@@ -13,7 +13,8 @@ import pytest
 from lib import data, metrics, models, results, study, training
 from lib.engine import keras, tf
 from lib.errors import RecordError
-from lib.results import fingerprint, machine, model_cell, parameters, record
+from lib.results import fingerprint, machine, model_cell, parameters, record, shown
+from tests.report import made_up
 
 
 @pytest.fixture(scope="module")
@@ -436,3 +437,152 @@ def test_begin_seeds_and_checks(values):
     assert run.values == parameters.defaults("00_base_cnn")
     with pytest.raises(parameters.ParameterError, match="EPOCHS = '3' is str"):
         results.begin("00_base_cnn", parameters.defaults("00_base_cnn") | {"EPOCHS": "3"})
+
+
+# --- the profile in a notebook -----------------------------------------------------------
+
+
+def begun(capsys, **changes) -> tuple[dict, str]:
+    """Begins 04 as a notebook does; returns its variables and what it printed."""
+    names = parameters.defaults("04_batch_norm") | {"images": None} | changes
+    run = results.begin("04_batch_norm", names)
+    assert run.values == {name: names[name] for name in run.values}
+    return names, capsys.readouterr().out
+
+
+def test_a_profile_replaces_what_was_not_changed(capsys):
+    names, said = begun(capsys, PROFILE="quick", EPOCHS=3, SEED=7, DATASET="digits")
+    quick = parameters.of_profile("quick", "04_batch_norm")
+    assert quick["BATCH_SIZE"] != parameters.defaults("04_batch_norm")["BATCH_SIZE"]
+    own = {"PROFILE": "quick", "EPOCHS": 3, "SEED": 7, "DATASET": "digits", "images": None}
+    assert names == quick | own
+    replaced, kept = said.splitlines()
+    assert replaced.startswith('Values of PROFILE = "quick": TRAIN_SIZE = 2000, ')
+    assert f"BATCH_SIZE = {quick['BATCH_SIZE']}" in replaced
+    assert kept == "Your values, so that the run is recorded as custom: EPOCHS = 3."
+    assert begun(capsys, **names)[0] == names  # the cell may run again
+
+
+def test_the_published_protocol_is_left_as_it_is(capsys):
+    names, said = begun(capsys)
+    assert (names, said) == (parameters.defaults("04_batch_norm") | {"images": None}, "")
+
+
+def test_a_batch_run_has_set_all_values(capsys, monkeypatch):
+    monkeypatch.setenv("CIFAR10_LADDER_BATCH", "1")
+    names, said = begun(capsys, PROFILE="quick")
+    assert (names["EPOCHS"], said) == (100, "")
+
+
+def test_few_counts_the_images(capsys):
+    names, _ = begun(capsys, PROFILE="few", DATASET="digits")
+    count = data.open_source("digits").images
+    assert names["EPOCHS"] == parameters.of_profile("few", "04_batch_norm", images=count)["EPOCHS"]
+    assert names["EPOCHS"] != parameters.of_profile("few", "04_batch_norm")["EPOCHS"]
+
+
+def test_an_unknown_profile_ends_before_the_training(capsys):
+    with pytest.raises(parameters.ParameterError, match="unknown profile 'fast': expected one of"):
+        begun(capsys, PROFILE="fast")
+
+
+# --- what a notebook shows of its result -------------------------------------------------
+
+
+@pytest.fixture
+def displayed(monkeypatch) -> list[str]:
+    """Collects the HTML and Markdown that is displayed."""
+    found = []
+    monkeypatch.setattr("IPython.display.display", lambda shown: found.append(shown.data))
+    return found
+
+
+def test_a_result_is_beside_the_published_one_and_the_experiment_before(
+    finished, values, tmp_path, displayed
+):
+    """Of 01: its own figures, those of 00 if its record exists, and both published ones."""
+    cifar10 = replace(finished["images"], name="cifar10")
+    after = results.Run("01_deeper_cnn", values, 0.0)
+    test = finished["evaluation"].metrics["test"]
+    for with_record in (False, True):
+        if with_record:
+            write(values, **finished | {"images": cifar10})
+        displayed.clear()
+        after.compare(finished["model"], cifar10, finished["evaluation"])
+        table = displayed[0]
+        assert f"{test.accuracy:.2%}" in table
+        assert all(figure in table for figure in ("72.30%", "0.902", "62.56%", "71.34%", "+8.78"))
+        assert ("<td>00 · Base CNN</td>" in table) == with_record
+        change = "Test accuracy changes by +0.00 points from 00 · Base CNN (published: +9.74). A"
+        assert (change in displayed[-1]) == with_record
+    displayed.clear()
+    after.compare(finished["model"], finished["images"], finished["evaluation"])
+    assert "published" not in "".join(displayed)
+    other = replace(cifar10, sha256="0" * 64)  # 00 ran on other images
+    displayed.clear()
+    after.compare(finished["model"], other, finished["evaluation"])
+    assert "<td>00 · Base CNN</td>" not in displayed[0]
+
+
+def test_a_changed_run_is_beside_the_unchanged_one(finished, values, displayed):
+    write(values, **finished)
+    changed = finished["images"], finished["evaluation"]
+    for more, other in (({}, False), ({"EPOCHS": 3}, False), ({}, True)):
+        displayed.clear()
+        model = models.cnn(image_size=32, classes=10, blocks=(), dense=(32,))
+        run = results.Run("00_base_cnn", values | more, 0.0)
+        run.compare(model if other else finished["model"], *changed)
+        shown = "".join(displayed)
+        assert ("this notebook, unchanged" in shown) == bool(more or other)
+        said = "changes by +0.00 points from the unchanged notebook. A difference of less than"
+        assert (said in shown) == bool(more or other)
+
+
+def test_a_batch_run_finds_the_experiment_before_in_the_reports_folder(
+    finished, values, tmp_path, displayed, monkeypatch
+):
+    write(values, **finished)
+    monkeypatch.setenv(results.STAGE, str(tmp_path / ".running" / "01"))
+    after = results.Run("01_deeper_cnn", values, 0.0)
+    after.compare(finished["model"], finished["images"], finished["evaluation"])
+    assert any("<td>00 · Base CNN</td>" in shown for shown in displayed)
+
+
+def test_a_network_at_chance_level_is_called_that(finished, values, displayed):
+    run = results.Run("00_base_cnn", values, 0.0)
+    for stuck in (True, False):
+        displayed.clear()
+        evaluation = replace(finished["evaluation"], at_chance=stuck)
+        run.compare(finished["model"], finished["images"], evaluation)
+        assert ("at chance level" in "".join(displayed)) == stuck
+
+
+def test_a_notebook_ends_with_its_result(finished, values, tmp_path, displayed, monkeypatch):
+    test = finished["evaluation"].metrics["test"]
+    write(values, **finished)
+    (card,) = displayed
+    assert f"**{test.accuracy:.2%}** test accuracy" in card
+    assert "62.56% on CIFAR-10, cross-entropy 1.070" in card
+    assert "| Verdict | none: the images are not CIFAR-10's |" in card
+    assert f"`{tmp_path}/results/00_base_cnn-study-seed0.json`" in card
+    assert f"`python -m ladder.run report --out {tmp_path}`" in card
+    displayed.clear()
+    monkeypatch.setenv(results.STAGE, str(tmp_path / ".running" / "00"))
+    write(values, **finished)
+    assert str(tmp_path) not in displayed[0]  # it is on a page
+    assert "(../results/00_base_cnn-study-seed0.json)" in displayed[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({}, "reproduced; 95% of runs with other seeds are expected between 61.0% and 64.1%"),
+        ({"accuracy": 0.9}, "better; "),
+        ({"accuracy": 0.5}, "not reproduced; "),
+        ({"dataset": {"train": 100}}, "none: not all images were used"),
+        ({"model": {"architecture": "0" * 12}}, "none: the network is another"),
+        ({"dataset": {"name": "digits"}}, "none: the images are not CIFAR-10's"),
+    ],
+)
+def test_a_verdict_of_one_run(changes, word):
+    assert shown.verdict(made_up.record(**{"accuracy": 0.6256} | changes)).startswith(word)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ladder.report import sections, verdicts
-from lib import tables
+from lib import study, tables
 from lib.metrics import Score
 from lib.results import parameters, record
 from lib.study import SLUGS
@@ -43,8 +43,69 @@ def test_companions_have_title_summary_table_and_page(tmp_path):
     assert "<h3>Depth &lt;b&gt;</h3>" in sections.companions([COMPANION], out=tmp_path)
 
 
+def test_a_run_s_result_is_beside_the_published_one():
+    run = made_up.record(
+        "05_data_augmentation", 0.8612, parameters={"EPOCHS": 24, "CLIPNORM": 1e14}
+    )
+    html = sections.result(run)
+    assert cells(html) == [["86.12 %", "85.94 %"], ["1.100", "0.426"]]
+    assert '<a href="../index.html#05_data_augmentation">in the report</a>' in html
+    assert "Profile study · seed 0 · CIFAR-10 · " in text(html)
+    judged = study.judge(run.experiment, 0.8612)
+    between = f"between {100 * judged.low:.1f} and {100 * judged.high:.1f} %."
+    assert "Verdict on this run: reproduced." in text(html)
+    assert f"one more run with another seed is {between}" in text(html)
+    assert "(its values in parentheses): EPOCHS 24 (100), CLIPNORM 1e+14 (none)." in text(html)
+    as_published = replace(run, parameters=parameters.of_profile("study", run.experiment))
+    assert "Parameters: as published." in text(sections.result(as_published))
+    stuck = sections.result(made_up.changed(run, training={"at_chance": True}))
+    assert "the network has learned nothing" in text(stuck)
+    assert "the network has learned nothing" not in text(html)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "has_published"),
+    [
+        (
+            {"dataset": {"name": "own/<b>", "variant": "<b>"}},
+            "these are not CIFAR-10 images",
+            False,
+        ),
+        ({"model": {"architecture": "another"}}, "the network is not the study's", True),
+        ({"dataset": {"train": 128, "val": 50}}, "178 of 50,000 training and validation", True),
+        ({"experiment": "11_my_idea"}, "", False),
+    ],
+)
+def test_a_run_that_is_not_the_study_s_gets_no_verdict(changes, reason, has_published, monkeypatch):
+    monkeypatch.setattr(verdicts, "protocol_changes", lambda run: {})
+    html = sections.result(made_up.record("00_base_cnn", 0.63, **changes))
+    assert "Verdict" not in text(html)
+    assert reason in text(html)
+    assert ("62.56 %" in html) == has_published
+    assert "<b>" not in html
+
+
+def test_a_companion_s_result_is_its_summary():
+    html = sections.result(made_up.changed(COMPANION, parameters={"EPOCHS": 1}))
+    assert "With &lt;script&gt; 12.5 % less." in html
+    assert "Profile quick · seed 2 · " in text(html)
+    assert "Differs from the profile study (its values in parentheses): EPOCHS 1 (10)." in text(
+        html
+    )
+    assert "<table" not in html
+
+
 def test_no_companions_no_sections():
     assert sections.companions([made_up.record()], out=NOWHERE) == ""
+
+
+def test_a_companion_without_a_run_of_the_profile_is_shown_as_it_ran():
+    custom = made_up.changed(COMPANION, profile="custom", title="By other values")
+    shown = sections.companions([made_up.record()], others=[COMPANION, custom], out=NOWHERE)
+    assert "<h3>By other values</h3>" in shown
+    assert "By other values" not in sections.companions([COMPANION], others=[custom], out=NOWHERE)
+    digits = made_up.changed(custom, dataset={"name": "digits"})
+    assert sections.companions([made_up.record()], others=[digits], out=NOWHERE) == ""
 
 
 def test_rows_write_figures_as_what_they_are():
@@ -83,7 +144,7 @@ def out(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def runs(out):
-    """Those records; one run by hand, on all images, and one on fewer."""
+    """Those records; one of the profile custom, on all images, and one on fewer."""
     *records, below = record.read_all(out)
     assert below.experiment == "10_vgg16_64x64"
     below = made_up.changed(
@@ -129,7 +190,7 @@ def test_what_was_trained_in_another_way_is_beside_ours(runs, out):
     assert [line[2] for line in found[2:]] == [f"{validation:.2%}"] * 2
     assert [line[3] for line in found[2:]] == ["85.00%", "90.00%"]
     assert [line[-1] for line in found] == ["0 1", "0", "0", "0"]
-    # What was run by hand has no page, so its seed is no link.
+    # A custom run has no page, so its seed is no link.
     links = re.findall('<a href="([^"]+)"', html)
     pages = sorted(f"notebooks/{page.name}" for page in (out / "notebooks").iterdir())
     assert sorted(links) == pages
@@ -168,7 +229,7 @@ def test_the_same_values_by_hand_are_named(runs):
     *_, ours, other, _ = runs
     other = made_up.changed(other, parameters=ours.parameters | {"SEED": 3, "OUT": "elsewhere"})
     html = sections.otherwise(verdicts.table([ours]), NOTHING, [ours, other], out=NOWHERE)
-    assert "accuracy. budget, by hand: 90.00 %" in text(html)
+    assert "accuracy. budget, profile custom: 90.00 %" in text(html)
 
 
 def test_a_run_by_hand_is_described_by_the_profile_that_it_is_nearest_to(runs):

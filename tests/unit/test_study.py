@@ -1,5 +1,6 @@
 """The published figures, against the source document's own sums."""
 
+import numpy as np
 import pytest
 
 from lib import models, study
@@ -45,3 +46,12 @@ def test_comparison_is_with_what_can_be_compared():
         said = study.comparison("00_base_cnn", test, **other)
         assert "62.56" not in said
         assert "70.00%" in said
+
+
+def test_a_difference_that_can_be_chance():
+    """Of two draws with the spread of seeds and of test images, one in twenty differs by more."""
+    rng, images, accuracy = np.random.default_rng(0), 2000, 0.6
+    runs = rng.normal(accuracy, study.LITERATURE_SD, (2, 20_000))
+    measured = rng.binomial(images, runs) / images
+    beyond = np.abs(measured[0] - measured[1]) > study.chance_difference(accuracy, images)
+    assert beyond.mean() == pytest.approx(0.05, abs=0.01)

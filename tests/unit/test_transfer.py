@@ -1,11 +1,11 @@
-"""Transfer learning: freezing, stored features, classifiers on them."""
+"""Transfer learning: stored features, classifiers on them, chance level."""
 
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 
 from lib import data, inputs, metrics, models, training
-from lib.companions import backbones, transfer
+from lib.companions import transfer
 from lib.engine import keras
 
 
@@ -23,41 +23,11 @@ def tiny():
     return keras.Model(inputs, maps)
 
 
-def vgg16(size: int) -> keras.Model:
-    return backbones.build("VGG16", image_size=size)
-
-
 def small_head(shape: tuple[int, ...], classes: int = 10) -> keras.Model:
     inputs = keras.Input(shape=shape)
     x = keras.layers.GlobalAveragePooling2D()(inputs)
     x = keras.layers.Dropout(0.3)(x)
     return keras.Model(inputs, keras.layers.Dense(classes, activation="softmax")(x))
-
-
-@pytest.mark.parametrize(
-    ("first", "blocks"),
-    [(19, ""), ("block5_conv1", "5"), (15, "5"), ("block4_conv1", "45"), (0, "12345")],
-)
-def test_layers_before_the_first_are_frozen(first, blocks):
-    base = vgg16(32)
-    assert len(base.layers) == 19
-    transfer.freeze_before(base, first)
-    learning = {layer.name[:6] for layer in base.layers if layer.trainable_weights}
-    assert learning == {f"block{number}" for number in blocks}
-
-
-def test_freezing_again_replaces_the_freezing_before():
-    base = vgg16(32)
-    transfer.freeze_before(base, len(base.layers))
-    assert not base.trainable_weights
-    transfer.freeze_before(base, "block5_conv1")
-    assert models.trainable_params(base) == 3 * 2_359_808
-
-
-@pytest.mark.parametrize("first", [-1, 20, "block6_conv1"])
-def test_unknown_layer_is_one_sentence(first):
-    with pytest.raises(ValueError, match=f"no layer {first!r}: expected 0 to 19 or .*block5_pool"):
-        transfer.freeze_before(vgg16(32), first)
 
 
 def test_study_head_is_the_studys():
@@ -68,7 +38,7 @@ def test_study_head_is_the_studys():
 
 def test_cost_of_a_joined_network_is_that_of_its_parts(tiny):
     top = small_head((3, 3, 4))
-    model = transfer.join(tiny, top)
+    model = keras.Sequential([tiny, top])
     assert models.forward_macs(top) == 4 * 10
     assert models.forward_macs(model) == models.forward_macs(tiny) + models.forward_macs(top)
 
@@ -96,7 +66,7 @@ def test_head_on_stored_features_learns_as_behind_a_frozen_backbone(images, tiny
     how = {"epochs": 3, "batch_size": 60, "learning_rate": 1e-2, "seed": 0}
     fit = transfer.fit_head(head, stored, images, **how)
     tiny.trainable = False
-    whole = training.fit(transfer.join(tiny, copy), images, training.Recipe(patience=0, **how))
+    whole = training.fit(keras.Sequential([tiny, copy]), images, training.Recipe(patience=0, **how))
     tiny.trainable = True
     np.testing.assert_allclose(fit.history["loss"], whole.history["loss"], rtol=1e-4)
     np.testing.assert_allclose(fit.history["val_loss"], whole.history["val_loss"], rtol=1e-4)
@@ -153,21 +123,21 @@ def test_strength_is_chosen_on_validation(images, monkeypatch):
             part = next(part for part in accuracies if y is getattr(images, f"y_{part}"))
             return accuracies[part][transfer.STRENGTHS.index(self.C)]
 
-    monkeypatch.setitem(transfer.CLASSIFIERS, "known", Classifier)
+    monkeypatch.setattr(transfer, "LogisticRegression", Classifier)
     stored = {p: np.ones((len(getattr(images, f"y_{p}")), 1, 1, 2), "f4") for p in transfer.PARTS}
-    linear = transfer.fit_linear(stored, images, "known")
+    linear = transfer.fit_linear(stored, images)
     strength = linear[-1].C
     assert strength == transfer.STRENGTHS[1]
     assert linear.score(stored["test"], images.y_test) == 0.4
 
 
-@pytest.mark.parametrize("kind", transfer.CLASSIFIERS)
-def test_linear_classifiers_learn_what_is_there(images, kind):
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_regression_learns_what_is_there(images, pooled):
     one_hot = {
         part: np.eye(10, dtype="f4")[getattr(images, f"y_{part}")][:, None, None, :]
         for part in transfer.PARTS
     }
-    linear = transfer.fit_linear(one_hot, images, kind, pooled=True)
+    linear = transfer.fit_linear(one_hot, images, pooled=pooled)
     assert linear.score(one_hot["test"], images.y_test) == 1
     blank = {part: np.zeros_like(maps) for part, maps in one_hot.items()}
     assert linear.score(blank["test"], images.y_test) < 0.5
@@ -184,3 +154,22 @@ def test_drift():
     before = [np.ones(3), np.zeros(2)]
     assert transfer.drift(before, before) == 0
     assert transfer.drift(before, [3 * np.ones(3), np.zeros(2)]) == pytest.approx(2)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "note"),
+    [
+        (0.30, " (below chance level, 50.0%)"),
+        (0.45, " (at chance level, 50.0%)"),
+        (0.50, " (at chance level, 50.0%)"),
+        (0.58, " (at chance level, 50.0%)"),
+        (0.62, ""),
+    ],
+)
+def test_an_accuracy_that_is_not_above_chance_is_called_that(accuracy, note):
+    """Of 100 images half are guessed, give or take five: two standard errors are ten points."""
+    assert transfer.chance_note(accuracy, classes=2, images=100) == note
+
+
+def test_chance_is_one_of_the_classes():
+    assert transfer.chance_note(0.12, classes=8, images=1000) == " (at chance level, 12.5%)"

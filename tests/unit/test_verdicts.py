@@ -158,11 +158,11 @@ def test_the_meaning_of_the_figures_is_said_at_once():
     assert "schedule is not the study's" in said("budget")
     assert "no figure below means anything" in said("smoke")
     assert "on a part of the images" in said("quick")
-    assert "made by hand" in said("custom")
+    assert "have the profile custom" in said("custom")
     assert "on a part of the images" not in said("custom")
-    assert "not quite CIFAR-10's own" in said("study", "CIFAR-10 (JPEG q75 copy)")
+    assert "not the canonical ones" in said("study", "CIFAR-10 (JPEG q75 copy)")
     assert "CIFAR-10's own in another order" in said("study", "CIFAR-10, other order")
-    assert "not quite" not in said("study")
+    assert "not the canonical" not in said("study")
 
 
 def test_the_date_of_the_newest_record_is_said():
