@@ -98,21 +98,21 @@ def _layout(model: keras.Model) -> dict[str, tuple[float, float]]:
 
 @styled
 def networks(drawn: dict[str, list[dict]]) -> Figure:
-    """Shows whole networks as rows of stages, the taller the larger their maps.
+    """Shows whole networks as rows of stages; a stage with larger maps is taller.
 
     Each stage shows the number of its convolutions and dense layers, and below it its output.
 
     Args:
         drawn: results of `stages`, by title.
     """
-    figure, axes = new_figure(11, 1.25 * len(drawn), nrows=len(drawn))
+    figure, axes = new_figure(7.5, 1.15 * len(drawn), nrows=len(drawn))
     for axis, (title, found) in zip(axes, drawn.items(), strict=True):
         for place, stage in enumerate(found):
-            tall = 0.3 + 0.7 * stage["share"] ** 0.5
+            tall = 0.5 + 0.5 * stage["share"] ** 0.5
             axis.bar(place, tall, bottom=-tall / 2, color=stage["color"])
             text = f"{stage['name']}\n{stage['weighted'] or ''}".strip()
-            axis.text(place, 0, text, ha="center", va="center", color="white", fontsize=7)
-            axis.text(place, -0.55, stage["output"], ha="center", va="top", fontsize=6.5)
+            axis.text(place, 0, text, ha="center", va="center", color="white", fontsize=8)
+            axis.text(place, -0.55, stage["output"], ha="center", va="top", fontsize=7.5)
         axis.set_xlim(-0.5, max(map(len, drawn.values())) - 0.5)
         axis.set_ylim(-0.8, 0.55)
         axis.set_axis_off()
@@ -125,7 +125,7 @@ _LEFT_OUT = ("flatten", "dropout", "bn", "relu")
 
 
 def stages(model: keras.Model) -> list[dict]:
-    """Groups a network's layers by the first part of their names.
+    """Groups a network's layers by the first part of their names; poolings join the stage before.
 
     Returns:
         Per stage ``name``, ``weighted`` (number of convolutions and dense layers), ``share``
@@ -137,7 +137,7 @@ def stages(model: keras.Model) -> list[dict]:
         name = layer.name.split("_")[0].rstrip("abcde")  # inception3a and 3b are one stage
         if name in _LEFT_OUT:
             continue
-        name = _SHORT.get(name, name)
+        name = found[-1]["name"] if name.startswith("pool") else _SHORT.get(name, name)
         if not found or found[-1]["name"] != name:
             found.append({"name": name, "weighted": 0})
         stage, shape = found[-1], layer.output.shape[1:]

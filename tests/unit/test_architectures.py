@@ -1,5 +1,12 @@
 """Reference architectures against published totals, shapes, and Keras' own networks."""
 
+import ast
+import json
+import math
+from functools import cache
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
 import numpy as np
 import pytest
 
@@ -7,6 +14,7 @@ from lib import models
 from lib.companions import architectures
 from lib.companions.published import REFERENCES
 from lib.engine import keras, tf
+from lib.results import parameters
 
 PUBLISHED_VARIANT = {  # arguments of the variant with the published number of parameters
     "AlexNet": {"classes": 10},
@@ -36,12 +44,56 @@ def test_totals_of_the_sources():
     assert list(totals) == list(architectures.NETWORKS)
 
 
-def test_alexnets_dropout_and_logits_are_options():  # D13: the chapter's listing ends in logits
-    model = architectures.build("AlexNet", classes=10, dropout=0.5, output=None)
-    assert model.count_params() == 46_787_978
-    rates = [x.rate for x in model.layers if isinstance(x, keras.layers.Dropout)]
-    assert rates == [0.5, 0.5]
-    assert model.layers[-1].activation is keras.activations.linear
+def notebook_cells() -> dict[str, str]:
+    path = parameters.notebook_path("reference_architectures")
+    return {c["id"]: "".join(c["source"]) for c in json.loads(path.read_text("utf-8"))["cells"]}
+
+
+@pytest.mark.parametrize(
+    ("epochs", "curves", "said"),
+    [
+        (20, ("flat", "flat"), "AlexNet has the highest validation accuracy, 60.0% (58.0% on"),
+        (20, ("flat", "at chance level"), "no ranking, because of these networks: NiN (at chance"),
+        (10, ("flat", "flat"), "no ranking, because that is less than 5,000 steps"),
+    ],
+)
+def test_networks_are_ranked_only_if_all_have_learned(epochs, curves, said):
+    names, accuracies = ("LeNet", "AlexNet", "NiN"), (0.9, 0.6, 0.5)
+    small = [
+        {"small network": name, "validation curve": curve, "million multiply–adds": 10.0}
+        | {"validation accuracy": accuracy, "test accuracy": accuracy - 0.02}
+        for name, curve, accuracy in zip(names, ("flat", *curves), accuracies, strict=True)
+    ]
+    networks = [{"network": n, "parameters": 9, "in dense layers": 3} for n in names]
+    ours = {"math": math, "small": small, "networks": networks, "EPOCHS": epochs, "BATCH_SIZE": 32}
+    nothing = dict.fromkeys(("errors", "stacks", "fits", "weights"))
+    mocks = {name: MagicMock() for name in ("figures", "display", "Markdown", "run")}
+    images = SimpleNamespace(y_train=range(10_000), y_test=range(10_000))
+    exec(notebook_cells()["saw"], shown := ours | nothing | mocks | {"images": images})
+    assert said in shown["SAW"]
+    assert mocks["run"].write_companion.call_args.kwargs["summary"] == shown["SAW"]
+
+
+def test_the_notebooks_listings_are_the_published_networks():
+    """Its plain Keras code against `architectures`, which is compared with the sources."""
+    cells = notebook_cells()
+    shown: dict = {"keras": keras, "layers": keras.layers}
+    for name in ("alexnet", "vgg"):
+        definitions = [x for x in ast.parse(cells[name]).body if isinstance(x, ast.FunctionDef)]
+        exec(compile(ast.Module(definitions, []), name, "exec"), shown)
+    assert shown["alexnet"]().count_params() == 46_787_978
+    assert shown["alexnet"]().layers[-1].activation is keras.activations.linear  # logits, D13
+    assert shown["vgg16"]().count_params() == 138_357_544
+    images = np.random.default_rng(0).random((2, 96, 96, 3), dtype=np.float32)
+    for name, builder in (("AlexNet", shown["alexnet"]), ("VGG16", shown["vgg16"])):
+        listed = builder(image_size=96, classes=10)
+        ours = architectures.build(name, image_size=96, classes=10)
+        ours.set_weights(listed.get_weights())
+        expected = np.asarray(listed(images))
+        if name == "AlexNet":
+            expected = np.asarray(keras.ops.softmax(expected))
+        np.testing.assert_allclose(np.asarray(ours(images)), expected, atol=1e-6)
+        assert np.ptp(expected) > 0
 
 
 def test_alexnet_at_1000_classes():  # docs/study.md D13
@@ -130,11 +182,15 @@ def test_same_weights_same_output_as_keras(name, theirs):
         assert np.abs(pair[0] - pair[1]).max() <= 1e-5 * max(np.abs(pair[1]).max(), 1)
 
 
+@cache
+def small(name: str) -> keras.Model:
+    return architectures.build(name, small=True)
+
+
 @pytest.mark.parametrize("name", architectures.NETWORKS)
 def test_small_variant_learns_in_every_layer(name):
-    model = architectures.build(name, small=True)
+    model = small(name)
     assert model.input_shape == (None, 32, 32, 3)
-    assert 0.5e6 < models.forward_macs(model) < 50e6
     images = np.random.default_rng(0).random((8, 32, 32, 3), dtype=np.float32)
     labels = np.arange(8)
     with tf.GradientTape() as tape:
@@ -147,6 +203,15 @@ def test_small_variant_learns_in_every_layer(name):
     assert all(gradient is not None for gradient in gradients)
     kernels = [g for g in gradients if len(g.shape) > 1]
     assert all(float(keras.ops.max(keras.ops.abs(kernel))) > 0 for kernel in kernels)
+
+
+def test_small_variants_cost_about_the_same():
+    """So that equal epochs are an equal budget; LeNet is not compared."""
+    compared = [small(name) for name in architectures.NETWORKS if name != "LeNet"]
+    costs = [models.forward_macs(model) for model in compared]
+    sizes = [model.count_params() for model in compared]
+    assert max(costs) < 1.6 * min(costs)
+    assert max(sizes) < 4 * min(sizes)
 
 
 def test_inception_concatenates_four_paths():

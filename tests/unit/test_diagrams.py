@@ -71,6 +71,13 @@ def test_stages_count_every_convolution_and_dense_layer(name):
     assert len({stage["name"] for stage in stages}) == len(stages)
 
 
+def test_poolings_join_the_stage_before():
+    stages = diagrams.stages(architectures.build("AlexNet", classes=10))
+    convolutions, dense = [f"conv{number}" for number in range(1, 6)], ["fc1", "fc2"]
+    assert [stage["name"] for stage in stages] == [*convolutions, *dense, "output"]
+    assert (stages[0]["output"], stages[4]["output"]) == ("26×26×96", "5×5×256")
+
+
 def test_networks_render():
     drawn = {
         name: diagrams.stages(architectures.build(name, small=True)) for name in ("NiN", "VGG16")
