@@ -132,6 +132,12 @@ class Verdict:
     low: float
     high: float
 
+    @property
+    def interval(self) -> str:
+        """The interval of one run's verdict, in words."""
+        between = f"between {self.low:.1%} and {self.high:.1%}"
+        return f"95% of runs with other seeds are expected {between}"
+
 
 def judge(
     slug: str,

@@ -170,15 +170,11 @@ def result(record: Record) -> str:
     """
     slug = record.experiment
     comparable = slug in SLUGS and record.dataset.name == "cifar10"
-    judged = None
-    if comparable and record.has_verdict:
-        judged = study.judge(slug, record.metrics["test"].accuracy)
     return render(
         "result.html.j2",
         record=record,
         published=study.experiment(slug) if comparable else None,
-        judged=judged,
-        images=study.IMAGES,
+        judge=study.judge,
         changes=verdicts.protocol_changes(record),
     )
 

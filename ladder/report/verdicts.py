@@ -322,7 +322,7 @@ def verdict(row: Row, spread: Spread) -> Verdict | None:
 
 def has_verdict(row: Row) -> bool:
     """Whether the study's network was run, and on all of CIFAR-10's images."""
-    return bool(row.records) and all(record.has_verdict for record in row.records)
+    return bool(row.records) and not any(r.no_verdict for r in row.records)
 
 
 def in_one_line(rows: list[Row]) -> str:

@@ -124,11 +124,21 @@ class Record:
         )
 
     @property
-    def has_verdict(self) -> bool:
-        """Whether the study's network was run, and on all of CIFAR-10's images."""
-        images = (self.dataset.train + self.dataset.val, self.dataset.test)
-        of_study = not self.is_companion and not self.has_other_network
-        return of_study and self.dataset.name == "cifar10" and images == study.IMAGES
+    def no_verdict(self) -> str:
+        """Why the run is not judged: ``""`` for the study's network on all of CIFAR-10's images."""
+        learned, tested = self.dataset.train + self.dataset.val, self.dataset.test
+        if self.experiment not in study.SLUGS:
+            return "the study has no such experiment"
+        if self.dataset.name != "cifar10":
+            return "these are not CIFAR-10 images"
+        if self.has_other_network:
+            return "the network is not the study's"
+        if (learned, tested) != study.IMAGES:
+            return (
+                f"{learned:,} of {study.IMAGES[0]:,} training and validation images and "
+                f"{tested:,} of {study.IMAGES[1]:,} test images were used"
+            )
+        return ""
 
     @property
     def name(self) -> str:

@@ -51,10 +51,8 @@ def test_a_run_s_result_is_beside_the_published_one():
     assert cells(html) == [["86.12 %", "85.94 %"], ["1.100", "0.426"]]
     assert '<a href="../index.html#05_data_augmentation">in the report</a>' in html
     assert "Profile study · seed 0 · CIFAR-10 · " in text(html)
-    judged = study.judge(run.experiment, 0.8612)
-    between = f"between {100 * judged.low:.1f} and {100 * judged.high:.1f} %."
-    assert "Verdict on this run: reproduced." in text(html)
-    assert f"one more run with another seed is {between}" in text(html)
+    interval = study.judge(run.experiment, 0.8612).interval
+    assert f"Verdict on this run: reproduced. {interval}." in text(html)
     assert "(its values in parentheses): EPOCHS 24 (100), CLIPNORM 1e+14 (none)." in text(html)
     as_published = replace(run, parameters=parameters.of_profile("study", run.experiment))
     assert "Parameters: as published." in text(sections.result(as_published))
@@ -73,7 +71,7 @@ def test_a_run_s_result_is_beside_the_published_one():
         ),
         ({"model": {"architecture": "another"}}, "the network is not the study's", True),
         ({"dataset": {"train": 128, "val": 50}}, "178 of 50,000 training and validation", True),
-        ({"experiment": "11_my_idea"}, "", False),
+        ({"experiment": "11_my_idea"}, "the study has no such experiment", False),
     ],
 )
 def test_a_run_that_is_not_the_study_s_gets_no_verdict(changes, reason, has_published, monkeypatch):
