@@ -57,9 +57,8 @@ REFERENCES = (
 POST_PARAMS, POST_TRAINABLE = 15_237_698, 523_010
 """The blog post's frozen VGG16 at 48×48 with Dense 1000."""
 
-COURSE_PARAMS = 14_846_273
 COURSE_TRAINABLE = {"all": 14_846_273, "head only": 131_585, "from block5_conv1": 7_211_009}
-"""The course page's binary network at 32×32: all parameters, and the trainable ones by strategy."""
+"""Trainable parameters of the course page's binary network at 32×32, by strategy."""
 
 CHAPTER_PARAMS, CHAPTER_TRAINABLE = 15_242_050, 7_606_786
 """The book chapter's network: all parameters, and the trainable ones with 15 layers frozen."""

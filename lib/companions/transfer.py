@@ -134,18 +134,18 @@ def drift(before: list[np.ndarray], after: list[np.ndarray]) -> float:
     return (moved / sum(float((a**2).sum()) for a in before)) ** 0.5
 
 
-def chance_note(accuracy: float, *, classes: int, images: int) -> str:
-    """Says that an accuracy is not above chance, in parentheses, or returns "" if it is above.
+def in_words(accuracy: float, images: Dataset) -> str:
+    """Writes a test accuracy, and in parentheses whether it is at or below chance level.
 
     Chance is 1 / classes. Two standard errors around it count as chance level.
 
     Args:
-        accuracy: 0 to 1.
-        classes: how many there are.
-        images: on how many images it was measured.
+        accuracy: on the test images, 0 to 1.
+        images: the data set.
     """
-    chance = 1 / classes
-    margin = 2 * math.sqrt(chance * (1 - chance) / images)
+    chance = 1 / len(images.classes)
+    margin = 2 * math.sqrt(chance * (1 - chance) / len(images.y_test))
     if accuracy > chance + margin:
-        return ""
-    return f" ({'below' if accuracy < chance - margin else 'at'} chance level, {chance:.1%})"
+        return f"{accuracy:.1%}"
+    below = "below" if accuracy < chance - margin else "at"
+    return f"{accuracy:.1%} ({below} chance level, {chance:.1%})"

@@ -66,7 +66,7 @@ def test_they_build_the_network_that_is_trained(slug):
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_pasted_they_train_and_are_recorded_as_the_experiment(slug, weights, tmp_path):
-    images = data.load("digits", train_size=64, val_size=20, test_size=30)
+    images = data.load("digits", train_size=32, val_size=10, test_size=10)
     values = parameters.of_profile("smoke", slug)
     values |= {"PROFILE": "smoke", "DATASET": "digits", "OUT": str(tmp_path)}
     run = results.Run(slug, values, 0.0)
@@ -96,21 +96,21 @@ def test_pasted_they_train_and_are_recorded_as_the_experiment(slug, weights, tmp
     )
 
 
-@pytest.mark.parametrize("slug", SLUGS)
-def test_without_lib_they_train_as_the_study(slug, monkeypatch):
-    """Few random images and one epoch; what `fit` is asked for is compared with the study."""
-    published = parameters.defaults(slug)
-    rng = np.random.default_rng(0)
+def run_briefly(code: str, monkeypatch) -> tuple[dict, dict]:
+    """Runs code that trains, on few random images and for one epoch.
+
+    Returns:
+        Its variables, and the arguments of its call of `fit`; ``data`` are those without a name.
+    """
+    rng, asked, fit = np.random.default_rng(0), {}, keras.Model.fit
 
     def few(count):
         labels = np.arange(count)[:, None] % 10
         return rng.integers(0, 256, (count, 32, 32, 3), np.uint8), labels.astype(np.uint8)
 
-    asked = {}
-    fit = keras.Model.fit
-
     def short(model, *data, **how):
         asked.update(how, data=data)
+        model.run_eagerly = True  # so few images are quicker without a graph
         before = [w.copy() for w in model.get_weights()]
         history = fit(model, *data, **how | {"epochs": 1, "verbose": 0})
         after = model.get_weights()
@@ -119,6 +119,14 @@ def test_without_lib_they_train_as_the_study(slug, monkeypatch):
 
     monkeypatch.setattr(keras.Model, "fit", short)
     monkeypatch.setattr(keras.datasets.cifar10, "load_data", lambda: (few(20), few(10)))
+    names = {}
+    exec(code, names)
+    return names, asked
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_without_lib_they_train_as_the_study(slug, monkeypatch):
+    published = parameters.defaults(slug)
     code = "\n".join(whole(slug) + whole(slug, "plain-keras"))
     imported = {
         (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name).split(".")[0]
@@ -128,8 +136,8 @@ def test_without_lib_they_train_as_the_study(slug, monkeypatch):
     assert imported <= {"cv2", "keras", "numpy", "sklearn", "tensorflow"}
     held_out = f"test_size={published['VAL_SIZE']:_}"
     assert code.count(held_out) == 1
-    names = {}
-    exec(code.replace(held_out, "test_size=10").replace('"imagenet"', "None"), names)
+    code = code.replace(held_out, "test_size=10").replace('"imagenet"', "None")
+    names, asked = run_briefly(code, monkeypatch)
     assert np.isfinite(names["loss"])
     assert 0 <= names["accuracy"] <= 1
     assert asked["epochs"] == published["EPOCHS"]

@@ -1,5 +1,7 @@
 """Transfer learning: stored features, classifiers on them, chance level."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
@@ -157,19 +159,21 @@ def test_drift():
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "note"),
+    ("accuracy", "text"),
     [
-        (0.30, " (below chance level, 50.0%)"),
-        (0.45, " (at chance level, 50.0%)"),
-        (0.50, " (at chance level, 50.0%)"),
-        (0.58, " (at chance level, 50.0%)"),
-        (0.62, ""),
+        (0.30, "30.0% (below chance level, 50.0%)"),
+        (0.45, "45.0% (at chance level, 50.0%)"),
+        (0.50, "50.0% (at chance level, 50.0%)"),
+        (0.58, "58.0% (at chance level, 50.0%)"),
+        (0.62, "62.0%"),
     ],
 )
-def test_an_accuracy_that_is_not_above_chance_is_called_that(accuracy, note):
+def test_an_accuracy_that_is_not_above_chance_is_called_that(accuracy, text):
     """Of 100 images half are guessed, give or take five: two standard errors are ten points."""
-    assert transfer.chance_note(accuracy, classes=2, images=100) == note
+    images = SimpleNamespace(classes=("a", "b"), y_test=range(100))
+    assert transfer.in_words(accuracy, images) == text
 
 
 def test_chance_is_one_of_the_classes():
-    assert transfer.chance_note(0.12, classes=8, images=1000) == " (at chance level, 12.5%)"
+    images = SimpleNamespace(classes=tuple("abcdefgh"), y_test=range(1000))
+    assert transfer.in_words(0.12, images) == "12.0% (at chance level, 12.5%)"
