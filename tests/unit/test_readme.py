@@ -1,7 +1,6 @@
-"""The READMEs' figures are those of the committed run of record; the prose is plain."""
+"""The READMEs' figures are those of the committed run of record."""
 
 import io
-import re
 
 import pytest
 from PIL import Image
@@ -13,12 +12,6 @@ from tests.report import made_up
 from tools import readme
 
 AGAIN = "run: python tools/readme.py"
-PROSE = [path for path in readme.ROOT.glob("*.md") if path.name != "README.es.md"]
-PROSE += [*readme.ROOT.glob("docs/*.md"), readme.ROOT / "data" / "README.md"]
-MANNERISMS = re.compile(
-    r"\b(stands|tells|told|comes\s+to|can\s+be\s+had|learnt|goes\s+on|rungs?|what\s+it\s+costs)\b",
-    re.IGNORECASE,
-)
 
 
 @pytest.mark.of_record
@@ -64,11 +57,6 @@ def test_figures_follow_the_records(tmp_path):
     assert "| 62,56 % | " + ours.replace(".", ",") in readme.with_figures(text, rows, comma=True)
     with Image.open(io.BytesIO(readme.chart(rows))) as image:
         assert image.info["Source"] == readme.digest(rows) != readme.digest(readme.rows())
-
-
-@pytest.mark.parametrize("path", sorted(PROSE), ids=lambda path: path.name)
-def test_prose_has_no_mannerisms(path):
-    assert MANNERISMS.findall(path.read_text("utf-8")) == []
 
 
 def test_the_screenshot_of_a_notebook_is_small():
