@@ -32,6 +32,13 @@ def rows(content: list[dict]) -> str:
     return _TABLE.render(rows=content)
 
 
+def show(content: list[dict]) -> None:
+    """Displays a table in a notebook; see `rows`."""
+    from IPython.display import HTML, display
+
+    display(HTML(rows(content)))
+
+
 def anchor(link: Link) -> str:
     """Returns a link as HTML."""
     return _TABLE.module.anchor(link)

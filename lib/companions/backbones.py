@@ -7,8 +7,6 @@ import os
 import socket
 from collections.abc import Callable
 
-import numpy as np
-
 from lib import models, pretrained
 from lib.engine import keras
 from lib.errors import ParameterError
@@ -152,28 +150,3 @@ def _construct(name: str, **arguments) -> keras.Model:
         ) from error
     finally:
         socket.setdefaulttimeout(before)
-
-
-def decode_predictions(
-    probabilities: np.ndarray, *, top: int = 3
-) -> list[list[tuple[str, str, float]]]:
-    """Names the most probable ImageNet classes, as Keras' function of that name does.
-
-    Unlike Keras' function it also works where only a package index is available.
-
-    Args:
-        probabilities: shape (n, 1000).
-        top: how many per image.
-
-    Returns:
-        For each image (synset, name, probability), the most probable first.
-
-    Raises:
-        pretrained.WeightsError: if the class index is not available.
-    """
-    names = pretrained.class_index()
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-    return [
-        [(*names[index], float(row[index])) for index in best]
-        for row, best in zip(probabilities, order, strict=True)
-    ]

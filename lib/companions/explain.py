@@ -55,19 +55,3 @@ def embed(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """
     vectors = training.predict(keras.Model(model.input, model.layers[-1].input), images)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-
-
-def nearest(vectors: np.ndarray, query: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the vectors that are most similar to one vector.
-
-    Args:
-        vectors: float (n, features), of length 1.
-        query: float (features,), of length 1.
-        count: how many to return, at most.
-
-    Returns:
-        Their indices, int (count,), and cosine similarities, float (count,), the highest first.
-    """
-    similarity = vectors @ query
-    order = np.argsort(-similarity, kind="stable")[:count]
-    return order, similarity[order]

@@ -1,21 +1,9 @@
-"""Figures and tables that several companion notebooks show."""
+"""Figures that several companion notebooks show."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from lib import tables
 from lib.plots import BLUE, GRAY, GREEN, ORANGE, new_figure, styled
-
-
-def show_table(rows: list[dict]) -> None:
-    """Displays rows as a table.
-
-    Args:
-        rows: dictionaries with the same keys, which become the columns; accuracies from 0 to 1.
-    """
-    from IPython.display import HTML, display
-
-    display(HTML(tables.rows(rows)))
 
 
 @styled

@@ -278,7 +278,10 @@ def test_an_experiments_model_can_be_inspected(accompanied, ladder_environment):
     path.unlink()
     assert found.summary.startswith("00_base_cnn-smoke-seed0 (")
     assert {row["picture"] for row in found.tables["predictions"]} == {"china.jpg"}
-    same = sum(row["class"] == row["predicted class"] for row in found.tables["neighbors"])
+    neighbors = found.tables["neighbors"]
+    similar = [row["similarity"] for row in neighbors]
+    assert similar == sorted(similar, reverse=True)
+    same = sum(row["class"] == row["predicted class"] for row in neighbors)
     of = "of the 8 nearest training images have the predicted class of their picture"
     assert found.summary.endswith(f" {same} {of}.")
     assert str(out) not in text

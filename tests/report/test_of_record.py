@@ -33,6 +33,7 @@ def test_records_are_of_the_committed_code(records):
         assert one.fingerprint == now, f"{one.name}: run it again"
 
 
+@pytest.mark.of_record
 def test_records_are_of_one_copy_of_cifar10(records):
     assert len({one.dataset.sha256 for one in records}) == 1
     for one in records:

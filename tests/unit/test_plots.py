@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 
-from lib import plots
+from lib import plots, tables
 from lib.companions import figures
 
 FIT = SimpleNamespace(
@@ -276,7 +276,7 @@ def test_maps_show_nothing_below_zero():
 def test_table_escapes_its_text(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", shown.append)
-    figures.show_table([{"network": "<b>", "test accuracy": 0.5}])
+    tables.show([{"network": "<b>", "test accuracy": 0.5}])
     assert "&lt;b&gt;" in shown[0].data
     assert "50.00%" in shown[0].data
 
