@@ -40,12 +40,13 @@ def of_run(notebook: NotebookNode, record: Record, target: Path, *, source: str)
     Raises:
         OSError: if it cannot be written.
     """
+    changes = {} if record.is_companion else verdicts.protocol_changes(record)
     page(
         notebook,
         target,
         links=(("All results", f"../index.html#{record.experiment}"), ("Notebook", source)),
         result=sections.result(record),
-        published={name: old for name, (old, _) in verdicts.protocol_changes(record).items()},
+        published={name: old for name, (old, _) in changes.items()},
         commit=record.environment["git"],
     )
 

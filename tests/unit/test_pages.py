@@ -79,6 +79,16 @@ def test_the_page_of_a_run_begins_with_its_result(notebook, tmp_path):
     assert "Made from commit 938a193." in soup.text
 
 
+def test_a_companion_has_no_published_parameters(notebook, tmp_path):
+    notebook.cells[1].source = "# Parameters\nEPOCHS = 1"
+    notebook.cells[1].metadata["tags"] = ["injected-parameters"]
+    run = made_up.changed(made_up.companion(), parameters={"EPOCHS": 1})
+    pages.of_run(notebook, run, tmp_path / "page.html", source="x.ipynb")
+    html = (tmp_path / "page.html").read_text("utf-8")
+    assert "Differs from the profile" in html
+    assert "published:" not in html
+
+
 def lines(*numbers: int, step: str = "") -> str:
     return "".join(f"epoch {n}/100{step}  loss <{n}>\n" for n in numbers)
 

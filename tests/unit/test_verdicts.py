@@ -12,7 +12,6 @@ from scipy import stats
 
 from ladder.report import sections, verdicts
 from lib import study
-from lib.metrics import Score
 from lib.results import parameters
 from lib.study import EXPERIMENTS, SLUGS, experiment
 from tests.report.made_up import companion, record
@@ -103,15 +102,6 @@ def test_same_run_under_two_seeds_is_not_two_runs():
 def test_seeds_may_agree_in_their_figures():
     row = verdicts.table([record(accuracy=0.1), record(accuracy=0.1, seed=1)])[0]
     assert (row.accuracy, row.accuracy_sd) == (0.1, 0)
-
-
-def test_comparison_line():
-    test = Score(0.64, 1.05)
-    line = study.comparison("00_base_cnn", test, dataset="cifar10")
-    assert line == (
-        "published 62.56% (cross-entropy 1.070), ours 64.00% (1.050), difference +1.44 points"
-    )
-    assert "difference" not in study.comparison("00_base_cnn", test, dataset="digits")
 
 
 def test_table_shows_figures_and_links_to_the_pages_that_are_there(tmp_path):
