@@ -21,6 +21,19 @@ PUBLISHED_VARIANT = {  # arguments of the variant with the published number of p
     "NiN": {"channels": 1, "classes": 10},
     "ResNet-18": {"use_bias": False},
 }
+# Depth as the names and papers say; billions of multiply–adds as table 1 and section 4 of
+# arXiv 1512.03385 (18, 50 layers, VGG19) and table 1 of arXiv 1409.4842 (GoogLeNet) have them.
+DEPTH_AND_COST = {
+    "LeNet": (5, None),
+    "AlexNet": (8, None),
+    "NiN": (12, None),
+    "VGG16": (16, None),
+    "VGG19": (19, 19.6e9),
+    "GoogLeNet": (22, 1.5e9),
+    "ResNet-18": (18, 1.8e9),
+    "ResNet-50": (50, 3.8e9),
+    "DenseNet-121": (121, None),
+}
 
 
 def graph(builder, *arguments, shape, **options) -> keras.Model:
@@ -29,11 +42,15 @@ def graph(builder, *arguments, shape, **options) -> keras.Model:
 
 
 @pytest.mark.parametrize("reference", REFERENCES, ids=lambda r: r.name)
-def test_parameters_are_the_published_ones(reference):
+def test_parameters_depth_and_cost_are_the_published_ones(reference):
     model = architectures.build(reference.name, **PUBLISHED_VARIANT.get(reference.name, {}))
     trainable = "trainable" in reference.params_of
     count = models.trainable_params(model) if trainable else model.count_params()
     assert count == reference.params
+    depth, macs = DEPTH_AND_COST[reference.name]
+    assert architectures.depth(model) == depth
+    if macs:
+        assert models.forward_macs(model) == pytest.approx(macs, rel=0.06)
 
 
 def test_totals_of_the_sources():
@@ -67,7 +84,7 @@ def test_networks_are_ranked_only_if_all_have_learned(epochs, curves, said):
     networks = [{"network": n, "parameters": 9, "in dense layers": 3} for n in names]
     ours = {"math": math, "small": small, "networks": networks, "EPOCHS": epochs, "BATCH_SIZE": 32}
     nothing = dict.fromkeys(("errors", "stacks", "fits", "weights"))
-    mocks = {name: MagicMock() for name in ("figures", "display", "Markdown", "run")}
+    mocks = {name: MagicMock() for name in ("tables", "display", "Markdown", "run")}
     images = SimpleNamespace(y_train=range(10_000), y_test=range(10_000))
     exec(notebook_cells()["saw"], shown := ours | nothing | mocks | {"images": images})
     assert said in shown["SAW"]
@@ -81,8 +98,9 @@ def test_the_notebooks_listings_are_the_published_networks():
     for name in ("alexnet", "vgg"):
         definitions = [x for x in ast.parse(cells[name]).body if isinstance(x, ast.FunctionDef)]
         exec(compile(ast.Module(definitions, []), name, "exec"), shown)
-    assert shown["alexnet"]().count_params() == 46_787_978
-    assert shown["alexnet"]().layers[-1].activation is keras.activations.linear  # logits, D13
+    alexnet = shown["alexnet"]()
+    assert alexnet.count_params() == 46_787_978
+    assert alexnet.layers[-1].activation is keras.activations.linear  # logits, D13
     assert shown["vgg16"]().count_params() == 138_357_544
     images = np.random.default_rng(0).random((2, 96, 96, 3), dtype=np.float32)
     for name, builder in (("AlexNet", shown["alexnet"]), ("VGG16", shown["vgg16"])):
@@ -98,29 +116,6 @@ def test_the_notebooks_listings_are_the_published_networks():
 
 def test_alexnet_at_1000_classes():  # docs/study.md D13
     assert architectures.build("AlexNet").count_params() == 50_844_008
-
-
-# Depth as the names and papers say; billions of multiply–adds as table 1 and section 4 of
-# arXiv 1512.03385 (18, 50 layers, VGG19) and table 1 of arXiv 1409.4842 (GoogLeNet) have them.
-@pytest.mark.parametrize(
-    ("name", "depth", "macs"),
-    [
-        ("LeNet", 5, None),
-        ("AlexNet", 8, None),
-        ("NiN", 12, None),
-        ("VGG16", 16, None),
-        ("VGG19", 19, 19.6e9),
-        ("GoogLeNet", 22, 1.5e9),
-        ("ResNet-18", 18, 1.8e9),
-        ("ResNet-50", 50, 3.8e9),
-        ("DenseNet-121", 121, None),
-    ],
-)
-def test_depth_and_cost(name, depth, macs):
-    model = architectures.build(name)
-    assert architectures.depth(model) == depth
-    if macs:
-        assert models.forward_macs(model) == pytest.approx(macs, rel=0.06)
 
 
 def test_googlenet_has_the_outputs_of_table_1_of_its_paper():
@@ -162,7 +157,7 @@ def test_same_weights_same_output_as_keras(name, theirs):
     for layer in reference.layers:  # biases and moving averages start at 0 and 1: move them
         layer.set_weights(
             [
-                weight + 0.1 * np.abs(rng.normal(size=weight.shape)) * (weight.ndim == 1)
+                weight + 0.1 * np.abs(rng.normal(size=weight.shape)) if weight.ndim == 1 else weight
                 for weight in layer.get_weights()
             ]
         )
