@@ -129,8 +129,8 @@ def verdict(record: Record) -> str:
     if record.has_verdict:
         found = study.judge(record.experiment, record.metrics["test"].accuracy)
         interval = f"between {found.low:.1%} and {found.high:.1%}"
-        return f"{found.word}; 95% of runs with other seeds are expected {interval}"
+        return f"{found.word}; with 95% probability, one more run with another seed is {interval}"
     if record.dataset.name != "cifar10":
         return "none: the images are not CIFAR-10's"
-    why = "the network is another" if record.has_other_network else "not all images were used"
+    why = "another network" if record.has_other_network else "not all images were used"
     return f"none: {why}"

@@ -576,11 +576,11 @@ def test_a_notebook_ends_with_its_result(finished, values, tmp_path, displayed, 
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({}, "reproduced; 95% of runs with other seeds are expected between 61.0% and 64.1%"),
+        ({}, "reproduced; with 95% probability, one more run with another seed is between 61.0% "),
         ({"accuracy": 0.9}, "better; "),
         ({"accuracy": 0.5}, "not reproduced; "),
         ({"dataset": {"train": 100}}, "none: not all images were used"),
-        ({"model": {"architecture": "0" * 12}}, "none: the network is another"),
+        ({"model": {"architecture": "0" * 12}}, "none: another network"),
         ({"dataset": {"name": "digits"}}, "none: the images are not CIFAR-10's"),
     ],
 )
