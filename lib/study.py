@@ -136,7 +136,7 @@ class Verdict:
     def interval(self) -> str:
         """The interval of one run's verdict, in words."""
         between = f"between {self.low:.1%} and {self.high:.1%}"
-        return f"95% of runs with other seeds are expected {between}"
+        return f"with 95% probability, one more run with another seed is {between}"
 
 
 def judge(

@@ -576,7 +576,7 @@ def test_a_notebook_ends_with_its_result(finished, values, tmp_path, displayed, 
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({}, "reproduced; 95% of runs with other seeds are expected between 61.0% and 64.1%"),
+        ({}, "reproduced; with 95% probability, one more run with another seed is between 61.0% "),
         ({"accuracy": 0.9}, "better; "),
         ({"accuracy": 0.5}, "not reproduced; "),
         ({"dataset": {"train": 100}}, "none: 10,100 of 50,000 training"),

@@ -51,7 +51,7 @@ def test_a_run_s_result_is_beside_the_published_one():
     assert cells(html) == [["86.12 %", "85.94 %"], ["1.100", "0.426"]]
     assert '<a href="../index.html#05_data_augmentation">in the report</a>' in html
     assert "Profile study · seed 0 · CIFAR-10 · " in text(html)
-    interval = study.judge(run.experiment, 0.8612).interval.replace("%", " %")
+    interval = study.judge(run.experiment, 0.8612).interval.capitalize().replace("%", " %")
     assert f"Verdict on this run: reproduced. {interval}." in text(html)
     assert "(its values in parentheses): EPOCHS 24 (100), CLIPNORM 1e+14 (none)." in text(html)
     as_published = replace(run, parameters=parameters.of_profile("study", run.experiment))

@@ -135,7 +135,7 @@ def test_every_cell_of_the_table_has_its_head(name):
 def test_chance_level_and_gaps_are_named_first():
     stuck = record("06_vgg16_scratch", training=STUCK)
     html = sections.facts([record(), stuck], left_out=2)
-    assert "At chance level, nothing learned: 6 VGG16 from scratch" in html
+    assert "At chance level (nothing was learned): 6 VGG16 from scratch" in html
     assert "Not run: 1 Deeper CNN; 2 " in html
     assert "2 records of another profile" in html
     assert "at chance" in sections.table(verdicts.table([record(), stuck]), out=NOWHERE)
