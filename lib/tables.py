@@ -32,6 +32,27 @@ def rows(content: list[dict]) -> str:
     return _TABLE.render(rows=content)
 
 
+class Table:
+    """A table that a notebook shows as HTML and a terminal as text.
+
+    Args:
+        content: see `rows`.
+    """
+
+    def __init__(self, content: list[dict]):
+        self.content, self.data = content, rows(content)
+
+    def _repr_html_(self) -> str:
+        return self.data
+
+    def __repr__(self) -> str:
+        lines = [[figure(value, name) for name, value in row.items()] for row in self.content]
+        lines = [[*row] for row in self.content[:1]] + lines
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        aligned = ([f"{x:<{n}}" for x, n in zip(line, widths, strict=True)] for line in lines)
+        return "\n".join("  ".join(line).rstrip() for line in aligned)
+
+
 def anchor(link: Link) -> str:
     """Returns a link as HTML."""
     return _TABLE.module.anchor(link)
@@ -41,6 +62,8 @@ def figure(value: Any, column: str) -> str:
     """Returns the text of a figure: what its type and the name of its column ask for."""
     if value is None or isinstance(value, bool):
         return {None: "–", True: "yes", False: "no"}[value]
+    if _is_links(value):
+        return " ".join(link.text for link in value)
     if not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int):

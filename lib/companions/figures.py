@@ -13,9 +13,9 @@ def show_table(rows: list[dict]) -> None:
     Args:
         rows: dictionaries with the same keys, which become the columns; accuracies from 0 to 1.
     """
-    from IPython.display import HTML, display
+    from IPython.display import display
 
-    display(HTML(tables.rows(rows)))
+    display(tables.Table(rows))
 
 
 @styled

@@ -26,7 +26,7 @@ def comparison(
         out: the report's folder, which may have their records.
         other_network: whether the network is not the study's.
     """
-    from IPython.display import HTML, Markdown, display
+    from IPython.display import Markdown, display
 
     e, ours = study.experiment(slug), evaluation.metrics
     other = "another network" if other_network else ""
@@ -54,7 +54,7 @@ def comparison(
         said.append(f"A difference of less than {points:.1f} points can be chance.")
     if evaluation.at_chance:
         said.append("The network is at chance level: it has learned nothing.")
-    display(HTML(tables.rows(rows)))
+    display(tables.Table(rows))
     if said:
         display(Markdown(" ".join(said)))
 
@@ -106,7 +106,7 @@ def card(record: Record, out: str = "") -> None:
         record: of the run.
         out: its parameter OUT; "" in a batch run, whose page lies beside results and report.
     """
-    from IPython.display import HTML, display
+    from IPython.display import display
 
     slug, test, name = record.experiment, record.metrics["test"], record.name
     lines = {"ours": f"{test.accuracy:.2%} test accuracy, cross-entropy {test.loss:.3f}"}
@@ -121,7 +121,7 @@ def card(record: Record, out: str = "") -> None:
         lines["record"] = [tables.Link(f"{name}.json", f"../results/{name}.json")]
         lines["report"] = [tables.Link("index.html", f"../index.html#{slug}")]
     shown = [{"result": label, "of this run": value} for label, value in lines.items()]
-    display(HTML(tables.rows(shown)))
+    display(tables.Table(shown))
 
 
 def verdict(record: Record) -> str:

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 
-from lib import plots
+from lib import plots, tables
 from lib.companions import figures
 
 FIT = SimpleNamespace(
@@ -248,12 +248,23 @@ def test_no_errors_are_a_figure_too():
 def test_shown_figure_has_a_text_alternative(monkeypatch, given, expected):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda *a, **k: shown.append((a, k)))
+    monkeypatch.setattr("IPython.get_ipython", object)
     figure = plots.learning_curves(FIT)
     figure.set_label("The label.")
     plots.show(figure, *given)
     (data,), options = shown[0]
     assert options["metadata"]["image/png"]["alt"] == expected
     assert data["text/plain"] == expected
+
+
+def test_without_a_notebook_only_text_is_printed(capsys):
+    figure = plots.learning_curves(FIT)
+    plots.show(figure, "A figure.")
+    plots.show_text("Its text.")
+    figures.show_table([{"run": "one", "test accuracy": 0.5}, {"run": "b", "test accuracy": 1.0}])
+    table = "run  test accuracy\none  50.00%\nb    100.00%\n"
+    assert capsys.readouterr().out == "A figure.\nIts text.\n" + table
+    assert repr(tables.Table([])) == ""
 
 
 def test_figures_of_an_experiment_have_a_text_alternative():

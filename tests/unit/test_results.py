@@ -279,6 +279,7 @@ def test_record_without_its_predictions_is_still_a_record(finished, values, tmp_
 def test_truncated_record_is_left_out_of_a_report(finished, values, tmp_path, capsys):
     path = write(values, **finished)
     (path.parent / "torn.json").write_text(path.read_text()[:100])
+    capsys.readouterr()
     assert [r.experiment for r in record.read_all(tmp_path)] == ["00_base_cnn"]
     said = capsys.readouterr().out
     assert "Left out: results/torn.json: JSON: Invalid JSON" in said
