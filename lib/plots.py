@@ -2,6 +2,7 @@
 
 import base64
 import io
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 
@@ -97,7 +98,9 @@ def to_png(figure: Figure) -> tuple[bytes, int]:
         The PNG file and its width in CSS pixels.
     """
     drawn, png = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", facecolor="white", metadata={"Software": None})
+    with warnings.catch_warnings():  # with a path of this machine, which belongs on no page
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(drawn, format="png", facecolor="white", metadata={"Software": None})
     picture = Image.open(drawn).convert("RGB")
     shown = [image.get_array() for axis in figure.axes for image in axis.images]
     if all(array.ndim == 2 for array in shown):

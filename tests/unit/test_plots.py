@@ -257,6 +257,11 @@ def test_shown_figure_has_a_text_alternative(monkeypatch, given, expected):
     assert data["text/plain"] == expected
 
 
+def test_a_letter_that_no_font_has_is_no_warning(recwarn):
+    plots.to_png(plots.pictures([np.zeros((2, 2, 3), np.uint8)], ["猫"]))
+    assert not recwarn.list
+
+
 def test_without_a_notebook_only_text_is_printed(capsys):
     figure = plots.learning_curves(FIT)
     plots.show(figure, "A figure.")
