@@ -592,6 +592,15 @@ def test_a_batch_run_finds_the_experiment_before_in_the_reports_folder(
     assert any("<td>00 · Base CNN</td>" in shown for shown in displayed)
 
 
+def test_a_notebook_that_is_not_of_the_study_is_compared_too(finished, values, displayed):
+    cifar10 = replace(finished["images"], name="cifar10")
+    run = results.Run("11_my_idea", values, 0.0)
+    run.compare(finished["model"], cifar10, finished["evaluation"])
+    (table,) = (shown for shown in displayed if "<table" in shown)
+    assert table.count("<tr>") == 2  # the head, and this run
+    assert "published" not in table
+
+
 def test_a_network_at_chance_level_is_called_that(finished, values, displayed):
     run = results.Run("00_base_cnn", values, 0.0)
     for stuck in (True, False):
