@@ -2,6 +2,7 @@
 
 import base64
 import io
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 
@@ -59,10 +60,7 @@ def show(figure: Figure, alt: str = "") -> None:
         alt: the text alternative. By default the figure's label, which every function of this
             module sets, `pictures` aside.
     """
-    from IPython.display import display
-
-    data, metadata = as_output(figure, alt)
-    display(data, metadata=metadata, raw=True)
+    _display(*as_output(figure, alt))
 
 
 def as_output(figure: Figure, alt: str = "") -> tuple[dict, dict]:
@@ -75,9 +73,18 @@ def as_output(figure: Figure, alt: str = "") -> tuple[dict, dict]:
 
 def show_text(text: str) -> None:
     """Displays text that belongs on the page but not in the log of a batch run."""
+    _display({"text/plain": text})
+
+
+def _display(data: dict[str, str], metadata: dict | None = None) -> None:
+    """Displays a cell's output; where there are no cells, prints its text."""
+    from IPython import get_ipython
     from IPython.display import display
 
-    display({"text/plain": text}, raw=True)
+    if get_ipython():
+        display(data, metadata=metadata, raw=True)
+    else:
+        print(data["text/plain"])
 
 
 @styled
@@ -91,7 +98,9 @@ def to_png(figure: Figure) -> tuple[bytes, int]:
         The PNG file and its width in CSS pixels.
     """
     drawn, png = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", facecolor="white", metadata={"Software": None})
+    with warnings.catch_warnings():  # with a path of this machine, which belongs on no page
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(drawn, format="png", facecolor="white", metadata={"Software": None})
     picture = Image.open(drawn).convert("RGB")
     shown = [image.get_array() for axis in figure.axes for image in axis.images]
     if all(array.ndim == 2 for array in shown):

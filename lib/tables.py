@@ -48,6 +48,8 @@ def figure(value: Any, column: str) -> str:
     """Returns the text of a figure: what its type and the name of its column ask for."""
     if value is None or isinstance(value, bool):
         return {None: "–", True: "yes", False: "no"}[value]
+    if _is_links(value):
+        return " ".join(link.text for link in value)
     if not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int):

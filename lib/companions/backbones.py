@@ -6,6 +6,7 @@ VGG16's convolutions come through `lib.pretrained`, all other weights are Keras'
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 from lib import models, pretrained
 from lib.engine import keras
@@ -141,9 +142,16 @@ def _construct(name: str, **arguments) -> keras.Model:
                 f"image size {arguments['input_shape'][0]} is too small for {name}: expected at "
                 f"least {rest.split('x')[0]} pixels"
             ) from error
-        if arguments["weights"] is None:
+        weights = arguments["weights"]
+        if weights is None:
             raise
-        reason = " ".join(str(error).split(" on http")[0].split())[:120]
+        file = Path(weights).name  # a page shows the reason, and no path
+        reason = " ".join(str(error).split(" on http")[0].replace(weights, file).split())[:120]
+        if weights != "imagenet":
+            raise pretrained.WeightsError(
+                f"{file} does not have {name}'s weights ({reason}); give another file, or "
+                "'imagenet' for Keras' download"
+            ) from error
         raise pretrained.WeightsError(
             f"ImageNet weights of {name} are not available ({reason}); with a network connection, "
             f"run keras.applications.{name}() once, or put its file into ~/.keras/models"

@@ -5,14 +5,15 @@ import os
 import time
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from lib import ROOT, cache, digests, in_batch_run, study
+from lib.errors import ParameterError, RecordError
 from lib.results import fingerprint, machine, parameters
-from lib.results.record import SCHEMA, DatasetFacts, ModelFacts, Record, TrainingFacts
+from lib.results.record import SCHEMA, DatasetFacts, ModelFacts, Record, TrainingFacts, read
 
 STAGE = "CIFAR10_LADDER_STAGE"
 """Environment variable: the folder in which `ladder.run` collects a run's files before it moves
@@ -33,11 +34,25 @@ class Run:
         slug: the notebook.
         values: its parameters.
         began: when it began, `time.perf_counter` seconds.
+        names: the notebook's ``globals()``.
     """
 
     slug: str
     values: parameters.Values
     began: float
+    names: parameters.Values = field(default_factory=dict)
+
+    def _check_unchanged(self) -> None:
+        """Refuses parameters that have changed since the run began: the record would lack them.
+
+        This happens if the parameters cell runs alone.
+        """
+        for name, value in self.values.items():
+            if (now := self.names.get(name, value)) != value:
+                raise ParameterError(
+                    f"{name} is now {now!r}, and was {value!r} when this run began: run the "
+                    "notebook from its first cell"
+                )
 
     def show_network(self, model, images) -> None:
         """Checks a network, shows its layers, and says so if it is not the study's.
@@ -65,10 +80,14 @@ class Run:
         Args:
             model, images: see `show_network`.
             recipe: `lib.training.Recipe`.
+
+        Raises:
+            ParameterError: if a parameter has changed since the run began.
         """
         from lib import models
         from lib.training import pace
 
+        self._check_unchanged()
         pace.announce(models.checked(model, images), images, recipe, self._shorter(images))
 
     def _shorter(self, images) -> dict[str, parameters.Values]:
@@ -110,6 +129,7 @@ class Run:
             network are not those of PROFILE, the profile is "custom" with a mark (`Record.name`).
 
         Raises:
+            ParameterError: if a parameter has changed since the run began.
             OSError: if the folder cannot be written; nothing is left half written.
         """
         from lib import models
@@ -222,6 +242,7 @@ class Run:
             images, weights: see `write`.
             other_network: digest of a network that is not the study's.
         """
+        self._check_unchanged()
         values, profile = self.values, self.values["PROFILE"]
         count = len(images.y_train) + len(images.y_val)
         of_profile = parameters.of_profile(profile, self.slug, images=count)
@@ -262,6 +283,8 @@ class Run:
         """Writes a record, whole or not at all, and removes the checkpoints of its training."""
         path = self._folder / "results" / f"{record.name}.json"
         content = record.to_json()
+        if not _is_there(path, content["digest"]):  # the page of another run, if there is one
+            (self._folder / "notebooks" / f"{record.name}.html").unlink(missing_ok=True)
         text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
         with cache.atomic_file(path) as part:
             part.write_text(text, encoding="utf-8")
@@ -271,6 +294,14 @@ class Run:
             for checkpoint in checkpoints:
                 checkpoint.unlink(missing_ok=True)
         return path
+
+
+def _is_there(path: Path, digest: str) -> bool:
+    """Returns whether a file is the record with that digest."""
+    try:
+        return read(path).digest == digest
+    except RecordError:
+        return False
 
 
 def begin(slug: str, names: parameters.Values) -> Run:
@@ -290,13 +321,14 @@ def begin(slug: str, names: parameters.Values) -> Run:
     began = time.perf_counter()
     from lib import training
 
+    parameters.code_cells.cache_clear()  # an edited notebook, run again in the same kernel
     values = parameters.in_notebook(slug, names)
     if not in_batch_run():
         replaced = _apply_profile(slug, values)
         names.update(replaced)
         values |= replaced
     training.seed(values["SEED"])
-    return Run(slug, values, began)
+    return Run(slug, values, began, names)
 
 
 def _apply_profile(slug: str, values: parameters.Values) -> parameters.Values:
@@ -330,9 +362,6 @@ def trained_model(out: Path, run: str):
     Raises:
         RecordError: if that folder has no such record or model, or it cannot be read.
     """
-    from lib.errors import RecordError
-    from lib.results.record import read
-
     path = out / "models" / f"{run}.keras"
     if not path.is_file():
         there = sorted(path.stem for path in (out / "models").glob("[!.]*.keras"))
@@ -353,7 +382,6 @@ def saved_model(path: Path):
         RecordError: if the file cannot be read.
     """
     from lib.engine import keras
-    from lib.errors import RecordError
 
     try:
         return keras.saving.load_model(path, compile=False)

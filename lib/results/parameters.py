@@ -103,14 +103,25 @@ def of_profile(profile: str, slug: str, *, images: int = 0) -> Values:
     """
     if profile not in PROFILES:
         raise ParameterError(f"unknown profile {profile!r}: expected one of {', '.join(PROFILES)}")
-    shared = "companions" if slug in COMPANIONS else "every"
     values: Values = {}
     for name in ("study", *BASES.get(profile, ()), profile):
-        content = yaml.safe_load((NOTEBOOKS / "profiles" / f"{name}.yaml").read_text("utf-8")) or {}
-        values |= content.get(shared, {}) | content.get(slug, {})
-    if images and "epochs_for" in content and shared == "every":
-        values["EPOCHS"] = max(1, round(values["EPOCHS"] * (content["epochs_for"] / images) ** 0.5))
+        values |= _in_file(name, slug)
+    epochs_for = _file(profile).get("epochs_for")
+    if images and epochs_for and slug not in COMPANIONS:
+        values["EPOCHS"] = max(1, round(values["EPOCHS"] * (epochs_for / images) ** 0.5))
     return check(slug, values)
+
+
+def _file(profile: str) -> Values:
+    """Reads a profile's file."""
+    return yaml.safe_load((NOTEBOOKS / "profiles" / f"{profile}.yaml").read_text("utf-8")) or {}
+
+
+def _in_file(profile: str, slug: str) -> Values:
+    """Returns what a profile's file, itself, says of a notebook."""
+    content = _file(profile)
+    shared = "companions" if slug in COMPANIONS else "every"
+    return content.get(shared, {}) | content.get(slug, {})
 
 
 def check(slug: str, values: Values) -> Values:
@@ -121,6 +132,7 @@ def check(slug: str, values: Values) -> Values:
             of another type.
     """
     known = defaults(slug)
+    published = known | _in_file("study", slug)  # a cell that was edited changes no type
     read = {
         node.id
         for tree in working_trees(notebook_path(slug))
@@ -135,13 +147,13 @@ def check(slug: str, values: Values) -> Values:
         free = name in READ_BY_RECORD or (name in OF_NETWORK and value == known[name])
         if name not in read and not free:
             raise ParameterError(f"{slug} never reads its parameter {name!r}; remove it")
-        wanted = type(known[name])
+        wanted = type(published[name])
         if type(value) is not wanted and not (wanted is float and type(value) is int):
             text = wanted is float and type(value) is str
             hint = " (YAML reads 1e-3 as text, 1.0e-3 as a number)" if text else ""
             raise ParameterError(
                 f"{slug}: {name} = {value!r} is {type(value).__name__}, expected "
-                f"{wanted.__name__} as in {name} = {known[name]!r}{hint}"
+                f"{wanted.__name__} as in {name} = {published[name]!r}{hint}"
             )
         known[name] = float(value) if wanted is float else value
     return known

@@ -19,7 +19,7 @@ def comparison(
     the same profile.
 
     Args:
-        slug: of the experiment.
+        slug: of the experiment; one that is not of the study has no published figures.
         values: its parameters.
         images: `lib.data.Dataset`.
         evaluation: `lib.training.Evaluation`.
@@ -28,11 +28,12 @@ def comparison(
     """
     from IPython.display import Markdown, display
 
-    e, ours = study.experiment(slug), evaluation.metrics
+    e, ours = study.experiment(slug) if slug in study.SLUGS else None, evaluation.metrics
     other = "another network" if other_network else ""
-    print(study.comparison(slug, ours["test"], dataset=images.name, other=other))
+    if e:
+        print(study.comparison(slug, ours["test"], dataset=images.name, other=other))
     rows, said = [_row("this run", ours)], []
-    published = images.name == "cifar10"
+    published = e and images.name == "cifar10"
     if published:
         rows.append(_row("published", _published(e)))
     same = _record(slug, values, images, out)
@@ -40,7 +41,7 @@ def comparison(
     if changed or (same and other_network):
         rows.append(_row("this notebook, unchanged", same.metrics))
         said.append(f"{_change(ours, same.metrics)} from the unchanged notebook.")
-    if e.before:
+    if e and e.before:
         before = study.experiment(e.before)
         title = f"{before.number:02d} · {before.title}"
         if known := _record(before.slug, values, images, out):
@@ -53,7 +54,7 @@ def comparison(
         points = 100 * study.chance_difference(ours["test"].accuracy, len(images.y_test))
         said.append(f"A difference of less than {points:.1f} points can be chance.")
     if evaluation.at_chance:
-        said.append("The network is at chance level: it has learned nothing.")
+        said.append("The test accuracy is at chance level, within two standard errors.")
     tables.show(rows)
     if said:
         display(Markdown(" ".join(said)))

@@ -117,6 +117,17 @@ def test_weights_that_are_not_available_are_one_sentence(monkeypatch):
     assert socket.getdefaulttimeout() is None
 
 
+@pytest.mark.parametrize("content", [None, b"no weights"])
+def test_a_file_without_weights_is_named_without_its_path(tmp_path, content):
+    path = tmp_path / "mine.h5"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(pretrained.WeightsError, match=r"^mine\.h5 does not have Mobile") as e:
+        backbones.classifier("MobileNetV2", weights=str(path))
+    assert str(tmp_path) not in str(e.value)
+    assert "network connection" not in str(e.value)
+
+
 def test_classifier_reads_a_file_that_is_given(tmp_path):
     path = tmp_path / "mobile.weights.h5"
     keras.utils.set_random_seed(3)

@@ -96,6 +96,14 @@ def test_a_cell_that_was_edited_changes_no_profile(notebooks, tmp_path):
     assert (before[0]["EPOCHS"], before[1]["RATE"]) == (3, 0.5)
 
 
+def test_a_cell_that_was_edited_changes_no_type(notebooks):
+    notebooks(cell="EPOCHS = '3'\nRATE = 1\nAUGMENT = True\nUNREAD = 1\nOUT = 'x'")
+    assert parameters.of_profile("study", "toy")["RATE"] == 0.001
+    assert type(parameters.check("toy", {"RATE": 1})["RATE"]) is float
+    with pytest.raises(ParameterError, match="EPOCHS = '3' is str, expected int as in EPOCHS = 3"):
+        parameters.check("toy", {"EPOCHS": "3"})
+
+
 def test_few_takes_all_images_and_its_steps_grow_with_them():
     def steps(images: int) -> float:
         values = parameters.of_profile("few", "02_dropout", images=images)

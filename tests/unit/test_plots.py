@@ -248,12 +248,25 @@ def test_no_errors_are_a_figure_too():
 def test_shown_figure_has_a_text_alternative(monkeypatch, given, expected):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda *a, **k: shown.append((a, k)))
+    monkeypatch.setattr("IPython.get_ipython", object)
     figure = plots.learning_curves(FIT)
     figure.set_label("The label.")
     plots.show(figure, *given)
     (data,), options = shown[0]
     assert options["metadata"]["image/png"]["alt"] == expected
     assert data["text/plain"] == expected
+
+
+def test_a_letter_that_no_font_has_is_no_warning(recwarn):
+    plots.to_png(plots.pictures([np.zeros((2, 2, 3), np.uint8)], ["猫"]))
+    assert not recwarn.list
+
+
+def test_without_a_notebook_only_text_is_printed(capsys):
+    figure = plots.learning_curves(FIT)
+    plots.show(figure, "A figure.")
+    plots.show_text("Its text.")
+    assert capsys.readouterr().out == "A figure.\nIts text.\n"
 
 
 def test_figures_of_an_experiment_have_a_text_alternative():

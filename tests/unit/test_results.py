@@ -12,9 +12,11 @@ import pytest
 
 from lib import data, metrics, models, results, study, training
 from lib.engine import keras, tf
-from lib.errors import RecordError
+from lib.errors import ParameterError, RecordError
 from lib.results import fingerprint, machine, model_cell, parameters, record, shown
 from tests.report import made_up
+
+RECIPE = training.Recipe(epochs=2, batch_size=32, learning_rate=1e-3, patience=0, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +30,7 @@ def trained(**changes) -> dict:
     training.seed(0)
     images = data.load("digits", train_size=60, val_size=20, test_size=30)
     model = models.cnn(image_size=32, classes=10, blocks=((1, 32),), **changes)
-    recipe = training.Recipe(epochs=2, batch_size=32, learning_rate=1e-3, patience=0, seed=0)
-    fit = training.fit(model, images, recipe)
+    fit = training.fit(model, images, RECIPE)
     evaluation = training.evaluate(model, images)
     return {"images": images, "model": model, "fit": fit, "evaluation": evaluation}
 
@@ -278,6 +279,7 @@ def test_record_without_its_predictions_is_still_a_record(finished, values, tmp_
 def test_truncated_record_is_left_out_of_a_report(finished, values, tmp_path, capsys):
     path = write(values, **finished)
     (path.parent / "torn.json").write_text(path.read_text()[:100])
+    capsys.readouterr()
     assert [r.experiment for r in record.read_all(tmp_path)] == ["00_base_cnn"]
     said = capsys.readouterr().out
     assert "Left out: results/torn.json: JSON: Invalid JSON" in said
@@ -486,6 +488,48 @@ def test_an_unknown_profile_ends_before_the_training(capsys):
         begun(capsys, PROFILE="fast")
 
 
+def test_parameters_that_changed_after_the_beginning_are_refused(finished, values, tmp_path):
+    """The parameters cell, run alone, takes back what the profile has replaced."""
+    names = values | {"PROFILE": "quick"}
+    run = results.begin("00_base_cnn", names)
+    model, images = finished["model"], finished["images"]
+    run.announce(model, images, RECIPE)
+    names.update(values | {"PROFILE": "quick"})
+    for use in (
+        lambda: run.announce(model, images, None),
+        lambda: run.write(**finished),
+        lambda: run.write_companion(images=images, title="", summary="", tables={}),
+    ):
+        with pytest.raises(ParameterError, match="TRAIN_SIZE is now 40000, and was 2000 when"):
+            use()
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_notebook_that_was_edited_is_read_again(values, tmp_path, monkeypatch):
+    """Its run in the same kernel is recorded with the fingerprint of the edited code."""
+    source = parameters.notebook_path("00_base_cnn").read_text(encoding="utf-8")
+    notebook = tmp_path / "00_base_cnn.ipynb"
+    monkeypatch.setattr(parameters, "notebook_path", lambda _: notebook)
+    found = []
+    for code in (source, source.replace("seed=SEED,", "seed=SEED, augmented=True,")):
+        notebook.write_text(code, encoding="utf-8")
+        results.begin("00_base_cnn", dict(values))
+        found.append(fingerprint.of_run("00_base_cnn", values, data="", weights=None))
+    assert found[0] != found[1]
+    parameters.code_cells.cache_clear()
+
+
+def test_another_run_removes_the_page_of_the_one_before(finished, values, tmp_path):
+    """Otherwise a run in a notebook would be up to date with the page of other figures."""
+    page = tmp_path / "notebooks" / f"{write(values, **finished).stem}.html"
+    page.parent.mkdir()
+    page.touch()
+    write(values, **finished)
+    assert page.is_file()
+    write(values, **finished | {"fit": replace(finished["fit"], best_epoch=1)})
+    assert not page.exists()
+
+
 # --- what a notebook shows of its result -------------------------------------------------
 
 
@@ -546,6 +590,15 @@ def test_a_batch_run_finds_the_experiment_before_in_the_reports_folder(
     after = results.Run("01_deeper_cnn", values, 0.0)
     after.compare(finished["model"], finished["images"], finished["evaluation"])
     assert any("<td>00 · Base CNN</td>" in shown for shown in displayed)
+
+
+def test_a_notebook_that_is_not_of_the_study_is_compared_too(finished, values, displayed):
+    cifar10 = replace(finished["images"], name="cifar10")
+    run = results.Run("11_my_idea", values, 0.0)
+    run.compare(finished["model"], cifar10, finished["evaluation"])
+    (table,) = (shown for shown in displayed if "<table" in shown)
+    assert table.count("<tr>") == 2  # the head, and this run
+    assert "published" not in table
 
 
 def test_a_network_at_chance_level_is_called_that(finished, values, displayed):
