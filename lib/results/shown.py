@@ -115,7 +115,8 @@ def card(record: Record, out: str = "") -> None:
         lines["verdict"] = verdict(record)
     if out:
         lines["record"] = f"{out}/results/{name}.json"
-        lines["report"] = f"python -m ladder.run report --out {shlex.quote(out)}"
+        command = f"python -m ladder.run report --out {shlex.quote(out)}"
+        lines["report"] = f"{command} (in the project's folder)"
     else:
         lines["record"] = [tables.Link(f"{name}.json", f"../results/{name}.json")]
         lines["report"] = [tables.Link("index.html", f"../index.html#{slug}")]

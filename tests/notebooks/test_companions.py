@@ -184,7 +184,7 @@ def test_without_imagenets_classifier_the_page_says_so_once(accompanied):
     missing = "ImageNet weights of VGG16 are not available"
     assert found.summary.startswith(f"No prediction: {missing}")
     page = (out / "notebooks" / "imagenet_prediction-smoke-seed0.html").read_text(encoding="utf-8")
-    assert page.count(missing) == 2  # where it is found, and at the end
+    assert page.count(missing) == 3  # at the beginning, where it is found, and at the end
     assert "No rows" not in page
     assert "FAILED" not in printed
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tqdm import tqdm
@@ -267,8 +268,12 @@ def test_a_tilde_is_the_home_in_every_path(tmp_path, monkeypatch):
     assert (given[0].out, given[0].dataset) == (tmp_path / "out", str(tmp_path / "mine"))
     monkeypatch.delenv(results.STAGE, raising=False)
     assert results.Run("toy", {"OUT": "~/out"}, 0.0)._folder == tmp_path / "out"
-    monkeypatch.setattr(backbones, "_construct", lambda name, weights: weights)
-    assert backbones.classifier("VGG16", weights="~/w.h5") == str(tmp_path / "w.h5")
+    monkeypatch.setattr(
+        backbones,
+        "_construct",
+        lambda name, weights: SimpleNamespace(weights=weights, input_shape=(None, 224, 224, 3)),
+    )
+    assert backbones.classifier("VGG16", weights="~/w.h5").weights == str(tmp_path / "w.h5")
 
 
 # --- Keras, TensorFlow and Matplotlib --------------------------------------------------------

@@ -618,7 +618,7 @@ def test_a_notebook_ends_with_its_result(finished, values, tmp_path, displayed, 
     assert "62.56% on CIFAR-10, cross-entropy 1.070" in card
     assert "<td>none: these are not CIFAR-10 images</td>" in card
     assert f"<td>{tmp_path}/results/00_base_cnn-study-seed0.json</td>" in card
-    assert f"<td>python -m ladder.run report --out {tmp_path}</td>" in card
+    assert f"<td>python -m ladder.run report --out {tmp_path} (in the project" in card
     displayed.clear()
     monkeypatch.setenv(results.STAGE, str(tmp_path / ".running" / "00"))
     write(values, **finished)
