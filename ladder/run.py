@@ -359,6 +359,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.notebook == "report":
             name = "index"
+            if options.set:
+                raise ParameterError("--set is for the other notebooks: leave it out")
             report(out, profile=options.profile, data=options.data_digest, **shared)
         else:
             shared |= {"seed": options.seed, "images": options.images}

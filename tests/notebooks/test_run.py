@@ -343,3 +343,9 @@ def test_a_page_holds_no_path_of_the_readers_files():
     assert ast.literal_eval(cell.source.partition("PICTURE = ")[2].split("\n")[0]) == '"x".png'
     assert "/mine" not in cell.source
     assert 'RECORDS = "near"\nTOP = 3' in cell.source
+
+
+def test_the_report_takes_no_values(tmp_path, capsys):
+    assert run.main(["report", "--out", str(tmp_path), "--set", "RECORDS=x"]) == 2
+    assert "--set is for the other notebooks: leave it out" in capsys.readouterr().out
+    assert not (tmp_path / "index.html").exists()
