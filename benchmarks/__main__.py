@@ -1,7 +1,7 @@
 """Runs benchmarks: writes ``benchmarks/results/NAME.json``, prints the same as a table.
 
-``page`` writes docs/benchmarks.md anew from those files, which each benchmark does as well. To keep
-what another machine measured, copy its file to ``NAME@MACHINE.json``.
+``page`` writes docs/benchmarks.md and docs/recipes.md anew from those files. Each benchmark does so
+too. To keep what another machine measured, copy its file to ``NAME@MACHINE.json``.
 """
 
 import argparse
@@ -9,70 +9,131 @@ import ast
 import importlib
 import json
 import sys
+import time
 from pathlib import Path
 
+from benchmarks import recipes
 from lib import ROOT, cache
+from lib.errors import LadderError
 from lib.results import machine
 from lib.study import SLUGS
 
 FOLDER = Path(__file__).parent
 NAMES = sorted(p.stem for p in FOLDER.glob("[!_]*.py"))
-PAGE = ROOT / "docs" / "benchmarks.md"
+PAGE, RECIPES = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "recipes.md"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", choices=[*NAMES, "page"])
-    name = parser.parse_args().name
-    if name != "page":
-        rows = importlib.import_module(f"benchmarks.{name}").measure()
-        measured = {"name": name, "machine": machine.environment(), "rows": rows}
-        with cache.atomic_file(FOLDER / "results" / f"{name}.json") as part:
-            part.write_text(json.dumps(measured, indent=1))
-        print(f"\n{'case':<60} {'figure':>12} {'target':>10}  unit")
-        for row in rows:
-            print(f"{row['case']:<60} {row['figure']:>12.4g} {_target(row):>10}  {row['unit']}")
-    with cache.atomic_file(PAGE) as part:
-        part.write_text(page(), encoding="utf-8")
+    parser.add_argument("trial", nargs="*", help="of recipes: SLUG NAME=VALUE ...")
+    options = parser.parse_args()
+    if options.trial and options.name != "recipes":
+        parser.error(f"{options.name} takes no arguments")
+    try:
+        if options.name == "recipes":
+            recipes.main(options.trial)
+        elif options.name != "page":
+            _run(options.name)
+    except LadderError as error:
+        parser.error(str(error))
+    for path, text in ((PAGE, page()), (RECIPES, recipes.page())):
+        with cache.atomic_file(path) as part:
+            part.write_text(text, encoding="utf-8")
     return 0
 
 
+def _run(name: str) -> None:
+    """Runs a benchmark, saves its result and prints it."""
+    path = FOLDER / "results" / f"{name}.json"
+    before = json.loads(path.read_text()).get("minutes") if path.is_file() else None
+    if before:
+        print(f"The last run of this benchmark took {before:.0f} minutes.", flush=True)
+    began = time.monotonic()
+    rows = importlib.import_module(f"benchmarks.{name}").measure()
+    minutes = round((time.monotonic() - began) / 60, 1)
+    about = machine.environment()
+    measured = {"name": name, "machine": about, "minutes": minutes, "rows": rows}
+    with cache.atomic_file(path) as part:
+        part.write_text(json.dumps(measured, indent=1))
+    print(f"\n{'case':<60} {'figure':>12} {'target':>10}  unit")
+    for row in rows:
+        print(f"{row['case']:<60} {row['figure']:>12.4g} {_target(row):>10}  {row['unit']}")
+
+
 def page() -> str:
-    """Returns docs/benchmarks.md: headline figures, and where the others are."""
-    paths = sorted((FOLDER / "results").glob("*.json"))
+    """Returns docs/benchmarks.md: speed by processor, other figures, missed targets, files."""
+    paths = sorted(set((FOLDER / "results").glob("*.json")) - {recipes.FILE})
     contents = {path.stem: json.loads(path.read_text()) for path in paths}
     found = {
         (stem, row["case"]): row for stem, content in contents.items() for row in content["rows"]
     }
-    rows = [row for row in found.values() if row["target"] is not None]
-    missed = [key for key, row in found.items() if row["required"] and _verdict(row) == "✗"]
-    speed = [
-        f"| {name} |" + "".join(f" {_cell(found, name, c)} |" for c in COLUMNS) for name in SLUGS
-    ]
-    other = [f"| {text} | {_figure(found[key])} {_unit(found[key])} |" for key, text in HEADLINES]
-    late = [
-        f"| {stem} | {case} | {_figure(found[stem, case])} | {_target(found[stem, case])} |"
-        for stem, case in missed
-    ]
-    files = [_file(stem, content) for stem, content in contents.items()]
-    met = sum(_verdict(row) == "✓" for row in rows)
+    verdicts = [verdict for row in found.values() if (verdict := _verdict(row))]
     return TEMPLATE.format(
-        speed="\n".join(speed),
-        other="\n".join(other),
-        met=met,
-        targets=len(rows),
-        missed="\n".join(late),
-        files="\n".join(files),
+        speed="\n\n".join(_speed(contents)),
+        other="\n".join(
+            f"| {text} | {_figure(found[key])} {_unit(found[key])} |"
+            for key, text in HEADLINES
+            if key in found
+        ),
+        met=verdicts.count("✓"),
+        targets=len(verdicts),
+        missed="\n".join(_missed(found)),
+        files="\n".join(_file(stem, content) for stem, content in contents.items()),
     )
 
 
-COLUMNS = (  # result file, end of the case
-    ("throughput", ": training"),
-    ("throughput", ": against plain Keras"),
-    ("against_torch", ": ours against PyTorch"),
-    ("time_to_accuracy", ", budget: training"),
-    ("time_to_accuracy", ", study: training"),
+def _speed(contents: dict) -> list[str]:
+    """Returns a heading and a table for each processor with a result of `throughput`."""
+    processors: dict[str, dict] = {}
+    for content in contents.values():
+        rows = {(content["name"], row["case"]): row for row in content["rows"]}
+        processors.setdefault(_processor(content), {}).update(rows)
+    titles = ["experiment", *(title for title, _, _ in COLUMNS)]
+    tables = []
+    for processor, found in sorted(processors.items()):
+        if any(name == "throughput" for name, _ in found):
+            lines = [titles, ["---", *["---:"] * len(COLUMNS)]]
+            for slug in (*SLUGS, "the eleven"):
+                rows = [found.get((name, slug + end)) for _, name, end in COLUMNS]
+                lines.append([slug, *(_figure(row) if row else "–" for row in rows)])
+            table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+            tables.append(f"### {processor}\n\n{table}")
+    return tables
+
+
+def _missed(found: dict) -> list[str]:
+    """Returns a line for each kind of measurement whose target is missed, with its cause."""
+    kinds: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for (stem, case), row in found.items():
+        if _verdict(row) == "✗":
+            slug = next((slug for slug in SLUGS if case.startswith(slug)), "")
+            kind = case.removeprefix(slug).lstrip(":, ")
+            figure = f"{slug[:2]} {_figure(row)}".lstrip()
+            kinds.setdefault((stem, kind), []).append((figure, _target(row)))
+    lines = []
+    for (stem, kind), pairs in kinds.items():
+        target = pairs[0][1]
+        figures = [figure for figure, _ in pairs]
+        if any(other != target for _, other in pairs):
+            target, figures = "in brackets", [f"{figure} ({own})" for figure, own in pairs]
+        name = f"{stem}: {kind}" if kind else stem
+        lines.append(f"| {name} | {target} | {', '.join(figures)} | {CAUSES.get(kind, '')} |")
+    return lines
+
+
+COLUMNS = (  # title, benchmark, end of the case
+    ("minutes", "throughput", ": minutes of budget"),
+    ("images/s", "throughput", ", float32: training"),
+    ("× Keras", "throughput", ": against plain Keras"),
+    ("× PyTorch", "against_torch", ", float32: ours against PyTorch"),
+    ("× PyTorch, bfloat16", "against_torch", ", bfloat16: ours against PyTorch"),
+    ("bfloat16 × float32", "throughput", ": bfloat16 against float32"),
 )
+CAUSES = {  # of missed targets, by what is measured
+    "float32: share of the matrix product": "Activations, pooling, Dropout and the optimizer take "
+    "time too. `ceiling` has the rest alone.",
+}
 HEADLINES = (  # (result file, case), meaning
     (
         ("augmentation", "32×32: ours against ImageDataGenerator"),
@@ -104,68 +165,71 @@ TEMPLATE = """# Benchmarks
 
 <!-- Written by `python -m benchmarks page` from benchmarks/results: change those instead. -->
 
-A benchmark compares the project with plain Keras, PyTorch or another way to do the same work. All
-cases run in turn, in one session. Each figure is the median.
+## Speed of the eleven experiments
+
+The tables show how long an experiment takes with profile `budget`, and how fast its training is.
+
+- **minutes**: training and evaluation, computed from the speed, in the precision that `auto` means
+  on this processor.
+- **images/s**: training images per second in float32, with the batch size of `budget`.
+- **× Keras**, **× PyTorch**: our training speed, divided by that of the same network in plain Keras
+  or in PyTorch. A ratio above 1 means that the project is faster.
+- **bfloat16 × float32**: the speed of our training in bfloat16, divided by that in float32.
+
+{speed}
+
+bfloat16 is faster only on processors that have units for it and libraries that use them well. The
+ratio has a target on AMD's processors with AVX512_BF16 only.
+
+## Other figures
+
+| measurement | figure |
+| --- | ---: |
+{other}
+
+## Missed targets
+
+{met} of {targets} targets are met. For the others the table has the number of the experiment and
+the figure. A share of the matrix product is the speed of a training's multiply–adds, divided by
+that of a matrix product (2048 × 2048) in the same precision. Where convolutions and dense layers
+alone are slower than a target, their share (`ceiling`) is the target.
+
+| measurement | target | missed by | cause |
+| --- | --- | --- | --- |
+{missed}
+
+## All benchmarks
+
+All cases of a benchmark take turns in one session. Each figure is a median. A result file has every
+case with its spread and its target, the versions and the date. A name with `@` is the same
+benchmark on another machine.
 
 ```bash
 source .venv/bin/activate
 python -m benchmarks throughput
 ```
 
-A benchmark prints its table, saves it in `benchmarks/results/NAME.json` and renews this page. Other
-processors give other ratios.
+This prints a table, saves it in `benchmarks/results/NAME.json` and renews this page. The trials
+behind `budget` are in [recipes](recipes.md).
 
-## Speed of the eleven experiments
-
-Training speed is measured with float32 and the batch size of `budget`. "× plain Keras" and
-"× PyTorch" are ratios of training speeds. A ratio above 1 means that the project is faster. Minutes
-are those of the committed run.
-
-| experiment | images/s | × plain Keras | × PyTorch | minutes, `budget` | minutes, `study` |
-| --- | ---: | ---: | ---: | ---: | ---: |
-{speed}
-
-## Other headline figures
-
-| measurement | figure |
-| --- | ---: |
-{other}
-
-## Targets
-
-A share of the matrix product is the speed of a training's multiply–adds, divided by that of a
-float32 matrix product on the same machine. {met} of {targets} targets are met. These required ones
-are missed:
-
-| benchmark | case | figure | target |
-| --- | --- | ---: | --- |
-{missed}
-
-## All benchmarks
-
-A result file has every case, with its spread and its target, and the versions. A name with `@` is
-the same benchmark on another machine.
-
-| result file | content | machine | date |
-| --- | --- | --- | --- |
+| result file | content | machine | minutes |
+| --- | --- | --- | ---: |
 {files}
 """
 
 
-def _cell(found: dict, slug: str, column: tuple[str, str]) -> str:
-    stem, end = column
-    row = found.get((stem, slug + end))
-    return _figure(row) if row else "–"
+def _processor(content: dict) -> str:
+    return f"{content['machine']['cpu']}, {content['machine']['cores']} cores"
 
 
 def _file(stem: str, content: dict) -> str:
-    """Returns a result file's row: what its benchmark says of itself, where and when."""
+    """Returns a result file's row: what its benchmark says of itself, where and how long."""
     source = (FOLDER / f"{content['name']}.py").read_text(encoding="utf-8")
     about = ast.get_docstring(ast.parse(source)).partition("\n\n")[0]
-    machine = content["machine"]
-    where = f"{machine['cpu']}, {machine['cores']} cores"
     link = f"[{stem}](../benchmarks/results/{stem}.json)"
-    return f"| {link} | {about} | {where} | {machine['date']} |"
+    minutes = f"{content['minutes']:.0f}" if "minutes" in content else "–"
+    cells = [link, about, _processor(content), minutes]
+    return f"| {' | '.join(cells)} |"
 
 
 def _unit(row: dict) -> str:

@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 
 from lib import data, inputs, training
 from lib.data import cifar10
-from lib.engine import keras, tf
+from lib.engine import keras, precision, tf
 from lib.results import model_cell, parameters
+
+PRECISIONS = ("float32", "bfloat16")
 
 ROUNDS = 7
 
@@ -60,10 +62,17 @@ def ratios(above: list[float], below: list[float]) -> list[float]:
     return [a / b for a, b in zip(above, below, strict=True)]
 
 
-def matrix_product() -> Callable[[], float]:
-    """Returns a case: FLOP/s of this machine's float32 matrix product (2048 × 2048)."""
-    size, count = 2048, 5
-    a = tf.random.normal((size, size))
+def fast_bfloat16() -> bool:
+    """Returns whether this is a processor of AMD with units for bfloat16 (AVX512_BF16)."""
+    about = Path("/proc/cpuinfo")
+    text = about.read_text() if about.is_file() else ""
+    return "AuthenticAMD" in text and "avx512_bf16" in text
+
+
+def matrix_product(dtype: str) -> Callable[[], float]:
+    """Returns a case: FLOP/s of this machine's matrix product (2048 × 2048) in a precision."""
+    size, count = 2048, 3
+    a = tf.cast(tf.random.normal((size, size)), dtype)
 
     @tf.function
     def multiply():
@@ -92,9 +101,15 @@ def dataset(train: int, val: int, test: int) -> data.Dataset:
     return data.Dataset("noise", "noise", "", cifar10.CLASSES, **parts)
 
 
-def build(slug: str) -> tuple[keras.Model, dict]:
-    """Returns an experiment's network with random weights, and the values of its ``budget``."""
+def build(slug: str, dtype: str = "float32") -> tuple[keras.Model, dict]:
+    """Returns an experiment's network with random weights, and the values of its ``budget``.
+
+    Args:
+        slug: the experiment.
+        dtype: precision of its training, one of `PRECISIONS`.
+    """
     values = parameters.of_profile("budget", slug)
+    precision.use(dtype)
     return model_cell.build(slug, **values), values
 
 
@@ -108,6 +123,13 @@ def recipe(values: dict, **changes) -> training.Recipe:
     names = {f.name: f.name.upper() for f in fields(training.Recipe)} | {"augmented": "AUGMENT"}
     given = {name: values[key] for name, key in names.items() if key in values}
     return training.Recipe(**given | {"patience": 0} | changes)
+
+
+def of_batches(batch_size: int, *, augmented: bool) -> training.Recipe:
+    """Returns a recipe of which only the batches matter."""
+    return training.Recipe(
+        epochs=1, batch_size=batch_size, learning_rate=1e-5, patience=0, seed=0, augmented=augmented
+    )
 
 
 def forget(fit: training.Fit) -> None:
@@ -134,17 +156,17 @@ class Training:
         model: keras.Model,
         batch_size: int,
         *,
-        seconds: float = 0.8,
+        seconds: float = 0.5,
         fit: dict | None = None,
         augmented: bool = False,
     ):
         if fit is None:
             x, y = noise(batch_size * 8)
             size = model.input_shape[1]
-            recipe = SimpleNamespace(batch_size=batch_size, augmented=augmented, seed=0)
-            fit = {"x": inputs.training_batches(x, y, recipe, image_size=size), "shuffle": False}
+            plan = of_batches(batch_size, augmented=augmented)
+            fit = {"x": inputs.training_batches(x, y, plan, image_size=size), "shuffle": False}
             fit["steps_per_epoch"] = 1_000_000
-        self.batch_size = batch_size
+        self.model, self.batch_size = model, batch_size
         self.pause = _Pause()
         self.thread = threading.Thread(
             target=lambda: model.fit(**fit, epochs=1_000_000, verbose=0, callbacks=[self.pause]),
@@ -168,6 +190,13 @@ class Training:
         self.pause.over = True
         self.pause.go.release()
         self.thread.join()
+
+
+def ours(slug: str, dtype: str = "float32") -> Training:
+    """Returns a case: an experiment's training as the project does it, at `budget`'s batch size."""
+    model, values = build(slug, dtype)
+    training.compile(model, learning_rate=1e-5, clipnorm=values.get("CLIPNORM", 0.0))
+    return Training(model, values["BATCH_SIZE"], augmented=values.get("AUGMENT", False))
 
 
 class _Pause(keras.callbacks.Callback):

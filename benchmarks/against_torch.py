@@ -1,45 +1,63 @@
-"""Training speed, compared with PyTorch: same network, batch and optimizer.
+"""Training speed, compared with PyTorch: same network, batch, optimizer and precision.
 
-PyTorch works on the same two cores, float32, `channels_last`, with its Adam (the best of its
-implementations for a CPU, `fused=True`) and batches that are ready in memory; ours come through
-the input pipeline, augmented from experiment 5 on. `pip install -r benchmarks/requirements.txt`
-first.
+PyTorch uses the same cores, `channels_last`, its Adam (the best of its implementations for a CPU,
+`fused=True`) and batches that are ready in memory, in bfloat16 its `autocast`. Ours come through
+the input pipeline, augmented from experiment 5 on. Where the machine has a C++ compiler,
+`torch.compile` is a case of its own for experiment 4. Other work on the machine slows PyTorch many
+times, because its threads wait for each other. First run
+``pip install -r benchmarks/requirements.txt``.
 """
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks._measure import Training, build, by_turns, closing, noise, ratios, row
-from lib import inputs, training
+from benchmarks._measure import PRECISIONS, by_turns, closing, noise, ours, ratios, row
+from lib import inputs
 from lib.engine import keras
+from lib.results import parameters
 from lib.study import SLUGS
 
-# For GPUs only; where TensorFlow is loaded, it ends the process.
+COMPILED = "04_batch_norm"
+ROUNDS = 7
+
+# For GPUs only. Where TensorFlow is loaded, it ends the process.
 sys.modules.setdefault("triton", None)
 
 
 def measure() -> list[dict]:
-    """Returns images/s of PyTorch and our speed against it, per experiment."""
+    """Returns images/s of PyTorch and our speed against it, per experiment and precision."""
+    return [one for slug in SLUGS for one in _rows(slug)]
+
+
+def _rows(slug: str) -> list[dict]:
+    keras.utils.clear_session()
+    clipnorm = parameters.of_profile("budget", slug).get("CLIPNORM", 0.0)
+    trainings = {dtype: ours(slug, dtype) for dtype in PRECISIONS}
+    theirs = {
+        f"torch {dtype}": _torch_speed(one.model, one.batch_size, clipnorm, dtype)
+        for dtype, one in trainings.items()
+    }
+    compiled = slug == COMPILED and bool(shutil.which("g++"))
+    if compiled:
+        one = trainings["float32"]
+        theirs["compiled"] = _torch_speed(one.model, one.batch_size, clipnorm, compiled=True)
+    with closing(**trainings, **theirs) as cases:
+        found = by_turns(cases, ROUNDS)
     rows = []
-    for slug in SLUGS:
-        keras.utils.clear_session()
-        model, values = build(slug)
-        batch_size, clipnorm = values["BATCH_SIZE"], values.get("CLIPNORM", 0.0)
-        training.compile(model, learning_rate=1e-5, clipnorm=clipnorm)
-        with closing(
-            ours=Training(model, batch_size, augmented=values.get("AUGMENT", False)),
-            torch=_torch_speed(model, batch_size, clipnorm),
-        ) as cases:
-            found = by_turns(cases, rounds=15)
-        gain = ratios(found["ours"], found["torch"])
+    for dtype in PRECISIONS:
+        gain = ratios(found[dtype], found[f"torch {dtype}"])
         rows += [
-            row(f"{slug}: PyTorch", found["torch"], "images/s"),
-            row(f"{slug}: ours against PyTorch", gain, "×", target=1.0),
+            row(f"{slug}, {dtype}: PyTorch", found[f"torch {dtype}"], "images/s"),
+            row(f"{slug}, {dtype}: ours against PyTorch", gain, "×", target=1.0, required=True),
         ]
-        print(f"{rows[-1]['case']}: {rows[-1]['figure']:.3g} {rows[-1]['unit']}", flush=True)
+    if compiled:
+        gain = ratios(found["compiled"], found["torch float32"])
+        rows.append(row(f"{slug}, float32: torch.compile against PyTorch without it", gain, "×"))
+    print(*(f"{r['case']}: {r['figure']:.3g} {r['unit']}" for r in rows), sep="\n", flush=True)
     return rows
 
 
@@ -91,7 +109,13 @@ def _Flatten():  # noqa: N802 - a class that exists only where PyTorch does
 
 
 def _torch_speed(
-    model: keras.Model, batch_size: int, clipnorm: float, seconds: float = 0.8
+    model: keras.Model,
+    batch_size: int,
+    clipnorm: float,
+    dtype: str = "float32",
+    *,
+    compiled: bool = False,
+    seconds: float = 0.5,
 ) -> Callable[[], float]:
     """Returns a case: images/s of the same network in PyTorch."""
     import torch
@@ -103,12 +127,14 @@ def _torch_speed(
     x, y = noise(batch_size, model.input_shape[1])
     x = torch.from_numpy(inputs.scale(x)).permute(0, 3, 1, 2)  # channels last in memory
     y = torch.from_numpy(y)
+    forward = torch.compile(network) if compiled else network
 
     def speed(steps: int) -> float:
         began = time.perf_counter()
         for _ in range(steps):
             optimizer.zero_grad(set_to_none=True)
-            loss = loss_of(network(x), y)
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == "bfloat16"):
+                loss = loss_of(forward(x), y)
             loss.backward()
             if clipnorm:
                 for parameter in trainable:

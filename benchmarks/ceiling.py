@@ -1,38 +1,45 @@
 """Speed of an experiment's convolutions and dense layers alone: the limit of `throughput`.
 
-For the experiments that miss their share there: the same share, of these products only, at the
-batch size of ``budget``. 1 is the speed of a float32 matrix product (sgemm, 2048 × 2048); more is
-possible, as what a kernel would multiply beyond the border counts too. oneDNN's gradients of
-kernels are the slowest part. Where "all three" is near the target of `throughput`, almost no time
-is left for the rest of a step: activations, pooling, Dropout, BatchNormalization, optimizer, input.
+For the experiments whose share has a target there: the same share, of these products only, in both
+precisions, at the batch size of ``budget``. 1 is the speed of the matrix product in that precision.
+More is possible, because products with the zeros beyond a map's border count too. oneDNN's
+gradients of kernels are the slowest part. The rest of a training step is activations, pooling,
+Dropout, BatchNormalization, optimizer and input.
 """
 
 import time
 from collections.abc import Callable
 
-from benchmarks._measure import build, by_turns, matrix_product, ratios, row
+from benchmarks._measure import PRECISIONS, build, by_turns, matrix_product, ratios, row
+from benchmarks.throughput import SHARES
 from lib import models
 from lib.engine import keras, tf
 
-SLUGS = ("01_deeper_cnn", "02_dropout", "03_double_conv", "10_vgg16_64x64")
-ROUNDS = 15
+ROUNDS = 7
 
 
 def measure() -> list[dict]:
     """Returns the share of forward passes, of both gradients, and of the three together."""
     rows = []
-    for slug in SLUGS:
-        keras.utils.clear_session()
-        model, values = build(slug)
-        macs = _macs(model)
-        cases = {part: _timed(step) for part, step in _steps(model, values["BATCH_SIZE"]).items()}
-        found = by_turns(cases | {"product": matrix_product()}, rounds=ROUNDS)
-        product = found.pop("product")
-        found["all three"] = [sum(seconds) for seconds in zip(*found.values(), strict=True)]
-        for part, seconds in found.items():
-            speed = [2 * macs[part] * values["BATCH_SIZE"] / s for s in seconds]
-            rows.append(row(f"{slug}: {part}", ratios(speed, product), "of sgemm"))
-            print(f"{rows[-1]['case']}: {rows[-1]['figure']:.3f}", flush=True)
+    for slug in SHARES:
+        for dtype in PRECISIONS:
+            rows += _rows(slug, dtype)
+    return rows
+
+
+def _rows(slug: str, dtype: str) -> list[dict]:
+    keras.utils.clear_session()
+    model, values = build(slug)
+    macs, batch_size = _macs(model), values["BATCH_SIZE"]
+    cases = {part: _timed(step) for part, step in _steps(model, batch_size, dtype).items()}
+    found = by_turns(cases | {"product": matrix_product(dtype)}, ROUNDS)
+    product = found.pop("product")
+    found["all three"] = [sum(seconds) for seconds in zip(*found.values(), strict=True)]
+    rows = []
+    for part, seconds in found.items():
+        speed = [2 * macs[part] * batch_size / s for s in seconds]
+        rows.append(row(f"{slug}, {dtype}: {part}", ratios(speed, product), "of its speed"))
+        print(f"{rows[-1]['case']}: {rows[-1]['figure']:.3f}", flush=True)
     return rows
 
 
@@ -48,14 +55,15 @@ def _layers(model: keras.Model) -> list[keras.Layer]:
     return [layer for layer in model.layers if models.layer_macs(layer)]
 
 
-def _steps(model: keras.Model, batch_size: int) -> dict[str, Callable[[], list]]:
-    """Returns by part what computes it, for all layers, on noise."""
+def _steps(model: keras.Model, batch_size: int, dtype: str) -> dict[str, Callable[[], list]]:
+    """Returns by part what computes it in a precision, for all layers, on noise."""
     layers = []
     for layer in _layers(model):
         product = getattr(layer, "convolution_op", tf.matmul)
-        maps = tf.random.normal((batch_size, *layer.input.shape[1:]))
-        kernel = tf.constant(layer.kernel)
-        layers.append((product, maps, kernel, tf.random.normal(product(maps, kernel).shape)))
+        maps = tf.cast(tf.random.normal((batch_size, *layer.input.shape[1:])), dtype)
+        kernel = tf.cast(layer.kernel, dtype)
+        upstream = tf.cast(tf.random.normal((batch_size, *layer.output.shape[1:])), dtype)
+        layers.append((product, maps, kernel, upstream))
 
     def gradients(of: int, layers: list) -> list:
         found = []

@@ -13,7 +13,7 @@ from unittest import mock
 
 import numpy as np
 
-from benchmarks._measure import build, dataset
+from benchmarks._measure import build, dataset, row
 from lib import cache, training
 from lib.engine import keras
 from lib.study import SLUGS
@@ -100,23 +100,12 @@ def measure() -> list[dict]:
             per_epoch = 1 + epoch // checkpoints.STEP_SECONDS
             every = max(checkpoints.EPOCH_SECONDS, epoch / per_epoch)
             spread = f"{min(timed.writes):.2f} to {max(timed.writes):.2f}"
+            share = 100 * (write / every + call / step)
+            unit = f"% ({write:.2f} s ({spread}) in {every:.0f} s, and "
+            unit += f"{1e6 * call:.0f} µs in each step of {1e3 * step:.0f} ms)"
+            case = f"{slug}: checkpoints, of training time"
             rows += [
-                {
-                    "case": f"{slug}: checkpoints, of training time",
-                    "figure": 100 * (write / every + call / step),
-                    "unit": f"% ({write:.2f} s ({spread}) in {every:.0f} s, and "
-                    f"{1e6 * call:.0f} µs in each step of {1e3 * step:.0f} ms)",
-                    "target": 3,
-                    "better": "lower",
-                    "required": True,
-                },
-                {
-                    "case": f"{slug}: size of a checkpoint",
-                    "figure": timed.megabytes,
-                    "unit": "MB",
-                    "target": None,
-                    "better": "lower",
-                    "required": False,
-                },
+                row(case, share, unit, target=1, better="lower", required=True),
+                row(f"{slug}: size of a checkpoint", timed.megabytes, "MB", better="lower"),
             ]
     return rows

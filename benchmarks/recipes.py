@@ -1,47 +1,135 @@
-"""Schedules tried for `budget`: validation accuracy on a part of CIFAR-10, seed 0.
+"""Schedules tried for `budget`, each on all training images and judged by validation images.
 
-8,000 images and fewer epochs than `budget` takes; of each experiment its own recipe first, then
-what the case changes. They choose between schedules; the accuracies themselves are those of few
-images.
+``python -m benchmarks recipes SLUG NAME=VALUE ...`` trains an experiment with ``budget``'s values
+and these changes, and adds a line to ``results/recipes.json``. ``python -m benchmarks recipes``
+prints what was tried, the table of docs/recipes.md. A training that was interrupted resumes. The
+test images are thrown away before the training, so nothing can measure them.
 """
 
-from benchmarks._measure import forget, recipe, row
-from lib import data, pretrained, training
-from lib.results import model_cell, parameters
+import ast
+import json
+from dataclasses import replace
+from pathlib import Path
 
-TRAIN, VAL = 8_000, 3_000
-EPOCHS = {"05_data_augmentation": 15, "08_vgg16_finetuned": 4, "09_mini_vgg16": 5}
-TRIED = {
-    "05_data_augmentation": ({}, {"LEARNING_RATE": 1.5e-3}, {"LEARNING_RATE": 8e-3}),
-    "08_vgg16_finetuned": ({}, {"LEARNING_RATE": 5e-5}, {"LEARNING_RATE": 2e-4}),
-    "09_mini_vgg16": ({}, {"LEARNING_RATE": 1e-4}),
-}
+from benchmarks._measure import forget, recipe
+from lib import cache, data, pretrained, training
+from lib.engine import precision
+from lib.errors import ParameterError
+from lib.results import machine, model_cell, parameters
+from lib.study import experiment
+
+FILE = Path(__file__).parent / "results" / "recipes.json"
+PAGE = """# Recipes that were tried
+
+<!-- Written by `python -m benchmarks page` from benchmarks/results/recipes.json. -->
+
+A trial trains one experiment with the schedule of `budget` and some changes. Validation images
+judge it: 10,000 of the 50,000 training images, after the last epoch. Trials measure no test images.
+The published accuracy is that on test images. Changes are differences to the present `budget`.
+
+```bash
+python -m benchmarks recipes 03_double_conv EPOCHS=8 LEARNING_RATE=2e-3
+```
+
+| experiment | changes | seed | precision | epochs | T multiply–adds | minutes | \
+validation | published |
+| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |
+{rows}
+"""
 
 
-def measure() -> list[dict]:
-    """Returns the validation accuracy that each schedule ends with."""
-    images = data.load("cifar10", train_size=TRAIN, val_size=VAL)
-    rows = []
-    for slug, cases in TRIED.items():
-        values = parameters.of_profile("budget", slug) | {"EPOCHS": EPOCHS[slug]}
-        for changes in cases:
-            accuracy = _train(slug, images, values | changes)
-            said = ", ".join(f"{name} {value:g}" for name, value in changes.items())
-            rows.append(row(f"{slug}: {said or 'as in budget'}", 100 * accuracy, _unit(values)))
-            print(f"{rows[-1]['case']}: {rows[-1]['figure']:.2f} %", flush=True)
-    return rows
+def main(arguments: list[str]) -> None:
+    """Makes one trial, if there are arguments, and prints the table of all.
+
+    Args:
+        arguments: the experiment's name, then ``NAME=VALUE`` for each change.
+
+    Raises:
+        ParameterError: if the experiment or a parameter is unknown or has a wrong value.
+    """
+    if arguments:
+        add(trial(arguments[0], _changes(arguments[1:])))
+    print(page().partition("```\n\n")[2])
 
 
-def _unit(values: parameters.Values) -> str:
-    head = f"{values['HEAD_EPOCHS']} + " if values.get("HEAD_EPOCHS") else ""
-    return f"% of validation, after {head}{values['EPOCHS']} epochs"
-
-
-def _train(slug: str, images: data.Dataset, values: parameters.Values) -> float:
-    """Trains an experiment and returns its last validation accuracy, 0 to 1."""
-    training.seed(0)
+def trial(slug: str, changes: parameters.Values) -> dict:
+    """Trains an experiment as ``budget`` does, with changes, and returns what came of it."""
+    values = parameters.check(slug, parameters.of_profile("budget", slug) | changes)
+    dtype = precision.resolved(values.get("PRECISION", "auto"))
+    sizes = {f"{part}_size": values[f"{part.upper()}_SIZE"] for part in data.PARTS}
+    images = data.load("cifar10", seed=values["SEED"], **sizes)
+    images = replace(images, x_test=None, y_test=None)
+    training.seed(values["SEED"])
+    precision.use(dtype)
     weights = pretrained.load(values["WEIGHTS"]) if "WEIGHTS" in values else None
     model = model_cell.build(slug, classes=len(images.classes), weights=weights, **values)
     fit = training.fit(model, images, recipe(values))
     forget(fit)
-    return fit.history["val_accuracy"][-1]
+    about = machine.environment()
+    history = {name: fit.history[name] for name in ("val_accuracy", "val_loss")}
+    return {
+        "experiment": slug,
+        "values": parameters.computed(values),
+        "precision": dtype,
+        "seed": values["SEED"],
+        "epochs": len(fit.history["epoch"]),
+        "operations": fit.operations,
+        "seconds": round(fit.seconds, 1),
+        **{name: [round(value, 5) for value in of_epochs] for name, of_epochs in history.items()},
+        **{name: about[name] for name in ("cpu", "cores", "gpus", "git", "date")},
+    }
+
+
+def add(row: dict) -> None:
+    """Adds a trial to the file, which is sorted by experiment and has one line for each."""
+    with cache.lock("recipes"), cache.atomic_file(FILE) as part:
+        rows = sorted([*read(), row], key=lambda one: one["experiment"])
+        lines = ",\n".join(json.dumps(one, ensure_ascii=False) for one in rows)
+        part.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+def read() -> list[dict]:
+    """Returns all trials, by experiment."""
+    return json.loads(FILE.read_text(encoding="utf-8"))
+
+
+def page() -> str:
+    """Returns docs/recipes.md."""
+    return PAGE.format(rows="\n".join(map(_line, read())) or "| none yet |")
+
+
+def _line(row: dict) -> str:
+    """Returns a trial's line of the table."""
+    slug = row["experiment"]
+    budget = parameters.of_profile("budget", slug)
+    changes = (
+        f"{name} = {value:g}" if isinstance(value, float) else f"{name} = {value}"
+        for name, value in row["values"].items()
+        if value != budget.get(name)
+    )
+    cells = [
+        slug,
+        ", ".join(changes) or "none",
+        row["seed"],
+        row["precision"],
+        row["epochs"],
+        f"{row['operations'] / 1e12:,.0f}",
+        f"{row['seconds'] / 60:.1f}",
+        f"{100 * row['val_accuracy'][-1]:.2f} %",
+        f"{100 * experiment(slug).accuracy:.2f} %",
+    ]
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _changes(texts: list[str]) -> parameters.Values:
+    """Reads ``NAME=VALUE``; a value that is not a Python literal is text."""
+    changes = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name in ("DATASET", "PROFILE", "OUT"):
+            raise ParameterError(f"{text}: expected NAME=VALUE of what the training depends on")
+        try:
+            changes[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            changes[name] = value
+    return changes

@@ -1,81 +1,142 @@
 """Training speed, compared with plain Keras and with the machine's matrix product.
 
-All at the batch size of ``budget``, through the project's own input pipeline. "Plain Keras"
-is the same network of Keras' own layers and optimizer, `model.fit` on arrays of floats, neither
-resized nor augmented. The share counts multiply–adds of convolutions and dense layers, forward and
-backward, against this machine's float32 matrix products of the same seconds; what a 3×3 kernel
-would multiply beyond the border counts too, as is usual. What these products reach alone is in
-`ceiling`: where that is hardly above the target, or below, TensorFlow's convolutions are why it is
-missed. They are the same in "Plain Keras": only the time around them can be saved.
+In float32 and in bfloat16, at the batch size of ``budget``, through the project's own input
+pipeline. "Plain Keras" is the same network of Keras' own layers and optimizer in float32,
+`model.fit` on arrays of floats, neither resized nor augmented. The share counts multiply–adds of
+convolutions and dense layers, forward and backward, against this machine's matrix product in the
+same precision and the same seconds. Products with the zeros beyond a map's border count too. In
+float32 some shares have a target, or the figure of `ceiling` for this processor if that is lower.
+Minutes are those of ``budget`` in the precision that ``auto`` means here, computed from the speed.
+They and the gain of bfloat16 have targets on AMD's processors with AVX512_BF16 only.
 """
 
+import json
+import statistics
+from pathlib import Path
+
 from benchmarks._measure import (
+    PRECISIONS,
     Training,
-    build,
     by_turns,
     closing,
+    fast_bfloat16,
     matrix_product,
     noise,
+    ours,
     ratios,
+    recipe,
     row,
 )
-from lib import inputs, models, training
-from lib.engine import keras
+from lib import data, inputs, models
+from lib.engine import keras, precision
+from lib.results import machine, parameters
 from lib.study import SLUGS
+from lib.training import pace
 
 SHARES = {  # at least, of the matrix product's speed
     "01_deeper_cnn": 0.70,
     "02_dropout": 0.70,
     "03_double_conv": 0.70,
-    "06_vgg16_scratch": 0.65,
-    "08_vgg16_finetuned": 0.65,
+    "06_vgg16_scratch": 0.75,
+    "08_vgg16_finetuned": 0.70,
     "10_vgg16_64x64": 0.90,
 }
-ROUNDS = 15
-EPOCH = 64  # batches of the arrays: where a gain has a target, few turns begin an epoch of Keras'
 AGAINST_KERAS = {"04_batch_norm": 1.4, "05_data_augmentation": 1.4}
+# Where `_measure.fast_bfloat16`:
+GAIN, LEAST_GAIN = 1.7, 1.6
+MINUTES, ALL_MINUTES = {"10_vgg16_64x64": 25}, 120
+ROUNDS = 7
+EPOCH = 64  # batches of the arrays: few turns begin an epoch of Keras'
+CEILING = Path(__file__).parent / "results" / "ceiling.json"
 
 
 def measure() -> list[dict]:
-    """Returns images/s, share of the matrix product and gain over Keras, per experiment."""
+    """Returns speed, shares, gains and minutes of every experiment, and of all together."""
     rows = []
     for slug in SLUGS:
-        keras.utils.clear_session()
-        model, values = build(slug)
-        plain = models.as_keras(model)
-        batch_size, clipnorm = values["BATCH_SIZE"], values.get("CLIPNORM", 0.0)
-        training.compile(model, learning_rate=1e-5, clipnorm=clipnorm)
-        plain.compile(
-            keras.optimizers.Adam(1e-5, clipnorm=clipnorm or None),
-            loss="sparse_categorical_crossentropy",
-            metrics=["accuracy"],
-        )
-        x, y = noise(EPOCH * batch_size, model.input_shape[1])
-        arrays = {"x": inputs.scale(x), "y": y, "batch_size": batch_size}
-        with closing(
-            ours=Training(model, batch_size, augmented=values.get("AUGMENT", False)),
-            product=matrix_product(),
-            keras=Training(plain, batch_size, fit=arrays),
-        ) as cases:
-            found = by_turns(cases, rounds=ROUNDS)
-        operations = 2 * models.training_macs(model)
-        share = [operations * ratio for ratio in ratios(found["ours"], found["product"])]
+        found = _rows(slug)
+        print(*(f"{r['case']}: {r['figure']:.3g} {r['unit']}" for r in found), sep="\n", flush=True)
+        rows += found
+    minutes, gains = (
+        [r["figure"] for r in rows if r["case"].endswith(end)]
+        for end in (": minutes of budget", ": bfloat16 against float32")
+    )
+    unit = f"min ({precision.resolved('auto')})"
+    return [
+        *rows,
+        _on_fast("the eleven: minutes of budget", sum(minutes), unit, ALL_MINUTES, better="lower"),
+        _on_fast("the least gain: bfloat16 against float32", min(gains), "×", LEAST_GAIN),
+    ]
+
+
+def _rows(slug: str) -> list[dict]:
+    """Returns the rows of one experiment; all cases take turns."""
+    keras.utils.clear_session()
+    trainings = {dtype: ours(slug, dtype) for dtype in PRECISIONS}
+    products = {f"{dtype} product": matrix_product(dtype) for dtype in PRECISIONS}
+    model = trainings["float32"].model
+    with closing(**trainings, **products, keras=_plain(slug, model)) as cases:
+        found = by_turns(cases, ROUNDS)
+    rows = []
+    for dtype in PRECISIONS:
+        share = ratios(found[dtype], found[f"{dtype} product"])
+        share = [2 * models.training_macs(model) * one for one in share]
+        least = _share(slug) if dtype == "float32" else None
+        case = f"{slug}, {dtype}: share of the matrix product"
         rows += [
-            row(f"{slug}: training", found["ours"], "images/s"),
-            row(
-                f"{slug}: share of the matrix product",
-                share,
-                "of sgemm",
-                target=SHARES.get(slug),
-                required=slug in SHARES,
-            ),
-            row(
-                f"{slug}: against plain Keras",
-                ratios(found["ours"], found["keras"]),
-                "×",
-                target=AGAINST_KERAS.get(slug),
-                required=slug in AGAINST_KERAS,
-            ),
+            row(f"{slug}, {dtype}: training", found[dtype], "images/s"),
+            row(case, share, "of its speed", target=least, required=least is not None),
         ]
-        print(*(f"{r['case']}: {r['figure']:.3g} {r['unit']}" for r in rows[-3:]), sep="\n")
-    return rows
+    gain, target = ratios(found["float32"], found["keras"]), AGAINST_KERAS.get(slug)
+    auto = precision.resolved("auto")
+    minutes = _minutes(slug, model, statistics.median(found[auto]))
+    unit, most = f"min ({auto})", MINUTES.get(slug)
+    return [
+        *rows,
+        row(f"{slug}: against plain Keras", gain, "×", target=target, required=bool(target)),
+        _on_fast(
+            f"{slug}: bfloat16 against float32",
+            ratios(found["bfloat16"], found["float32"]),
+            "×",
+            GAIN,
+        ),
+        _on_fast(f"{slug}: minutes of budget", minutes, unit, most, better="lower"),
+    ]
+
+
+def _plain(slug: str, model: keras.Model) -> Training:
+    """Returns a case: the training of the same network in plain Keras, float32."""
+    values = parameters.of_profile("budget", slug)
+    plain, batch_size = models.as_keras(model), values["BATCH_SIZE"]
+    plain.compile(
+        keras.optimizers.Adam(1e-5, clipnorm=values.get("CLIPNORM", 0.0) or None),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    x, y = noise(EPOCH * batch_size, model.input_shape[1])
+    return Training(plain, batch_size, fit={"x": inputs.scale(x), "y": y, "batch_size": batch_size})
+
+
+def _share(slug: str) -> float | None:
+    """Returns the target of a share in float32: the wanted one, or the ceiling if it is lower."""
+    wanted, content = SHARES.get(slug), json.loads(CEILING.read_text())
+    if wanted and content["machine"]["cpu"] == machine.environment()["cpu"]:
+        case = f"{slug}, float32: all three"
+        ceilings = [r["figure"] for r in content["rows"] if r["case"] == case]
+        return round(min([wanted, *ceilings]), 3)
+    return wanted
+
+
+def _minutes(slug: str, model: keras.Model, speed: float) -> float:
+    """Returns the minutes of training and evaluation at so many training images per second."""
+    values = parameters.of_profile("budget", slug)
+    forward = models.forward_macs(model) / models.training_macs(model)
+    sizes = {part: values[f"{part.upper()}_SIZE"] for part in data.PARTS}
+    one = pace.Pace(training=1 / speed, forward=forward / speed)
+    return pace.training_seconds(one, recipe(values), **sizes) / 60
+
+
+def _on_fast(case: str, figures: list[float] | float, unit: str, target, **options) -> dict:
+    """Makes a row whose target holds on AMD's processors with AVX512_BF16 only."""
+    target = target if fast_bfloat16() else None
+    return row(case, figures, unit, target=target, required=target is not None, **options)

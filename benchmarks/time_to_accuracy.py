@@ -1,9 +1,9 @@
 """Accuracy, operations and time of `budget` and of `study`, from records.
 
-Reads the run of record (`reports/of-record`), or else the last run (`reports/latest`). Training
-operations are counted in epochs of the experiment's own network, as `study` trains it: an epoch in
-which only the head learns, or features are computed, counts for less. `study` stops early: where
-that is after few epochs, its accuracy is low too.
+Reads the run of record (`reports/of-record`), or else the last run (`reports/latest`). Records of
+different precisions are separate cases. Training operations are counted in epochs of the
+experiment's own network, as `study` trains it. An epoch in which only the head learns, or features
+are computed, counts for less. `study` stops early.
 """
 
 import statistics
@@ -12,8 +12,9 @@ from benchmarks._measure import row
 from lib import ROOT, models, study
 from lib.results import model_cell, record
 from lib.results.record import Record
-from lib.study import EXPERIMENTS
+from lib.study import EXPERIMENTS, SLUGS
 
+AGAINST_STUDY = dict.fromkeys(SLUGS[:5], 0.5) | {SLUGS[5]: 1.0}
 # Epochs of the experiment's own network that the published accuracy may take.
 EPOCHS = {"06_vgg16_scratch": 12, "08_vgg16_finetuned": 4, "09_mini_vgg16": 4, "10_vgg16_64x64": 3}
 
@@ -35,8 +36,9 @@ def measure() -> list[dict]:
             for profile in ("budget", "study")
         }
         for profile, some in found.items():
-            if some:
-                rows += _rows(experiment, profile, some)
+            for dtype in sorted({*map(_precision, some)}):
+                alike = [r for r in some if _precision(r) == dtype]
+                rows += _rows(experiment, f"{profile}, {dtype}", alike)
         if all(found.values()):
             epochs = [statistics.median(map(_epochs, some)) for some in found.values()]
             rows.append(
@@ -44,11 +46,16 @@ def measure() -> list[dict]:
                     f"{experiment.slug}: budget against study",
                     epochs[0] / epochs[1],
                     "of the training operations",
-                    target=0.5 if experiment.slug < "06" else None,
+                    target=AGAINST_STUDY.get(experiment.slug),
                     better="lower",
                 )
             )
     return rows
+
+
+def _precision(found: Record) -> str:
+    """Returns the precision of a record's training; records without the field are older."""
+    return getattr(found.training, "precision", "") or "float32"
 
 
 def _epochs(found: Record) -> float:
@@ -58,9 +65,9 @@ def _epochs(found: Record) -> float:
     return found.training.operations / (found.dataset.train * models.training_macs(network))
 
 
-def _rows(experiment: study.Experiment, profile: str, records: list[Record]) -> list[dict]:
-    case = f"{experiment.slug}, {profile}"
-    budget = profile == "budget"
+def _rows(experiment: study.Experiment, kind: str, records: list[Record]) -> list[dict]:
+    case = f"{experiment.slug}, {kind}"
+    budget = kind.startswith("budget")
     return [
         row(
             f"{case}: test accuracy",

@@ -1,7 +1,7 @@
 """Keras' layers and optimizer with the same mathematics in fewer passes over memory.
 
 Each class does the same as Keras' class of its name, with other TensorFlow operations that are
-faster on a CPU (`benchmarks.settings` measures each). On a GPU they are Keras' own classes.
+faster on a CPU (`benchmarks.fast_layers` measures each). On a GPU they are Keras' own classes.
 """
 
 from lib.engine import keras, tf
@@ -12,7 +12,7 @@ class Conv2D(keras.layers.Conv2D):
 
     Of a 3×3 kernel with padding only 16 of the 36 products per pair of channels fall inside a
     map of 2×2 pixels. On maps of 4×4 it is the product of each pixel's nine neighbors that is
-    faster than TensorFlow's convolution on some processors (`benchmarks.convolutions`).
+    faster than TensorFlow's convolution on some processors (`benchmarks.fast_layers`).
     """
 
     def convolution_op(self, inputs, kernel):

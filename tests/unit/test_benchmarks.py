@@ -9,30 +9,48 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import _measure, augmentation, ceiling, convolutions, recipes, time_to_accuracy
-from lib import data, models, training
-from lib.engine import fast_layers, tf
+from benchmarks import (
+    _measure,
+    augmentation,
+    ceiling,
+    fast_layers,
+    recipes,
+    throughput,
+    time_to_accuracy,
+)
+from lib import data, models
+from lib.engine import fast_layers as layers
+from lib.engine import keras, precision
+from lib.errors import ParameterError
 from lib.results import model_cell, parameters
 from lib.study import SLUGS
 from tests.report import made_up
 
 WANTED = {
     *("augmentation", "throughput", "against_torch", "memory", "overhead", "time_to_accuracy"),
-    *("checkpoint", "settings", "estimate", "convolutions", "frozen_features", "recipes"),
+    *("checkpoint", "settings", "estimate", "fast_layers", "frozen_features", "recipes"),
     "ceiling",
 }
+RESULTS = set((command.FOLDER / "results").glob("*.json")) - {recipes.FILE}
+
+
+@pytest.fixture(autouse=True)
+def restored_precision():
+    """Other tests build networks in float32."""
+    yield
+    precision.use("float32")
 
 
 def test_all_benchmarks_can_be_called():
     assert set(command.NAMES) == WANTED
-    for name in command.NAMES:
+    for name in WANTED - {"recipes"}:
         assert callable(importlib.import_module(f"benchmarks.{name}").measure)
 
 
-@pytest.mark.parametrize("path", sorted((command.FOLDER / "results").glob("*.json")), ids=str)
+@pytest.mark.parametrize("path", sorted(RESULTS), ids=str)
 def test_results_are_as_agreed(path):
     content = json.loads(path.read_text())
-    assert list(content) == ["name", "machine", "rows"]
+    assert [key for key in content if key != "minutes"] == ["name", "machine", "rows"]
     assert content["name"] == path.stem.partition("@")[0]
     assert content["rows"]
     for row in content["rows"]:
@@ -42,40 +60,80 @@ def test_results_are_as_agreed(path):
         assert row["target"] is not None or not row["required"]
 
 
-def test_the_page_is_that_of_the_results():
-    assert command.PAGE.read_text(encoding="utf-8") == command.page(), "python -m benchmarks page"
+def test_the_pages_are_those_of_the_results():
+    for path, text in ((command.PAGE, command.page()), (command.RECIPES, recipes.page())):
+        assert path.read_text(encoding="utf-8") == text, "python -m benchmarks page"
+    words = [word for word in command.page().split() if any(map(str.isalnum, word))]
+    assert len(words) < 1000
 
 
-def test_the_page_shows_headlines_and_missed_targets(monkeypatch, tmp_path):
-    machine = {"date": "2026-01-02", "cpu": "a processor", "cores": 2}
-    rows = [
-        _measure.row("ours, 128×128", [126.4, 120.0, 130.0], "MiB", target=150, better="lower"),
-        _measure.row("the study's way, 128×128", 11375.6, "MiB"),
-        _measure.row("too slow", [0.25, 0.5, 0.75], "×", target=1, required=True),
-        _measure.row("missed, but not required", 0.5, "×", target=1),
-        _measure.row("07_vgg16_frozen: training", 635.2, "images/s"),
-    ]
+def test_a_benchmark_saves_its_result_and_how_long_it_took(monkeypatch, tmp_path, capsys):
     (tmp_path / "results").mkdir()
-    content = {"name": "memory", "machine": machine, "rows": rows}
-    (tmp_path / "results" / "memory@other.json").write_text(json.dumps(content))
-    (tmp_path / "memory.py").write_text('"""Memory."""\n')
     monkeypatch.setattr(command, "FOLDER", tmp_path)
-    monkeypatch.setattr(command, "COLUMNS", (("memory@other", ": training"),))
-    keys = (("memory@other", row["case"]) for row in rows[:2])
-    monkeypatch.setattr(command, "HEADLINES", tuple(zip(keys, ("A", "B"), strict=True)))
-    lines = command.page().splitlines()
-    assert {"| 07_vgg16_frozen | 635 |", "| 08_vgg16_finetuned | – |"} <= {*lines}
-    assert {"| A | 126 MiB |", "| B | 11,376 MiB |"} <= {*lines}
-    assert any("1 of 3 targets are met." in line for line in lines)
-    assert "| memory@other | too slow | 0.5 | ≥ 1 |" in lines
-    assert not any("not required" in line for line in lines)
-    link = "[memory@other](../benchmarks/results/memory@other.json)"
-    assert f"| {link} | Memory. | a processor, 2 cores | 2026-01-02 |" in lines
+    rows = [_measure.row("a case", 1.5, "×", target=1)]
+    monkeypatch.setattr(importlib, "import_module", lambda _: SimpleNamespace(measure=lambda: rows))
+    monkeypatch.setattr(command.time, "monotonic", iter([0, 120, 0, 120]).__next__)
+    for _ in range(2):
+        command._run("memory")
+    content = json.loads((tmp_path / "results" / "memory.json").read_text())
+    assert (content["rows"], content["minutes"]) == (rows, 2.0)
+    assert capsys.readouterr().out.count("The last run of this benchmark took 2 minutes.") == 1
+
+
+def test_the_page_has_a_table_for_each_processor_and_the_missed_targets(monkeypatch, tmp_path):
+    (tmp_path / "results").mkdir()
+    monkeypatch.setattr(command, "FOLDER", tmp_path)
+    row = _measure.row
+    for stem, cpu, rows in (
+        ("throughput", "One", [row("07_vgg16_frozen: minutes of budget", 4.321, "min")]),
+        (
+            "throughput@other",
+            "Other",
+            [
+                row("07_vgg16_frozen, float32: training", [700, 600, 635.2], "images/s"),
+                row("04_batch_norm: against plain Keras", [0.5, 1.2, 1.3], "×", target=1.4),
+                row("05_data_augmentation: against plain Keras", 1.1, "×", target=1.4),
+            ],
+        ),
+        (
+            "against_torch",
+            "Other",
+            [row("07_vgg16_frozen, bfloat16: ours against PyTorch", 2, "×")],
+        ),
+        (
+            "memory",
+            "Third",
+            [
+                row("ours, 128×128", [126.4, 120.0], "MiB", target=150, better="lower"),
+                row("00_base_cnn, x", 2, "s", target=1, better="lower"),
+                row("01_deeper_cnn, x", 4, "s", target=3, better="lower"),
+            ],
+        ),
+    ):
+        name = stem.partition("@")[0]
+        content = {"name": name, "machine": {"cpu": cpu, "cores": 2}, "minutes": 7.6, "rows": rows}
+        (tmp_path / "results" / f"{stem}.json").write_text(json.dumps(content))
+        (tmp_path / f"{name}.py").write_text(f'"""About {name}."""\n')
+    text = command.page()
+    first, second = text.split("### ")[1:]
+    assert first.startswith("One, 2 cores\n\n| experiment | minutes |")
+    assert "| 07_vgg16_frozen | 4.32 | – | – | – | – | – |" in first
+    assert second.startswith("Other, 2 cores\n")
+    assert "| 07_vgg16_frozen | – | 635 | – | – | 2 | – |" in second
+    lines = text.splitlines()
+    assert any(line.startswith("1 of 5 targets are met.") for line in lines)
+    assert "| throughput@other: against plain Keras | ≥ 1.4 | 04 1.2, 05 1.1 |  |" in lines
+    assert "| memory: x | in brackets | 00 2 (≤ 1), 01 4 (≤ 3) |  |" in lines
+    assert "| Memory for 40,000 training images at 128×128 | 123 MiB |" in lines
+    link = "[throughput@other](../benchmarks/results/throughput@other.json)"
+    assert f"| {link} | About throughput. | Other, 2 cores | 8 |" in lines
 
 
 def test_the_ceiling_is_of_what_a_training_multiplies():
     model, _ = _measure.build("01_deeper_cnn")
-    layers, macs, steps = ceiling._layers(model), ceiling._macs(model), ceiling._steps(model, 2)
+    layers, macs = ceiling._layers(model), ceiling._macs(model)
+    steps = ceiling._steps(model, 2, "bfloat16")
+    assert {tensor.dtype.name for step in steps.values() for tensor in step()} == {"bfloat16"}
     assert [layer.name.split("_")[0] for layer in layers] == ["conv2d"] * 3 + ["dense"] * 3
     assert sum(macs[part] for part in steps) == macs["all three"]
 
@@ -100,26 +158,109 @@ def test_turns_are_taken_by_all_cases_in_each_round():
     assert row["unit"] == "calls (4 to 8, n = 3)"
 
 
-WAYS = [fast_layers._convolve_patches, convolutions.slices, convolutions.winograd]
+USED = {
+    "00_base_cnn": ["Adam"],
+    "02_dropout": ["Dropout", "Adam"],
+    "04_batch_norm": ["BatchNormalization", "Dropout", "Adam"],
+    "06_vgg16_scratch": ["Conv2D on 2×2 maps", "Conv2D on 4×4 maps", "Adam"],
+    "09_mini_vgg16": ["Adam"],
+    "10_vgg16_64x64": ["Conv2D on 4×4 maps", "Adam"],
+}
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("size", [2, 8])
-def test_every_way_to_convolve_is_a_convolution(way, size):
-    rng = np.random.default_rng(0)
-    maps = tf.constant(rng.normal(size=(3, size, size, 5)).astype("f4"))
-    kernel = tf.constant(rng.normal(size=(3, 3, 5, 4)).astype("f4"))
-    upstream = rng.normal(size=(3, size, size, 4)).astype("f4")
+@pytest.mark.parametrize("slug", USED)
+def test_a_fast_class_is_measured_where_a_network_has_use_for_it(slug):
+    assert fast_layers._used(_measure.build(slug)[0]) == USED[slug]
 
-    def run(convolve):
-        with tf.GradientTape() as tape:
-            tape.watch([maps, kernel])
-            output = convolve(maps, kernel)
-            loss = tf.reduce_sum(output * upstream)
-        return [output, *tape.gradient(loss, [maps, kernel])]
 
-    for ours, theirs in zip(run(way), run(convolutions.tensorflow), strict=True):
-        assert np.allclose(ours, theirs, atol=2e-4)
+@pytest.mark.parametrize("name", fast_layers.THEIRS)
+def test_one_class_at_a_time_is_keras_own(name, monkeypatch):
+    built = []
+    monkeypatch.setattr(fast_layers, "ours", lambda *_: built.append(vars(layers).copy()) or Case())
+    monkeypatch.setattr(fast_layers, "_used", lambda _: [name])
+    monkeypatch.setattr(fast_layers, "ROUNDS", 1)
+    (row,) = fast_layers._gains("00_base_cnn", "float32")
+    assert row["case"] == f"00_base_cnn, float32: {name}"
+    attribute, theirs = fast_layers.THEIRS[name]
+    usual, replaced = built
+    assert {key for key in usual if usual[key] is not replaced[key]} == {attribute}
+    assert replaced[attribute] is theirs
+
+
+class Case:
+    """Stands in for `_measure.Training`."""
+
+    model = None
+
+    def __call__(self):
+        return 1.0
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_a_convolution_goes_keras_way_on_maps_of_one_size(size, monkeypatch):
+    ways = []
+    for way in ("_convolve_2x2", "_convolve_patches"):
+        usual = getattr(layers, way)
+        monkeypatch.setattr(layers, way, lambda *a, usual=usual: ways.append(a) or usual(*a))
+    convolution = fast_layers._without(size)(3, 3, padding="same")
+    convolution(np.zeros((1, size, size, 3), "f4"))
+    assert not ways
+    convolution(np.zeros((1, 6 - size, 6 - size, 3), "f4"))
+    assert len(ways) == 1
+
+
+def test_a_class_stays_if_it_brings_enough_somewhere():
+    rows = [
+        _measure.row(f"0{n}, float32: Adam", gain, "×") for n, gain in enumerate((1.02, 1.1, 1))
+    ]
+    largest = fast_layers._largest("Adam", rows)
+    assert (largest["figure"], largest["unit"]) == (1.1, "× (01, float32): stays")
+    assert fast_layers._largest("Adam", rows[::2])["unit"] == "× (00, float32): goes"
+
+
+def test_a_share_has_the_ceiling_as_its_target_where_that_is_lower(tmp_path, monkeypatch):
+    content = json.loads(throughput.CEILING.read_text())
+    content["rows"] = [_measure.row("02_dropout, float32: all three", 0.5, "")]
+    monkeypatch.setattr(throughput, "CEILING", tmp_path / "ceiling.json")
+    for cpu, expected in (("this one", 0.5), ("another", throughput.SHARES["02_dropout"])):
+        content["machine"]["cpu"] = cpu
+        throughput.CEILING.write_text(json.dumps(content))
+        monkeypatch.setattr(throughput.machine, "environment", lambda: {"cpu": "this one"})
+        assert throughput._share("02_dropout") == expected
+        assert throughput._share("03_double_conv") == throughput.SHARES["03_double_conv"]
+    assert throughput._share("00_base_cnn") is None
+
+
+def test_throughput_has_every_figure_and_bfloat16_has_targets_on_amd_only(monkeypatch):
+    speeds = {"float32": 100.0, "bfloat16": 150.0, "keras": 80.0}
+    speeds |= {"float32 product": 1e12, "bfloat16 product": 2e12}
+    model = _measure.build("10_vgg16_64x64")[0]
+    monkeypatch.setattr(throughput, "ours", lambda *_: SimpleNamespace(model=model))
+    monkeypatch.setattr(throughput, "_plain", lambda *_: None)
+    monkeypatch.setattr(
+        throughput, "by_turns", lambda cases, _: {name: [speeds[name]] for name in cases}
+    )
+    for amd in (True, False):
+        monkeypatch.setattr(throughput, "fast_bfloat16", lambda amd=amd: amd)
+        rows = {row["case"]: row for row in throughput._rows("10_vgg16_64x64")}
+        share = rows["10_vgg16_64x64, bfloat16: share of the matrix product"]["figure"]
+        assert share == pytest.approx(150 / 2e12 * 2 * models.training_macs(model))
+        assert rows["10_vgg16_64x64: against plain Keras"]["figure"] == 1.25
+        gain = rows["10_vgg16_64x64: bfloat16 against float32"]
+        minutes = rows["10_vgg16_64x64: minutes of budget"]
+        assert gain["figure"] == 1.5
+        assert (gain["target"], minutes["target"]) == ((1.7, 25) if amd else (None, None))
+        assert gain["required"] == amd
+
+
+def test_minutes_count_all_epochs(monkeypatch):
+    values = parameters.of_profile("budget", "00_base_cnn") | {"EPOCHS": 3}
+    monkeypatch.setattr(parameters, "of_profile", lambda *_: values)
+    model = model_cell.build("00_base_cnn")
+    forward = models.forward_macs(model) / models.training_macs(model)
+    passes = 40_000 + 10_000 + 10_000 + 3 * 10_000  # the evaluation, and validation
+    expected = (3 * 40_000 + passes * forward) / 100 / 60
+    assert throughput._minutes("00_base_cnn", model, 100.0) == pytest.approx(expected, abs=0.1)
 
 
 def test_augmentation_is_measured_on_augmented_batches():
@@ -148,27 +289,75 @@ def test_training_times_name_their_machines(tmp_path, monkeypatch):
     assert minutes["unit"].startswith(f"minutes on {made_up.ENVIRONMENT['cpu']} (")
 
 
-def test_recipes_are_named_by_what_they_change(monkeypatch):
-    slug, given = "05_data_augmentation", []
+def test_records_of_two_precisions_are_two_cases(tmp_path, monkeypatch):
+    made_up.write(tmp_path / "reports" / "latest", profiles={"budget": {0: 2}})
+    monkeypatch.setattr(time_to_accuracy, "ROOT", tmp_path)
+    assert time_to_accuracy._precision(made_up.record()) == "float32"
+    new = SimpleNamespace(training=SimpleNamespace(precision="bfloat16"))
+    assert time_to_accuracy._precision(new) == "bfloat16"
+    monkeypatch.setattr(time_to_accuracy, "_precision", lambda r: ("float32", "bfloat16")[r.seed])
+    cases = [row["case"] for row in time_to_accuracy.measure()]
+    for dtype in _measure.PRECISIONS:
+        assert f"00_base_cnn, budget, {dtype}: training" in cases
 
-    def fit(model, images, recipe):
-        given.append(recipe)
-        history = {"val_accuracy": [0.0, recipe.learning_rate]}
-        return SimpleNamespace(history=history, checkpoints=())
 
-    few = data.load("digits", train_size=64, val_size=50, test_size=20)
-    monkeypatch.setattr(data, "load", lambda *_, **__: few)
-    monkeypatch.setattr(training, "fit", fit)
-    monkeypatch.setattr(recipes, "TRIED", {slug: ({}, {"LEARNING_RATE": 0.25})})
-    rows = recipes.measure()
-    assert [row["case"] for row in rows] == [f"{slug}: as in budget", f"{slug}: LEARNING_RATE 0.25"]
-    assert rows[1]["figure"] == 25  # the last epoch's
-    usual, other = given
-    budget = parameters.of_profile("budget", slug)
-    assert usual.learning_rate == budget["LEARNING_RATE"]
-    assert replace(usual, learning_rate=0.25) == other
-    assert (usual.schedule, usual.augmented) == ("linear", True)
-    assert rows[0]["unit"] == f"% of validation, after {usual.epochs} epochs"
+class Unusable:
+    """Test images that fail whatever is done with them."""
+
+    def __getattribute__(self, name):
+        raise AssertionError("the test part was touched")
+
+    def __array__(self, *_, **__):
+        raise AssertionError("the test part was touched")
+
+    def __len__(self):
+        raise AssertionError("the test part was touched")
+
+
+@pytest.fixture
+def trials(monkeypatch, tmp_path):
+    """Puts an empty file in place of the trials, and a few digits in place of CIFAR-10."""
+    load, nothing = data.load, {"x_test": Unusable(), "y_test": Unusable()}
+    sizes = {"train_size": 64, "val_size": 50, "test_size": 20}
+    monkeypatch.setattr(data, "load", lambda *_, **__: replace(load("digits", **sizes), **nothing))
+    monkeypatch.setattr(recipes, "FILE", tmp_path / "recipes.json")
+    recipes.FILE.write_text("[]")
+    monkeypatch.setenv("CIFAR10_LADDER_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_trial_trains_without_the_test_images_and_is_on_file(trials, capsys):
+    changes = ["EPOCHS=2", "LEARNING_RATE=5e-3", "SEED=3"]
+    recipes.main(["01_deeper_cnn", "EPOCHS=1"])
+    recipes.main(["00_base_cnn", *changes])
+    first, second = recipes.read()
+    assert (first["experiment"], second["experiment"]) == ("00_base_cnn", "01_deeper_cnn")
+    assert len(recipes.FILE.read_text().splitlines()) == 4
+    macs = models.training_macs(model_cell.build("00_base_cnn"))
+    assert (first["epochs"], first["seed"], first["operations"]) == (2, 3, 2 * 64 * macs)
+    assert len(first["val_accuracy"]) == len(first["val_loss"]) == 2
+    assert first["values"]["LEARNING_RATE"] == 0.005
+    assert first["precision"] in ("float32", "bfloat16", "float16")
+    assert first["cpu"]
+    assert "git" in first
+    line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("| 00_base_cnn"))
+    assert "| EPOCHS = 2, LEARNING_RATE = 0.005 | 3 |" in line
+    assert f"| {100 * first['val_accuracy'][-1]:.2f} % | 62.56 % |" in line
+
+
+def test_a_trial_as_in_budget_has_no_changes(trials):
+    values = parameters.computed(parameters.of_profile("budget", "02_dropout"))
+    row = {"experiment": "02_dropout", "values": values, "precision": "float32", "seed": 0}
+    row |= {"epochs": 16, "operations": 3e12, "seconds": 90, "val_accuracy": [0.5, 0.7654]}
+    recipes.add(row)
+    cells = "| 02_dropout | none | 0 | float32 | 16 | 3 | 1.5 | 76.54 % | 77.30 % |"
+    assert cells in recipes.page().splitlines()
+
+
+@pytest.mark.parametrize("wrong", ["EPOCHS", "DATASET=digits", "NO_SUCH=1", "EPOCHS='many'"])
+def test_a_wrong_change_is_refused(trials, wrong):
+    with pytest.raises(ParameterError, match=wrong.partition("=")[0]):
+        recipes.main(["00_base_cnn", wrong])
+    assert recipes.read() == []
 
 
 @pytest.mark.parametrize("slug", SLUGS)
@@ -190,6 +379,14 @@ def test_networks_and_recipes_are_those_of_budget(slug):
     assert recipe.augmented == values.get("AUGMENT", False)
     assert (recipe.patience, recipe.seed) == (0, 0)
     assert _measure.recipe(values, views=0, epochs=2).epochs == 2
+
+
+@pytest.mark.parametrize("dtype", _measure.PRECISIONS)
+def test_a_network_has_the_precision_that_is_measured(dtype):
+    model, _ = _measure.build("00_base_cnn", dtype)
+    assert model.layers[1].compute_dtype == dtype
+    assert model.layers[-1].compute_dtype == "float32"
+    assert keras.config.dtype_policy().compute_dtype == dtype
 
 
 def test_a_network_has_what_its_profile_says(monkeypatch):

@@ -1,0 +1,81 @@
+"""Gain of each class in `lib.engine.fast_layers` on an experiment's whole training step.
+
+The project's training, compared with the same after one class was replaced by Keras' own. All
+variants of an experiment take turns, at the batch size of ``budget``, in float32 and in bfloat16. A
+class stays if it brings 1.10 or more in some experiment and precision. BatchNormalization and
+Dropout are measured where they work on maps.
+
+Two other ways to convolve were rejected earlier, Winograd's and nine shifted matrix products. Their
+times are in the history: ``git show 27203db:benchmarks/results/convolutions.json``.
+"""
+
+from unittest import mock
+
+from benchmarks._measure import PRECISIONS, by_turns, closing, ours, ratios, row
+from lib import models
+from lib.engine import fast_layers, keras
+from lib.study import SLUGS
+
+ENOUGH = 1.10
+ROUNDS = 5
+
+
+def _without(size: int) -> type[keras.layers.Conv2D]:
+    """Returns our Conv2D, except that it goes Keras' way on maps of this size."""
+
+    class Conv2D(fast_layers.Conv2D):
+        def convolution_op(self, inputs, kernel):
+            if inputs.shape[1] == size:
+                return keras.layers.Conv2D.convolution_op(self, inputs, kernel)
+            return super().convolution_op(inputs, kernel)
+
+    return Conv2D
+
+
+THEIRS = {  # class of `fast_layers`, what takes its place
+    "Conv2D on 2×2 maps": ("Conv2D", _without(2)),
+    "Conv2D on 4×4 maps": ("Conv2D", _without(4)),
+    "BatchNormalization": ("BatchNormalization", keras.layers.BatchNormalization),
+    "Dropout": ("Dropout", keras.layers.Dropout),
+    "Adam": ("Adam", keras.optimizers.Adam),
+}
+
+
+def measure() -> list[dict]:
+    """Returns the gain of each class by experiment and precision, and its largest one."""
+    rows = []
+    for dtype in PRECISIONS:
+        for slug in SLUGS:
+            rows += _gains(slug, dtype)
+    return rows + [_largest(name, rows) for name in THEIRS]
+
+
+def _gains(slug: str, dtype: str) -> list[dict]:
+    keras.utils.clear_session()
+    cases = {"ours": ours(slug, dtype)}
+    for name in _used(cases["ours"].model):
+        with mock.patch.object(fast_layers, *THEIRS[name]):
+            cases[name] = ours(slug, dtype)
+    with closing(**cases):
+        found = by_turns(cases, ROUNDS)
+    rows = []
+    for name in list(cases)[1:]:
+        rows.append(row(f"{slug}, {dtype}: {name}", ratios(found["ours"], found[name]), "×"))
+        print(f"{rows[-1]['case']}: {rows[-1]['figure']:.3f} {rows[-1]['unit']}", flush=True)
+    return rows
+
+
+def _used(model: keras.Model) -> list[str]:
+    """Returns the classes that a network has use for, by their names in `THEIRS`."""
+    layers = [layer for layer in models.all_layers(model) if len(layer.output.shape) == 4]
+    on_maps = {(type(layer).__name__, layer.input.shape[1]) for layer in layers}
+    kinds = {kind for kind, _ in on_maps}
+    used = [f"Conv2D on {size}×{size} maps" for size in (2, 4) if ("Conv2D", size) in on_maps]
+    return [*used, *(name for name in ("BatchNormalization", "Dropout") if name in kinds), "Adam"]
+
+
+def _largest(name: str, rows: list[dict]) -> dict:
+    best = max((r for r in rows if r["case"].endswith(f": {name}")), key=lambda r: r["figure"])
+    verdict = "stays" if best["figure"] >= ENOUGH else "goes"
+    where = best["case"].partition(":")[0]
+    return row(f"{name}: largest gain", best["figure"], f"× ({where}): {verdict}", target=ENOUGH)
