@@ -20,7 +20,7 @@ BASES = {"few": ("quick",)}  # profiles that it begins from, after `study`
 PATHS = ("WEIGHTS", "CLASSIFIER_WEIGHTS", "PICTURE", "RECORDS")
 LABELS = ("OUT", "PROFILE", "DATASET", *PATHS)
 
-READ_BY_RECORD = ("OUT", "PROFILE")  # by `lib.results`, not by name
+READ_BY_RECORD = ("OUT", "PROFILE", "PRECISION")  # by `lib.results`, not by name
 OF_NETWORK = ("HEAD", "POOL1_DROPOUT")  # a model cell that was replaced need not read them
 
 Values = dict[str, Any]
