@@ -112,6 +112,11 @@ def of_profile(profile: str, slug: str, *, images: int = 0) -> Values:
     return check(slug, values)
 
 
+def frozen(profile: str) -> str:
+    """Returns the commit in which a profile's values were frozen, ``""`` if it names none."""
+    return _file(profile).get("frozen", "") if profile in PROFILES else ""
+
+
 def _file(profile: str) -> Values:
     """Reads a profile's file."""
     return yaml.safe_load((NOTEBOOKS / "profiles" / f"{profile}.yaml").read_text("utf-8")) or {}
