@@ -128,16 +128,31 @@ def test_same_seed_same_bits(images, use):
     assert fitted(images, pasted()).history != histories[0]
 
 
-def test_stored_features_are_float32(images, use, monkeypatch):
+@pytest.fixture
+def saved(monkeypatch) -> list[dict]:
+    """The arrays of all checkpoints that a training would save."""
+    found: list[dict] = []
+    monkeypatch.setattr(
+        checkpoints.Checkpoint, "save", lambda self, _, arrays: found.append(arrays)
+    )
+    monkeypatch.setenv(checkpoints.EVERY, "0")
+    return found
+
+
+def test_the_scale_of_the_loss_is_in_a_checkpoint(images, use, saved):
+    use("float16")
+    training.fit(pasted(), images, RECIPE)
+    scalars = {float(array) for array in saved[-1]["optimizer"] if array.shape == ()}
+    assert scalars & {2.0**power for power in range(8, 16)}  # it is halved after an overflow
+
+
+def test_stored_features_are_float32(images, use, saved):
     use("bfloat16")
     model = pasted()
     for layer in model.layers[:2]:
         layer.trainable = False
-    saved = []
-    monkeypatch.setattr(checkpoints.Checkpoint, "save", lambda self, *state: saved.append(state))
-    monkeypatch.setenv(checkpoints.EVERY, "0")
     training.fit(model, images, training.Recipe(**vars(RECIPE) | {"views": 1}))
-    stored = next(arrays for _, arrays in saved if "train" in arrays)
+    stored = next(arrays for arrays in saved if "train" in arrays)
     assert {array.dtype for part in stored.values() for array in part} == {np.dtype("float32")}
 
 
