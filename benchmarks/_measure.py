@@ -122,7 +122,7 @@ def recipe(values: dict, **changes) -> training.Recipe:
     """
     names = {f.name: f.name.upper() for f in fields(training.Recipe)} | {"augmented": "AUGMENT"}
     given = {name: values[key] for name, key in names.items() if key in values}
-    return training.Recipe(**given | {"patience": 0} | changes)
+    return training.Recipe(**given | changes)
 
 
 def of_batches(batch_size: int, *, augmented: bool) -> training.Recipe:

@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
 def trial(slug: str, changes: parameters.Values) -> dict:
     """Trains an experiment as ``budget`` does, with changes, and returns what came of it."""
     values = parameters.check(slug, parameters.of_profile("budget", slug) | changes)
-    dtype = precision.resolved(values.get("PRECISION", "auto"))
+    dtype = precision.resolved(values["PRECISION"])
     sizes = {f"{part}_size": values[f"{part.upper()}_SIZE"] for part in data.PARTS}
     images = data.load("cifar10", seed=values["SEED"], **sizes)
     images = replace(images, x_test=None, y_test=None)

@@ -36,8 +36,8 @@ def measure() -> list[dict]:
             for profile in ("budget", "study")
         }
         for profile, some in found.items():
-            for dtype in sorted({*map(_precision, some)}):
-                alike = [r for r in some if _precision(r) == dtype]
+            for dtype in sorted({r.training.precision for r in some}):
+                alike = [r for r in some if r.training.precision == dtype]
                 rows += _rows(experiment, f"{profile}, {dtype}", alike)
         if all(found.values()):
             epochs = [statistics.median(map(_epochs, some)) for some in found.values()]
@@ -51,11 +51,6 @@ def measure() -> list[dict]:
                 )
             )
     return rows
-
-
-def _precision(found: Record) -> str:
-    """Returns the precision of a record's training; records without the field are older."""
-    return getattr(found.training, "precision", "") or "float32"
 
 
 def _epochs(found: Record) -> float:

@@ -292,13 +292,14 @@ def test_training_times_name_their_machines(tmp_path, monkeypatch):
 def test_records_of_two_precisions_are_two_cases(tmp_path, monkeypatch):
     made_up.write(tmp_path / "reports" / "latest", profiles={"budget": {0: 2}})
     monkeypatch.setattr(time_to_accuracy, "ROOT", tmp_path)
-    assert time_to_accuracy._precision(made_up.record()) == "float32"
-    new = SimpleNamespace(training=SimpleNamespace(precision="bfloat16"))
-    assert time_to_accuracy._precision(new) == "bfloat16"
-    monkeypatch.setattr(time_to_accuracy, "_precision", lambda r: ("float32", "bfloat16")[r.seed])
-    cases = [row["case"] for row in time_to_accuracy.measure()]
-    for dtype in _measure.PRECISIONS:
-        assert f"00_base_cnn, budget, {dtype}: training" in cases
+    records = [
+        made_up.record(profile="budget", training={"precision": dtype}, timing={"train_seconds": s})
+        for dtype, s in (("float32", 60), ("bfloat16", 30), ("float32", 180))
+    ]
+    monkeypatch.setattr(time_to_accuracy.record, "read_all", lambda _: records)
+    found = {row["case"]: row["figure"] for row in time_to_accuracy.measure()}
+    assert found["00_base_cnn, budget, float32: training"] == 2
+    assert found["00_base_cnn, budget, bfloat16: training"] == 0.5
 
 
 class Unusable:
@@ -326,7 +327,7 @@ def trials(monkeypatch, tmp_path):
 
 
 def test_a_trial_trains_without_the_test_images_and_is_on_file(trials, capsys):
-    changes = ["EPOCHS=2", "LEARNING_RATE=5e-3", "SEED=3"]
+    changes = ["EPOCHS=2", "LEARNING_RATE=5e-3", "PATIENCE=9", "SEED=3"]
     recipes.main(["01_deeper_cnn", "EPOCHS=1"])
     recipes.main(["00_base_cnn", *changes])
     first, second = recipes.read()
@@ -340,7 +341,7 @@ def test_a_trial_trains_without_the_test_images_and_is_on_file(trials, capsys):
     assert first["cpu"]
     assert "git" in first
     line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("| 00_base_cnn"))
-    assert "| EPOCHS = 2, LEARNING_RATE = 0.005 | 3 |" in line
+    assert "| EPOCHS = 2, LEARNING_RATE = 0.005, PATIENCE = 9 | 3 |" in line
     assert f"| {100 * first['val_accuracy'][-1]:.2f} % | 62.56 % |" in line
 
 
@@ -379,6 +380,7 @@ def test_networks_and_recipes_are_those_of_budget(slug):
     assert recipe.augmented == values.get("AUGMENT", False)
     assert (recipe.patience, recipe.seed) == (0, 0)
     assert _measure.recipe(values, views=0, epochs=2).epochs == 2
+    assert _measure.recipe(values | {"PATIENCE": 7}).patience == 7
 
 
 @pytest.mark.parametrize("dtype", _measure.PRECISIONS)
