@@ -113,7 +113,7 @@ def _line(row: dict) -> str:
         row["seed"],
         row["precision"],
         row["epochs"],
-        f"{row['operations'] / 1e12:,.0f}",
+        f"{row['operations'] / 1e12:.4g}",
         f"{row['seconds'] / 60:.1f}",
         f"{100 * row['val_accuracy'][-1]:.2f} %",
         f"{100 * experiment(slug).accuracy:.2f} %",
