@@ -39,7 +39,7 @@ def test_only(text, numbers):
 def test_only_companions():
     assert command.select("companions") == list(COMPANIONS)
     assert command.select("why_frozen_fails,00") == [SLUGS[0], "why_frozen_fails"]
-    assert len(COMPANIONS) == 7
+    assert len(COMPANIONS) == 8
 
 
 @pytest.mark.parametrize("text", ["42", "05-03", "09-11", "base", "-1", "00;01", "00,42"])
