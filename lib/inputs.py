@@ -143,12 +143,12 @@ def training_batch(
     epoch, index, chosen = _chosen(len(y), recipe, step)
     images = resize(x[chosen], image_size)
     if recipe.augmented:
-        rng, count = np.random.default_rng((recipe.seed, epoch, index)), len(images)
+        rng = np.random.default_rng((recipe.seed, epoch, index))
         if recipe.augmentation == "study":
-            images = augment(images, **draw_augmentation(rng, count))
+            images = augment(images, **draw_augmentation(rng, len(images)))
         else:
-            rows, columns = rng.integers(-PIXELS, PIXELS, (2, count), endpoint=True)
-            flip = rng.random(count) < 0.5
+            rows, columns = rng.integers(-PIXELS, PIXELS, (2, len(images)), endpoint=True)
+            flip = rng.random(len(images)) < 0.5
             if recipe.augmentation == "alternating flip":
                 flip = first_flips(len(y), recipe.seed)[chosen] ^ (epoch % 2 == 1)
             images = shift_and_flip(images, rows, columns, flip)

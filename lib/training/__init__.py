@@ -156,7 +156,8 @@ class SGD(keras.optimizers.SGD):
         self.bias_rate = bias_rate
 
     def update_step(self, gradient, variable, learning_rate):
-        factor = self.bias_rate if variable.name == "beta" else 1.0
+        name = self._trainable_variables[self._get_variable_index(variable)].name
+        factor = self.bias_rate if name == "beta" else 1.0
         super().update_step(gradient, variable, learning_rate * factor)
 
 
