@@ -110,6 +110,8 @@ class Recipe:
                     f"{name.upper()} = {getattr(self, name)!r}: expected "
                     f"{', '.join(map(repr, known[:-1]))} or {known[-1]!r}"
                 )
+        if self.views and self.augmentation != "study":
+            raise ParameterError(f"VIEWS = {self.views}: only with AUGMENTATION = 'study'")
 
 
 CHOICES = {
@@ -118,7 +120,9 @@ CHOICES = {
     "optimizer": ("adam", "sgd"),
 }
 """Values of a recipe's words."""
+COMPILED = ("clipnorm", "schedule", "optimizer", "label_smoothing")
 OF_SGD = ("momentum", "weight_decay", "bias_rate")
+"""What `compile` takes of each recipe, and of one with SGD."""
 
 
 class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
@@ -328,7 +332,7 @@ def fit(model: keras.Model, images: Dataset, recipe: Recipe) -> Fit:
     saver.resume(feed.network)
     model.optimizer = keras.optimizers.SGD()  # has counted a step: the model is not trained again
     model.optimizer.iterations.assign(1)
-    of_sgd = {name: getattr(recipe, name) for name in OF_SGD if recipe.optimizer == "sgd"}
+    names = (*COMPILED, *(OF_SGD if recipe.optimizer == "sgd" else ()))
     first = 0
     for stage in stages:
         stage.begin()
@@ -337,12 +341,8 @@ def fit(model: keras.Model, images: Dataset, recipe: Recipe) -> Fit:
             compile(
                 feed.network,
                 learning_rate=stage.learning_rate,
-                clipnorm=recipe.clipnorm,
-                schedule=recipe.schedule,
                 steps=steps * stage.epochs,
-                optimizer=recipe.optimizer,
-                label_smoothing=recipe.label_smoothing,
-                **of_sgd,
+                **{name: getattr(recipe, name) for name in names},
             )
             watched = [*[lookahead] * recipe.lookahead, stopping] if stage is stages[-1] else []
             _run_epochs(feed, first, end, callbacks=[progress, *watched, saver])

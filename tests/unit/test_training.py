@@ -359,6 +359,10 @@ def test_a_rare_class_that_is_known_is_above_chance(monkeypatch):
         ({"schedule": "cosine"}, "SCHEDULE = 'cosine': expected 'constant', 'linear' or"),
         ({"optimizer": "SGD"}, "OPTIMIZER = 'SGD': expected 'adam' or 'sgd'"),
         ({"augmentation": True}, "AUGMENTATION = True: expected 'study', 'random flip' or"),
+        (
+            {"views": 1, "augmentation": "random flip"},
+            "VIEWS = 1: only with AUGMENTATION = 'study'",
+        ),
         ({"momentum": 1.0}, "MOMENTUM = 1.0: expected a number from 0 to below 1"),
         ({"label_smoothing": -0.1}, "LABEL_SMOOTHING = -0.1: expected"),
         ({"weight_decay": math.nan}, "WEIGHT_DECAY = nan: expected"),
