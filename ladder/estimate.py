@@ -7,6 +7,7 @@ from pathlib import Path
 from ladder.run import OF_RECORD
 from lib import models
 from lib.data import Source
+from lib.engine import precision
 from lib.errors import RecordError
 from lib.results import model_cell, parameters, record
 from lib.results.record import Record
@@ -63,9 +64,11 @@ class Estimator:
     def _pace(self, slug: str, values: dict) -> Pace:
         """Measures the pace of an experiment's network; parameters of others are not used."""
         own = {name: value for name, value in values.items() if name in parameters.defaults(slug)}
+        computes_in = precision.resolved(values.get("PRECISION", "float32"))
+        precision.use(computes_in)
         model = model_cell.build(slug, classes=len(self.source.classes), **own)
         batch_size = values["BATCH_SIZE"]
-        key = models.architecture(model), model.input_shape, batch_size
+        key = models.architecture(model), model.input_shape, batch_size, computes_in
         if key not in self.paces:
             self.paces[key] = measure_pace(models.functional(model, 32), batch_size)
         return self.paces[key]

@@ -120,7 +120,7 @@ def head(x, dense: tuple[int, ...], classes: int, *, batch_norm: bool, dropout: 
             x = fast_layers.BatchNormalization()(x)
     if dropout:
         x = fast_layers.Dropout(DROPOUT)(x)
-    return layers.Dense(classes, activation="softmax")(x)
+    return layers.Dense(classes, activation="softmax", dtype="float32")(x)
 
 
 def trainable_params(model: keras.Model) -> int:
@@ -301,6 +301,8 @@ def functional(model: keras.Model, image_size: int) -> keras.Model:
 def checked(model: keras.Model, images: Any) -> keras.Model:
     """Returns a model as `functional` does, after checking that it can learn these images.
 
+    Its last layer computes in float32 from then on.
+
     Args:
         model: the network.
         images: `lib.data.Dataset`.
@@ -309,6 +311,9 @@ def checked(model: keras.Model, images: Any) -> keras.Model:
         ModelError: if its input is not images, or its outputs are not one probability per class.
     """
     model = functional(model, images.image_size)
+    last = all_layers(model)[-1]
+    if last.compute_dtype != "float32":  # probabilities of half precision are too coarse
+        last.dtype_policy = keras.DTypePolicy("float32")
     size, classes = model.input_shape[1], len(images.classes)
     if model.input_shape != (None, size, size, 3) or not size:
         raise ModelError(
@@ -332,7 +337,7 @@ def checked(model: keras.Model, images: Any) -> keras.Model:
 
 
 def as_keras(model: keras.Model) -> keras.Model:
-    """Returns the same network and weights of Keras' own layers, which any Keras can load."""
+    """Returns the same network and weights in float32 of Keras' own layers, for any Keras."""
     model = functional(model, model.input_shape[1])
     bare = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # without the optimizer
     inputs = keras.Input(bare.input_shape[1:], name=bare.layers[0].name)

@@ -229,12 +229,14 @@ def conditions(records: list[Record]) -> str:
             " ".join(account(r.dataset.name, r.dataset.files)) for r in runs if r.dataset.files
         ],
         "ImageNet weights": [r.weights["source"] for r in runs if r.weights],
+        "Precision": [r.training.precision for r in runs if r.training],
         "Code": [str(e["git"]) for e in environments],
     }
     return render(
         "conditions.html.j2",
         conditions={label: list(dict.fromkeys(values)) for label, values in content.items()},
         machines=set(map(_machine, environments)),
+        frozen=parameters.frozen(runs[0].profile),
         schedules=[
             (r, e, parameters.of_profile("study", e.slug), _machine(r.environment))
             for e in EXPERIMENTS

@@ -108,7 +108,8 @@ def same_conditions(records: list[Record], *, profile: str = "", data: str = "")
     """Returns the records of one profile and one data set, so that no table mixes them.
 
     Where a profile's recipe for an experiment has changed, these are the seeds of one recipe:
-    today's, or the commonest where none is of today's. Runs of other networks are left out.
+    today's, or the commonest where none is of today's. They are of one precision, too, the
+    commonest. Runs of other networks are left out.
 
     Args:
         records: any.
@@ -126,7 +127,7 @@ def same_conditions(records: list[Record], *, profile: str = "", data: str = "")
     chosen = max(sorted(groups), key=lambda group: (group[0] != "custom", groups[group]))
     alike = [r for r in eligible if _conditions(r) == chosen]
     recipes = {slug: _recipe(alike, slug) for slug in {r.experiment for r in alike}}
-    return [r for r in alike if parameters.computed(r.parameters) == recipes[r.experiment]]
+    return [r for r in alike if _computed(r) == recipes[r.experiment]]
 
 
 def _conditions(record: Record) -> tuple[str, str]:
@@ -136,12 +137,17 @@ def _conditions(record: Record) -> tuple[str, str]:
 def _recipe(records: list[Record], slug: str) -> parameters.Values:
     """Returns the parameters of an experiment in one profile: today's, if any run had them."""
     runs = [record for record in records if record.experiment == slug]
-    recipes = [parameters.computed(record.parameters) for record in runs]
     with suppress(ParameterError):  # profile custom, or its notebook is gone
         today = parameters.computed(_of_profile(runs[0].profile, runs[0]))
-        if today in recipes:
-            return today
+        runs = [run for run in runs if parameters.computed(run.parameters) == today] or runs
+    recipes = [_computed(record) for record in runs]
     return max(recipes, key=recipes.count)
+
+
+def _computed(record: Record) -> parameters.Values:
+    """Returns the parameters that decide what a run computes; PRECISION is the one it used."""
+    used = {"PRECISION": record.training.precision}
+    return parameters.computed(record.parameters) | used
 
 
 def _of_profile(profile: str, record: Record) -> parameters.Values:
@@ -198,7 +204,7 @@ def others(row: Row, everything: list[Record]) -> list[Other]:
         return []
     ours, groups = (row.records or tried)[0], defaultdict(list)
     alike = [record for record in tried if _images(record) == _images(ours)]
-    bases = {ours.profile: ours.parameters} if row.records else {}
+    bases = {ours.profile: _computed(ours)} if row.records else {}
     if not row.records:
         with suppress(ParameterError):
             profile = ours.parameters["PROFILE"]
@@ -206,10 +212,10 @@ def others(row: Row, everything: list[Record]) -> list[Other]:
     bases["study"] = parameters.of_profile("study", ours.experiment)
     for record in alike:
         if record.profile != "custom":
-            bases.setdefault(record.profile, record.parameters)
+            bases.setdefault(record.profile, _computed(record))
     for record in alike:
         network = record.model.architecture if record.has_other_network else ""
-        if network or record.profile != ours.profile or _changes(record, ours.parameters):
+        if network or record.profile != ours.profile or _changes(record, _computed(ours)):
             base, changes = _nearest(record, bases)
             order = (record.profile == "custom", record.profile, base, network, len(changes))
             groups[(*order, str(changes))].append(record)
@@ -240,8 +246,8 @@ def _changes(record: Record, before: parameters.Values) -> dict[str, tuple]:
     """Returns the parameters of a run that differ from others: the value there and here."""
     return {
         name: (before.get(name), value)
-        for name, value in parameters.computed(record.parameters).items()
-        if value != before.get(name)
+        for name, value in _computed(record).items()
+        if value != before.get(name) and (name, before.get(name)) != ("PRECISION", "auto")
     }
 
 
@@ -443,6 +449,8 @@ def _row(experiment: Experiment, records: list[Record]) -> Row:
                 "and metrics to the last digit, so they are one run; delete one record and run "
                 "that seed again"
             )
+    if len({record.training.precision for record in records}) > 1:
+        raise RecordError(f"{experiment.slug}: runs in several precisions are not averaged")
     if not records:
         return Row(experiment, (), *[None] * 7, at_chance=False)
     accuracies = [record.metrics["test"].accuracy for record in records]

@@ -143,10 +143,13 @@ class Adam(keras.optimizers.Adam):
 
 
 def plain(layer: keras.Layer) -> keras.Layer:
-    """Returns a layer as one of Keras' own class, without its weights if it was one of ours."""
-    if type(layer).__module__ != __name__:
+    """Returns a layer as one of Keras' own class, in float32; a new one has no weights."""
+    ours = type(layer).__module__ == __name__
+    policy = getattr(layer, "dtype_policy", None)  # an operation such as ``2 * x`` has none
+    if not ours and (policy is None or policy.name == "float32"):
         return layer
-    return getattr(keras.layers, type(layer).__name__).from_config(layer.get_config())
+    kind = getattr(keras.layers, type(layer).__name__) if ours else type(layer)
+    return kind.from_config(layer.get_config() | {"dtype": "float32"})
 
 
 if tf.config.list_physical_devices("GPU"):

@@ -35,12 +35,14 @@ class Run:
         values: its parameters.
         began: when it began, `time.perf_counter` seconds.
         names: the notebook's ``globals()``.
+        precision: in which layers compute, see `lib.engine.precision`.
     """
 
     slug: str
     values: parameters.Values
     began: float
     names: parameters.Values = field(default_factory=dict)
+    precision: str = "float32"
 
     def _check_unchanged(self) -> None:
         """Refuses parameters that have changed since the run began: the record would lack them.
@@ -155,6 +157,7 @@ class Run:
                 best_epoch=fit.best_epoch,
                 stopped_by=fit.stopped_by,
                 at_chance=evaluation.at_chance,
+                precision=self.precision,
             ),
             metrics=evaluation.metrics,
             history=fit.history,
@@ -310,7 +313,7 @@ def _is_there(path: Path, digest: str) -> bool:
 
 
 def begin(slug: str, names: parameters.Values) -> Run:
-    """Begins a run: applies the profile, checks the parameters, seeds everything.
+    """Begins a run: applies the profile, checks the parameters, sets precision and seed.
 
     In a notebook that a person runs, the values of PROFILE replace those that still equal the
     published default. A batch run has set all values.
@@ -325,6 +328,7 @@ def begin(slug: str, names: parameters.Values) -> Run:
     """
     began = time.perf_counter()
     from lib import training
+    from lib.engine import precision
 
     parameters.code_cells.cache_clear()  # an edited notebook, run again in the same kernel
     values = parameters.in_notebook(slug, names)
@@ -332,8 +336,14 @@ def begin(slug: str, names: parameters.Values) -> Run:
         replaced = _apply_profile(slug, values)
         names.update(replaced)
         values |= replaced
+    computes_in = precision.resolved(values.get("PRECISION", "float32"))
+    precision.use(computes_in)
+    if computes_in != "float32":
+        slow = precision.fastest() == "float32"
+        hint = ", which is slower than float32 on this machine" if slow else ""
+        print(f"Precision: layers compute in {computes_in}{hint}.")
     training.seed(values["SEED"])
-    return Run(slug, values, began, names)
+    return Run(slug, values, began, names, computes_in)
 
 
 def _apply_profile(slug: str, values: parameters.Values) -> parameters.Values:

@@ -20,7 +20,7 @@ BASES = {"few": ("quick",)}  # profiles that it begins from, after `study`
 PATHS = ("WEIGHTS", "CLASSIFIER_WEIGHTS", "PICTURE", "RECORDS")
 LABELS = ("OUT", "PROFILE", "DATASET", *PATHS)
 
-READ_BY_RECORD = ("OUT", "PROFILE")  # by `lib.results`, not by name
+READ_BY_RECORD = ("OUT", "PROFILE", "PRECISION")  # by `lib.results`, not by name
 OF_NETWORK = ("HEAD", "POOL1_DROPOUT")  # a model cell that was replaced need not read them
 
 Values = dict[str, Any]
@@ -110,6 +110,11 @@ def of_profile(profile: str, slug: str, *, images: int = 0) -> Values:
     if images and epochs_for and slug not in COMPANIONS:
         values["EPOCHS"] = max(1, round(values["EPOCHS"] * (epochs_for / images) ** 0.5))
     return check(slug, values)
+
+
+def frozen(profile: str) -> str:
+    """Returns the commit in which a profile's values were frozen, ``""`` if it names none."""
+    return _file(profile).get("frozen", "") if profile in PROFILES else ""
 
 
 def _file(profile: str) -> Values:

@@ -57,13 +57,18 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """The training of a run; see `lib.training.Fit` and `lib.training.Evaluation`."""
+    """The training of a run; see `lib.training.Fit` and `lib.training.Evaluation`.
+
+    Attributes:
+        precision: in which layers computed (`lib.engine.precision`).
+    """
 
     images_seen: int
     operations: int
     best_epoch: int
     stopped_by: str
     at_chance: bool
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,9 @@ HEAD_LEARNING_RATE = 1e-3
 
 def seed(value: int) -> None:
     """Forgets earlier models and seeds everything. Call before a network is built."""
-    keras.utils.clear_session()
+    policy = keras.config.dtype_policy()
+    keras.utils.clear_session()  # which would forget the policy too
+    keras.config.set_dtype_policy(policy)
     keras.utils.set_random_seed(value)
 
 

@@ -75,7 +75,7 @@ def _of_features(model: keras.Model, images: Dataset, recipe) -> Feed:
     size = model.input_shape[1]
     if "val" not in stored:
         val = inputs.evaluation_batches(images.x_val, images.y_val, image_size=size)
-        stored["val"] = [base.predict(val, verbose=0)]
+        stored["val"] = [base.predict(val, verbose=0).astype(np.float32)]
     for view in range(len(stored["train"]), recipe.views):
         batches = inputs.evaluation_batches(
             images.x_train,
@@ -83,7 +83,7 @@ def _of_features(model: keras.Model, images: Dataset, recipe) -> Feed:
             image_size=size,
             view=(recipe.seed, view) if recipe.augmented else None,
         )
-        stored["train"].append(base.predict(batches, verbose=0))
+        stored["train"].append(base.predict(batches, verbose=0).astype(np.float32))
         now = time.perf_counter()
         left = (now - began) / (view + 1) * (recipe.views - view - 1)
         print(

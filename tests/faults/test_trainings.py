@@ -112,6 +112,20 @@ def test_kills_at_random_moments(trainer, unbroken, said):
     said("equals the unbroken training")
 
 
+def test_kill_in_mixed_precision(ladder_environment, tmp_path, said):
+    """Kill −9 of a training in float16, whose scale of the loss is part of its state"""
+    environment = ladder_environment | {"TRAINER_PRECISION": "float16"}
+    trainer = Trainer(tmp_path, environment)
+    trainer.end(**{checkpoints.EVERY: "3600"})
+    unbroken = json.loads(trainer.record.read_text())
+    trainer.record.unlink()
+    assert trainer.killed_at("epoch 2")
+    assert len(trainer.checkpoints) == 1
+    trainer.end()
+    assert_same(trainer, unbroken)
+    said("equals the unbroken training")
+
+
 @pytest.mark.battery
 def test_many_kills_at_random_moments(ladder_environment, tmp_path, unbroken, said):
     """Kill −9 at a random moment, 45 times, two trainings at a time"""

@@ -1,17 +1,20 @@
 """A short training in a process of its own, to be killed: ``python trainer.py RECORD [RATE]``.
 
+TRAINER_PRECISION is the precision, float32 by default.
+
 It has all that a resumed training must get right: Dropout, BatchNormalization, augmentation, a
 head trained first, early stopping with two monitors, a learning rate that falls.
 """
 
 import hashlib
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from lib import cache, data, training
-from lib.engine import keras
+from lib.engine import keras, precision
 
 layers = keras.layers
 
@@ -28,6 +31,7 @@ def network() -> keras.Model:
 
 def main(target: Path, learning_rate: float = 1e-2) -> None:
     """Trains, evaluates and writes what came out, exactly."""
+    precision.use(os.environ.get("TRAINER_PRECISION", "float32"))
     training.seed(0)
     images = data.load("digits", train_size=320, val_size=60, test_size=60)
     model = network()

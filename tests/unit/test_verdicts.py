@@ -174,9 +174,16 @@ def test_schedules_are_beside_the_published():
         "0.002 (published: 0.001)",
         "– (published: constant)",
         "5",
+        "float32",
         "60 s (published: 47 s, Colab GPU)",
         "a processor",
     ]
+
+
+def test_a_profile_that_was_frozen_names_the_commit(monkeypatch):
+    monkeypatch.setattr(parameters, "frozen", {"budget": "0abc123"}.get)
+    assert "frozen in commit 0abc123" in sections.conditions([record(profile="budget")])
+    assert "frozen" not in sections.conditions([record(profile="study")])
 
 
 @pytest.mark.parametrize(("epochs", "said"), [((10, 6), True), ((100, 100), False)])
