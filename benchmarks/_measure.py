@@ -141,9 +141,7 @@ class Training:
         if fit is None:
             x, y = noise(batch_size * 8)
             size = model.input_shape[1]
-            recipe = SimpleNamespace(
-                batch_size=batch_size, augmented=augmented, augmentation="study", seed=0
-            )
+            recipe = SimpleNamespace(batch_size=batch_size, augmented=augmented, seed=0)
             fit = {"x": inputs.training_batches(x, y, recipe, image_size=size), "shuffle": False}
             fit["steps_per_epoch"] = 1_000_000
         self.batch_size = batch_size

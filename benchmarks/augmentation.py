@@ -21,7 +21,7 @@ from lib import inputs, training
 from lib.engine import tf
 
 BATCH = 256
-RECIPE = SimpleNamespace(batch_size=BATCH, augmented=True, augmentation="study", seed=0)
+RECIPE = SimpleNamespace(batch_size=BATCH, augmented=True, seed=0)
 
 
 def measure() -> list[dict]:

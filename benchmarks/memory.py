@@ -56,7 +56,7 @@ def _child(way: str, size: int) -> None:
     def make(count: int, batches: int) -> None:
         x, y = noise(count)
         if way == "ours":
-            recipe = SimpleNamespace(batch_size=batch, augmented=True, augmentation="study", seed=0)
+            recipe = SimpleNamespace(batch_size=batch, augmented=True, seed=0)
             stream = iter(inputs.training_batches(x, y, recipe, image_size=size))
         else:
             stream = tf.keras.preprocessing.image.ImageDataGenerator(
