@@ -17,6 +17,8 @@ from lib.training.pace import Pace, measure_pace, training_seconds
 
 NOTEBOOK_SECONDS = 12.0
 """Seconds of a notebook beside training and evaluation: start, figures, page."""
+LIKE_THE_ELEVEN = "beyond_the_study"
+"""The companion that trains one network, whose cell is tagged ``model``."""
 REFERENCE = "08_vgg16_finetuned"
 """The experiment whose speed compares this machine with that of a record."""
 
@@ -42,11 +44,12 @@ class Estimator:
         """
         if slug == "inspect_a_model":  # trains one of the eleven
             slug = values["EXPERIMENT"]
-        if slug in COMPANIONS:
+        if slug in COMPANIONS and slug != LIKE_THE_ELEVEN:
             return NOTEBOOK_SECONDS + self._companion(slug, values)
         train, val, test = self._sizes(values)
         names = {field.name: field.name.upper() for field in fields(Recipe)}
         given = {name: values[upper] for name, upper in names.items() if upper in values}
+        given["epochs"] += 2 * values.get("ABLATION_EPOCHS", 0)  # seven networks of a quarter each
         recipe = Recipe(**{"patience": 0} | given)
         pace = self._pace(slug, values)
         return NOTEBOOK_SECONDS + training_seconds(pace, recipe, train=train, val=val, test=test)

@@ -16,6 +16,11 @@ ROTATION_DEGREES = 15.0
 SHIFT = 0.1
 """The study's augmentation, from experiment 5 on (docs/study.md)."""
 
+PIXELS = 2
+"""Largest shift of the other kinds, which flip too."""
+KINDS = ("study", "random flip", "alternating flip")
+"""Kinds of augmentation."""
+
 EVALUATION_BATCH = 250
 THREADS = 1
 """Threads that make batches; how many changes nothing but the speed. One makes them many times
@@ -81,6 +86,34 @@ def augment(images: np.ndarray, theta, rows, columns, flip) -> np.ndarray:
     return out
 
 
+def shift_and_flip(images: np.ndarray, rows, columns, flip) -> np.ndarray:
+    """Shifts images by whole pixels and then flips some; the border is reflected.
+
+    Args:
+        images: uint8, shape (n, h, w, 3).
+        rows, columns: of each image, by how many pixels its content moves up and to the left.
+        flip: bool, of each image.
+
+    Returns:
+        uint8, shape (n, h, w, 3).
+    """
+
+    def mirrored(numbers: np.ndarray, size: int) -> np.ndarray:
+        return size - 1 - np.abs(size - 1 - np.abs(numbers))
+
+    count, height, width = images.shape[:3]
+    row = mirrored(np.arange(height) + np.reshape(rows, (-1, 1)), height)
+    column = mirrored(np.arange(width) + np.reshape(columns, (-1, 1)), width)
+    column[flip] = column[flip, ::-1]
+    return images[np.arange(count)[:, None, None], row[:, :, None], column[:, None, :]]
+
+
+@lru_cache(maxsize=2)
+def first_flips(count: int, seed: int) -> np.ndarray:
+    """Returns which images an alternating flip mirrors in the epochs 0, 2, 4 …: bool, (count,)."""
+    return np.random.default_rng((seed, 0, 0, 1)).random(count) < 0.5
+
+
 def scale(images: np.ndarray) -> np.ndarray:
     """Scales uint8 pixels to float32 in [0, 1], as the study does."""
     return np.multiply(images, np.float32(1 / 255), dtype=np.float32)
@@ -99,8 +132,8 @@ def training_batch(
 
     Args:
         x, y: uint8 images and int64 labels.
-        recipe: `lib.training.Recipe`, of which the size of batches, the seed and whether images
-            are augmented matter here.
+        recipe: `lib.training.Recipe`, of which the size of batches, the seed and the
+            augmentation matter here.
         step: number of the batch, counted from the first of the first epoch.
         image_size: height and width to resize to, pixels.
 
@@ -111,7 +144,14 @@ def training_batch(
     images = resize(x[chosen], image_size)
     if recipe.augmented:
         rng = np.random.default_rng((recipe.seed, epoch, index))
-        images = augment(images, **draw_augmentation(rng, len(images)))
+        if recipe.augmentation == "study":
+            images = augment(images, **draw_augmentation(rng, len(images)))
+        else:
+            rows, columns = rng.integers(-PIXELS, PIXELS, (2, len(images)), endpoint=True)
+            flip = rng.random(len(images)) < 0.5
+            if recipe.augmentation == "alternating flip":
+                flip = first_flips(len(y), recipe.seed)[chosen] ^ (epoch % 2 == 1)
+            images = shift_and_flip(images, rows, columns, flip)
     return scale(images), y[chosen]
 
 

@@ -184,6 +184,7 @@ COMPANIONS = (
     "transfer_strategies",
     "why_frozen_fails",
     "inspect_a_model",
+    "beyond_the_study",
 )
 """The companion notebooks, in reading order."""
 

@@ -197,7 +197,7 @@ def companions(records: list[Record], *, others: Iterable[Record] = (), out: Pat
     """
     names = {record.dataset.name for record in records}
     custom = [r for r in others if r.profile == "custom" and r.dataset.name in names]
-    found = {record.experiment: record for record in [*custom, *records] if record.is_companion}
+    found = {record.experiment: record for record in [*custom, *records]}
     shown = [found[slug] for slug in COMPANIONS if slug in found]
     content = [(record, _page(record, out), _timed_tables(record)) for record in shown]
     return render("companions.html.j2", companions=content)

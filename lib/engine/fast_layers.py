@@ -84,8 +84,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         if not (training and self.trainable and len(inputs.shape) == 4 and mask is None):
             return super().call(inputs, training=training, mask=mask)
+        scale = self.gamma if self.scale else tf.ones_like(self.moving_variance)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs, self.gamma, self.beta, epsilon=self.epsilon, is_training=True
+            inputs, scale, self.beta, epsilon=self.epsilon, is_training=True
         )
         # The kernel's variance is that of a sample, n - 1 in its denominator; Keras keeps n's.
         count = tf.cast(tf.size(inputs) / inputs.shape[-1], variance.dtype)

@@ -111,10 +111,12 @@ class Run:
 
         other = self._is_other(model, images)
         shown.comparison(
-            self.slug, self.values, images, evaluation, out=self._out, other_network=other
+            self.slug, self.values, images, evaluation, out=self.out, other_network=other
         )
 
-    def write(self, *, images, model, fit, evaluation, weights=None) -> Path:
+    def write(
+        self, *, images, model, fit, evaluation, weights=None, fits=(), **of_companion
+    ) -> Path:
         """Writes a finished run: the model, the test predictions, then, last, the record.
 
         Args:
@@ -123,6 +125,8 @@ class Run:
             fit: `lib.training.Fit`.
             evaluation: `lib.training.Evaluation`.
             weights: `lib.pretrained.Weights`, where the run started from them.
+            fits: other trainings of the notebook.
+            **of_companion: title, summary and tables of a companion, see `write_companion`.
 
         Returns:
             The path of the record, ``<OUT>/results/<slug>-<profile>-seed<k>.json``. The
@@ -157,6 +161,7 @@ class Run:
             ),
             metrics=evaluation.metrics,
             history=fit.history,
+            **of_companion,
         )
         record.timing.update(
             train_seconds=round(fit.seconds, 3),
@@ -174,7 +179,7 @@ class Run:
                 archive.writestr(zipfile.ZipInfo(ABOUT), json.dumps(about))
         with cache.atomic_file(self._folder / "results" / f"{record.name}.npz") as part:
             np.savez_compressed(part, probabilities=evaluation.probabilities, labels=images.y_test)
-        path = self._finish(record, fit.checkpoints)
+        path = self._finish(record, [path for each in (fit, *fits) for path in each.checkpoints])
         print(f"Record: {path.name}")
         shown.card(record, "" if STAGE in os.environ else self.values["OUT"])
         return path
@@ -222,7 +227,7 @@ class Run:
         return ROOT / cache.expanded(os.environ.get(STAGE, self.values["OUT"]))
 
     @property
-    def _out(self) -> Path:
+    def out(self) -> Path:
         """The report's folder, to which `ladder.run` moves files from a folder two levels below."""
         return self._folder.parents[1] if STAGE in os.environ else self._folder
 

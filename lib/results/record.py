@@ -90,8 +90,8 @@ class Record:
         memory: ``peak_rss_mb``, MiB.
         environment: versions, machine and commit.
         digest: see `digest`.
-        model, training, metrics, history: of the eleven. Metrics by part, history by name with one
-            value per epoch.
+        model, training, metrics, history: of the eleven, and of a companion that trains one
+            network. Metrics by part, history by name with one value per epoch.
         title, summary, tables: of companions: rows by name of the table.
     """
 
@@ -119,7 +119,7 @@ class Record:
     @property
     def is_companion(self) -> bool:
         """Whether it is of a companion notebook."""
-        return self.model is None
+        return self.model is None or self.experiment in study.COMPANIONS
 
     @property
     def has_other_network(self) -> bool:
@@ -163,16 +163,15 @@ class Record:
 
     def to_json(self) -> dict:
         """Returns the record as it is saved, signed with its digest."""
-        left_out = ("title", "summary", "tables", "digest")
-        if self.is_companion:
-            left_out = ("model", "training", "metrics", "history", "digest")
+        left_out = ["digest", *(() if self.model else ELEVEN)]
+        left_out += () if self.is_companion else COMPANION
         content = {key: value for key, value in asdict(self).items() if key not in left_out}
         return content | {"digest": digest(content)}
 
 
 ELEVEN = ("model", "training", "metrics", "history")
 COMPANION = ("title", "summary", "tables")
-"""Fields that only records of the eleven have, and only those of companions."""
+"""Fields of records of the eleven, and of companions; a companion may have both."""
 
 
 def run_name(slug: str, profile: str, seed: int) -> str:
@@ -201,7 +200,8 @@ def read(path: Path) -> Record:
         reason = error.strerror if isinstance(error, OSError) else error
         raise RecordError(f"{where} is not readable ({reason}); delete it and run again") from error
     record, content = _parsed(text, where), json.loads(text)
-    for name in ("digest", *(COMPANION if "tables" in content else ELEVEN)):
+    needed = COMPANION if "tables" in content else ELEVEN
+    for name in ("digest", *needed, *(ELEVEN if "model" in content else ())):
         if name not in content:
             raise RecordError(f"{where} lacks {name!r}; delete it and run again")
     if record.schema != SCHEMA or record.status != "complete":
@@ -209,14 +209,14 @@ def read(path: Path) -> Record:
             f"{where} has schema {record.schema} and status {record.status!r}, expected "
             f"{SCHEMA} and 'complete'; delete it and run again"
         )
-    for part in () if record.is_companion else PARTS:
+    for part in PARTS if record.model else ():
         found = record.metrics.get(part)
         if not (found and 0 <= found.accuracy <= 1 and math.isfinite(found.loss)):
             raise RecordError(f"{where}: metrics of {part!r} are {found}; delete it and run again")
     if record.digest != digest(content):
         raise RecordError(f"{where} was changed after it was written; delete it and run again")
     # A record whose predictions are missing is still a record: its digest vouches for it.
-    if not record.is_companion and path.with_suffix(".npz").is_file():
+    if record.model and path.with_suffix(".npz").is_file():
         _check_predictions(path, record)
     return record
 

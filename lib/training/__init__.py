@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from lib.engine import fast_layers, keras
 from lib.errors import ParameterError, TrainingError
 from lib.metrics import Score
 from lib.training import checkpoints, display, feeds
-from lib.training.callbacks import EarlyStopping, Progress, SaveCheckpoints
+from lib.training.callbacks import EarlyStopping, Lookahead, Progress, SaveCheckpoints
 
 HEAD_LEARNING_RATE = 1e-3
 """Adam's rate while only the head learns."""
@@ -39,8 +40,20 @@ class Recipe:
         patience: epochs without improvement before `EarlyStopping` acts; 0 for never.
         seed: order and augmentation derive from it.
         clipnorm: bound on the norm of each variable's gradient, 0 for none.
-        schedule: ``"constant"``, or ``"linear"``: a tenth of warm-up, then linear decay to zero.
+        schedule: ``"constant"``; ``"linear"``: a tenth of warm-up, then linear decay to zero;
+            ``"triangular"``: from a fifth of the rate to all of it at 23 % of the steps, then to
+            7 % at the end (arXiv 2404.00498).
         augmented: whether training images are augmented (`lib.inputs`).
+        augmentation: how: ``"study"``, ``"random flip"`` or ``"alternating flip"``. The last two
+            also shift by up to `inputs.PIXELS`. The alternating one mirrors each image in every
+            other epoch (arXiv 2404.00498).
+        optimizer: ``"adam"``, or ``"sgd"`` with Nesterov momentum, to which the next three apply.
+        momentum: share of the last step that is added to the next.
+        weight_decay: times the rate, it is subtracted from each weight's unit in each step.
+        bias_rate: factor on the rate of BatchNormalization's ``beta``.
+        label_smoothing: share of the probability that the training loss spreads evenly over all
+            classes. All losses of validation and test images are without it.
+        lookahead: whether `callbacks.Lookahead` averages the weights.
         head_epochs: epochs, before all others, in which only the head learns, at
             `HEAD_LEARNING_RATE` (head first, then all layers: arXiv 2202.10054). The head is all
             that follows the first Flatten or global pooling.
@@ -62,10 +75,18 @@ class Recipe:
     augmented: bool = False
     head_epochs: int = 0
     views: int = 0
+    augmentation: str = "study"
+    optimizer: str = "adam"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    bias_rate: float = 1.0
+    label_smoothing: float = 0.0
+    lookahead: bool = False
 
     def __post_init__(self):
         at_least = {"epochs": 1, "batch_size": 1, "patience": 0, "head_epochs": 0, "views": 0}
         rates = {"learning_rate": "such as 0.001", "clipnorm": "such as 1.0, or 0 for none"}
+        rates["bias_rate"] = "such as 1.0"
         for name in (*at_least, *rates):
             value, least = getattr(self, name), at_least.get(name)
             number = isinstance(value, Real if least is None else Integral)
@@ -78,24 +99,72 @@ class Recipe:
             if not good:
                 raise ParameterError(f"{name.upper()} = {value!r}: expected {expected}")
             object.__setattr__(self, name, int(value) if name in at_least else float(value))
-        if self.schedule not in ("constant", "linear"):
-            raise ParameterError(f"SCHEDULE = {self.schedule!r}: expected 'constant' or 'linear'")
+        for name, most in (("momentum", 1), ("label_smoothing", 1), ("weight_decay", 1e38)):
+            value = getattr(self, name)
+            if not (isinstance(value, Real) and 0 <= value < most):
+                raise ParameterError(
+                    f"{name.upper()} = {value!r}: expected a number from 0 to below {most:g}"
+                )
+            object.__setattr__(self, name, float(value))
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ParameterError(
+                    f"{name.upper()} = {getattr(self, name)!r}: expected "
+                    f"{', '.join(map(repr, known[:-1]))} or {known[-1]!r}"
+                )
+        if self.views and self.augmentation != "study":
+            raise ParameterError(f"VIEWS = {self.views}: only with AUGMENTATION = 'study'")
+
+
+CHOICES = {
+    "schedule": ("constant", "linear", "triangular"),
+    "augmentation": inputs.KINDS,
+    "optimizer": ("adam", "sgd"),
+}
+"""Values of a recipe's words."""
+COMPILED = ("clipnorm", "schedule", "optimizer", "label_smoothing")
+OF_SGD = ("momentum", "weight_decay", "bias_rate")
+"""What `compile` takes of each recipe, and of one with SGD."""
 
 
 class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Learning rate that rises to its peak in ``warmup`` steps and falls to zero at ``steps``."""
+    """Learning rate that rises to its peak in ``warmup`` steps and falls until ``steps``.
 
-    def __init__(self, peak: float, warmup: int, steps: int):
-        self.peak, self.warmup, self.steps = peak, warmup, steps
+    Args:
+        peak: the highest rate.
+        warmup, steps: see above.
+        start, end: shares of the peak at the beginning and at the end.
+    """
+
+    def __init__(self, peak: float, warmup: int, steps: int, start: float = 0.0, end: float = 0.0):
+        self.peak, self.warmup, self.steps, self.start, self.end = peak, warmup, steps, start, end
 
     def __call__(self, step):
         step = keras.ops.cast(step, "float32")
-        rising = (step + 1) / max(self.warmup, 1)
+        rising = self.start + (1 - self.start) * ((step + 1) / max(self.warmup, 1))
         falling = (self.steps - step) / max(self.steps - self.warmup, 1)
+        falling = self.end + (1 - self.end) * falling
         return self.peak * keras.ops.clip(keras.ops.minimum(rising, falling), 0, 1)
 
     def get_config(self) -> dict:
-        return {"peak": self.peak, "warmup": self.warmup, "steps": self.steps}
+        return {name: getattr(self, name) for name in ("peak", "warmup", "steps", "start", "end")}
+
+
+class SGD(keras.optimizers.SGD):
+    """Keras' SGD with a rate of its own for the biases (``beta``) of BatchNormalization.
+
+    Args:
+        bias_rate: factor on their rate.
+    """
+
+    def __init__(self, learning_rate, bias_rate: float = 1.0, **options):
+        super().__init__(learning_rate, **options)
+        self.bias_rate = bias_rate
+
+    def update_step(self, gradient, variable, learning_rate):
+        name = self._trainable_variables[self._get_variable_index(variable)].name
+        factor = self.bias_rate if name == "beta" else 1.0
+        super().update_step(gradient, variable, learning_rate * factor)
 
 
 @dataclass(frozen=True)
@@ -130,19 +199,28 @@ def compile(
     clipnorm: float = 0.0,
     schedule: str = "constant",
     steps: int = 0,
+    optimizer: str = "adam",
+    label_smoothing: float = 0.0,
+    **of_sgd: float,
 ) -> None:
-    """Compiles with Adam and cross-entropy, the study's choice throughout.
+    """Compiles with cross-entropy and, unless it is said otherwise, Adam, as the study does.
 
     Args:
         model: the model; changed in place. One sigmoid unit means two classes.
-        learning_rate, clipnorm, schedule: see `Recipe`.
-        steps: all steps of the training, for ``"linear"``.
+        learning_rate, clipnorm, schedule, optimizer, label_smoothing: see `Recipe`.
+        steps: all steps of the training, for the schedules that are not constant.
+        **of_sgd: ``momentum``, ``weight_decay`` and ``bias_rate``.
     """
     if schedule == "linear":
         learning_rate = LinearDecay(learning_rate, steps // 10, steps)
+    elif schedule == "triangular":
+        learning_rate = LinearDecay(learning_rate, round(0.23 * steps), steps, 0.2, 0.07)
+    clipping = {"clipnorm": clipnorm or None}
     two_classes = model.output_shape[-1] == 1
     model.compile(
-        optimizer=fast_layers.Adam(learning_rate, clipnorm=clipnorm or None),
+        optimizer=SGD(learning_rate, nesterov=True, **clipping, **of_sgd)
+        if optimizer == "sgd"
+        else fast_layers.Adam(learning_rate, **clipping),
         loss="binary_crossentropy" if two_classes else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
         jit_compile=False,  # on a CPU slower for convolutions
@@ -154,6 +232,23 @@ def compile(
     label = keras.ops.zeros((1, 1) if two_classes else (1,), dtype="int64")
     model.compute_loss(y=label, y_pred=outputs)
     model.compute_metrics(None, label, outputs)
+    if label_smoothing:
+        model.compute_loss = partial(_smoothed, model.compute_loss, label_smoothing)
+
+
+def _smoothed(compute_loss, share, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    """Adds to a model's loss, in training only, what smooth labels change."""
+    loss = compute_loss(x, y, y_pred, sample_weight, training)
+    if not training:
+        return loss
+    if y_pred.shape[-1] == 1:
+        y_pred = keras.ops.concatenate([1 - y_pred, y_pred], axis=-1)
+    y = keras.ops.one_hot(keras.ops.reshape(y, (-1,)), y_pred.shape[-1])
+    smooth, plain = (
+        keras.losses.categorical_crossentropy(y, y_pred, label_smoothing=each)
+        for each in (share, 0.0)
+    )
+    return loss + keras.ops.mean(smooth - plain)
 
 
 @dataclass(frozen=True)
@@ -232,10 +327,14 @@ def fit(model: keras.Model, images: Dataset, recipe: Recipe) -> Fit:
     checks = len(images.y_val) * models.forward_macs(feed.network)
     progress = Progress([count * each + checks for each in macs], steps, display.of_this_process())
     stopping = EarlyStopping(recipe.patience)
-    saver = SaveCheckpoints(checkpoint, progress, stopping, seed=recipe.seed, steps_per_epoch=steps)
+    lookahead = Lookahead(steps, steps * recipe.epochs)
+    saver = SaveCheckpoints(
+        *(checkpoint, progress, stopping, lookahead), seed=recipe.seed, steps_per_epoch=steps
+    )
     saver.resume(feed.network)
     model.optimizer = keras.optimizers.SGD()  # has counted a step: the model is not trained again
     model.optimizer.iterations.assign(1)
+    names = (*COMPILED, *(OF_SGD if recipe.optimizer == "sgd" else ()))
     first = 0
     for stage in stages:
         stage.begin()
@@ -244,11 +343,10 @@ def fit(model: keras.Model, images: Dataset, recipe: Recipe) -> Fit:
             compile(
                 feed.network,
                 learning_rate=stage.learning_rate,
-                clipnorm=recipe.clipnorm,
-                schedule=recipe.schedule,
                 steps=steps * stage.epochs,
+                **{name: getattr(recipe, name) for name in names},
             )
-            watched = [stopping] if stage is stages[-1] else []
+            watched = [*[lookahead] * recipe.lookahead, stopping] if stage is stages[-1] else []
             _run_epochs(feed, first, end, callbacks=[progress, *watched, saver])
         first = end
     saver.finish(feed.network)

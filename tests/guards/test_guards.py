@@ -134,13 +134,15 @@ MISTAKES = (
         """    images = resize(x[chosen], image_size)
     if recipe.augmented:
         rng = np.random.default_rng((recipe.seed, epoch, index))
-        images = augment(images, **draw_augmentation(rng, len(images)))
-    return scale(images), y[chosen]""",
+        if recipe.augmentation == "study":
+            images = augment(images, **draw_augmentation(rng, len(images)))
+""",
         """    images = x[chosen]
     if recipe.augmented:
         rng = np.random.default_rng((recipe.seed, epoch, index))
-        images = augment(images, **draw_augmentation(rng, len(images)))
-    return scale(resize(images, image_size)), y[chosen]""",
+        if recipe.augmentation == "study":
+            images = resize(augment(images, **draw_augmentation(rng, len(images))), image_size)
+""",
         "test_sound_training.py::test_augmentation_comes_after_resizing_and_leaves_labels_alone",
     ),
     Mistake(

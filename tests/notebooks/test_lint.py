@@ -308,6 +308,9 @@ def test_budget_of_companions_is_small(slug):
         assert (values["EPOCHS"], values["BATCH_SIZE"], values["LEARNING_RATE"]) == (10, 256, 1e-3)
         assert (values["UNFROZEN_SIZE"], values["UNFROZEN_EPOCHS"]) == (10_000, 3)
         return
+    if slug == "beyond_the_study":  # trains one network on all images
+        assert values == parameters.of_profile("study", slug) | {"PRECISION": "auto"}
+        return
     assert values.get("TRAIN_SIZE", 0) <= 10_000
     # Epochs of a head on features, or of small networks that train until they have learned.
     if slug not in ("feature_extraction", "why_frozen_fails", "reference_architectures"):

@@ -72,13 +72,15 @@ def test_only_plain_3x3_kernels_take_another_way(monkeypatch, size, way):
     assert calls == [(1, size, size, 8)]
 
 
+@pytest.mark.parametrize("scale", [True, False])
 @pytest.mark.parametrize("training", [True, False])
-def test_batch_normalization_equals_keras(training):
+def test_batch_normalization_equals_keras(training, scale):
+    options = {"momentum": 0.9, "scale": scale}
     ours, theirs = (
-        run(module.BatchNormalization(momentum=0.9), maps(7, 5, 5, 16), training=training)
+        run(module.BatchNormalization(**options), maps(7, 5, 5, 16), training=training)
         for module in (fast_layers, keras.layers)
     )
-    for mine, his, tolerance in zip(ours[0], theirs[0], (2e-6, 3e-5, 1e-5, 1e-5), strict=True):
+    for mine, his, tolerance in zip(ours[0], theirs[0], (2e-6, 3e-5, 1e-5, 1e-5)):  # noqa: B905
         close(mine, his, tolerance)
     for mine, his in zip(ours[1], theirs[1], strict=True):
         close(mine, his, 1e-6)

@@ -58,6 +58,35 @@ def test_no_augmentation_is_the_identity(images):
     assert np.array_equal(same, images)
 
 
+def test_shifts_reflect_the_border_and_flips_mirror(images):
+    rng = np.random.default_rng(0)
+    rows, columns = rng.integers(-2, 3, (2, len(images)))
+    flip = rng.random(len(images)) < 0.5
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
+    ours = inputs.shift_and_flip(images, rows, columns, flip)
+    for n, (row, column) in enumerate(zip(2 + rows, 2 + columns, strict=True)):
+        expected = padded[n, row : row + 32, column : column + 32]
+        assert np.array_equal(ours[n], expected[:, ::-1] if flip[n] else expected)
+
+
+def test_an_alternating_flip_mirrors_each_image_in_every_other_epoch():
+    """Of images that brighten to the right; a shift of two pixels does not change that."""
+    ramp = np.broadcast_to(np.arange(0, 256, 8, np.uint8)[:, None], (40, 32, 32, 3))
+
+    def mirrored(kind: str) -> np.ndarray:
+        batches = stream(ramp, augmentation=kind, batch_size=20)
+        found = np.zeros((7, 40), bool)
+        for step, (pixels, labels) in enumerate(batches):
+            brightness = pixels.mean(axis=(1, 3))
+            found[step // 2, labels] = brightness[:, 5] > brightness[:, -5]
+        return found
+
+    alternating, random = mirrored("alternating flip"), mirrored("random flip")
+    assert 10 < alternating[0].sum() < 30
+    assert (alternating[1:] != alternating[:-1]).all()
+    assert 0.3 < (random[1:] != random[:-1]).mean() < 0.7
+
+
 def test_scaling_once():
     scaled = inputs.scale(np.array([0, 51, 255], dtype=np.uint8))
     assert scaled.dtype == np.float32
@@ -74,7 +103,8 @@ def test_resize_is_bilinear(images):
 def stream(images, **changes) -> list:
     labels = np.arange(len(images))
     first = changes.pop("first_step", 0)
-    recipe = SimpleNamespace(**{"batch_size": 10, "augmented": True, "seed": 0, **changes})
+    recipe = {"batch_size": 10, "augmented": True, "augmentation": "study", "seed": 0, **changes}
+    recipe = SimpleNamespace(**recipe)
     batches = inputs.training_batches(images, labels, recipe, image_size=32, first_step=first)
     return list(batches.take(14).as_numpy_iterator())
 

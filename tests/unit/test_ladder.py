@@ -39,7 +39,7 @@ def test_only(text, numbers):
 def test_only_companions():
     assert command.select("companions") == list(COMPANIONS)
     assert command.select("why_frozen_fails,00") == [SLUGS[0], "why_frozen_fails"]
-    assert len(COMPANIONS) == 7
+    assert len(COMPANIONS) == 8
 
 
 @pytest.mark.parametrize("text", ["42", "05-03", "09-11", "base", "-1", "00;01", "00,42"])
@@ -156,7 +156,7 @@ def test_dry_run_prints_a_plan_and_runs_nothing(tmp_path, capsys):
     arguments = ["--dry-run", "--profile", "study", "--dataset", "digits", "--seeds", "0,1"]
     assert command.main([*arguments, "--only", "00-10,companions", "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert sum("-study-seed" in line for line in lines) == 2 * (11 + 7)
+    assert sum("-study-seed" in line for line in lines) == 2 * (11 + 8)
     assert all(line.split()[-1] in ("s", "min", "h") for line in lines if "-study-" in line)
     assert "all, at most" in lines[-1]
     assert not out.exists()

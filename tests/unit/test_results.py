@@ -313,6 +313,28 @@ def test_companion_record_has_the_common_fields_and_tables(finished, tmp_path):
         record.read(path)
 
 
+def test_a_companion_that_trains_one_network_has_the_fields_of_both(finished, tmp_path):
+    values = parameters.of_profile("quick", "beyond_the_study")
+    values |= {"PROFILE": "quick", "OUT": str(tmp_path)}
+    run = results.Run("beyond_the_study", values, 0.0)
+    shown = {"title": "T", "summary": "S", "tables": {"one": [{"a": 1}]}}
+    path = run.write(**finished, fits=[finished["fit"]], **shown)
+    found = record.read(path)
+    assert set(json.loads(path.read_text())) == {*COMMON, *record.COMPANION, *record.ELEVEN}
+    assert path.name == "beyond_the_study-quick-seed0.json"
+    assert found.is_companion
+    assert not found.has_other_network
+    assert (found.summary, found.metrics) == ("S", finished["evaluation"].metrics)
+    for name in ("summary", "history"):
+        rewritten(path, lambda r, name=name: r.pop(name), signed=True)
+        with pytest.raises(RecordError, match=f"lacks '{name}'"):
+            record.read(path)
+        run.write(**finished, **shown)
+    rewritten(path, lambda r: r["metrics"]["test"].update(accuracy=0.95), signed=True)
+    with pytest.raises(RecordError, match=r"says accuracy 95\.00%"):
+        record.read(path)
+
+
 def test_companion_record_without_summary_is_refused(finished, tmp_path):
     values = parameters.of_profile("quick", "inspect_a_model") | {"OUT": str(tmp_path)}
     path = write_companion(values, images=finished["images"], title="T", summary="S", tables={})

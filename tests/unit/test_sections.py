@@ -93,6 +93,26 @@ def test_a_companion_s_result_is_its_summary():
     assert "<table" not in html
 
 
+def test_a_companion_with_metrics_is_no_experiment(tmp_path):
+    """It has a network of its own, and seeds that the eleven lack."""
+    beyond = replace(
+        made_up.record("05_data_augmentation", 0.94, seed=3),
+        experiment="beyond_the_study",
+        title="Beyond",
+        summary="It is 94 %.",
+    )
+    eleven = [made_up.record()]
+    records = [beyond, *eleven]
+    assert verdicts.same_conditions(records) == records
+    assert verdicts.table(records) == verdicts.table(eleven)
+    assert sections.facts(records) == sections.facts(eleven)
+    assert sections.conditions(records) == sections.conditions(eleven)
+    assert "It is 94 %." in sections.companions(records, out=NOWHERE)
+    page = sections.result(beyond)
+    assert "It is 94 %." in page
+    assert "published" not in page
+
+
 def test_no_companions_no_sections():
     assert sections.companions([made_up.record()], out=NOWHERE) == ""
 

@@ -69,6 +69,98 @@ def test_linear_decay():
     assert float(training.LinearDecay(1e-3, warmup=0, steps=100)(0)) == pytest.approx(1e-3)
 
 
+def test_triangular_rate():
+    model = model_cell.build("00_base_cnn")
+    training.compile(model, learning_rate=2.0, schedule="triangular", steps=200, optimizer="sgd")
+    rates = [float(model.optimizer._learning_rate(step)) for step in range(201)]
+    assert rates[0] == pytest.approx(2 * (0.2 + 0.8 / 46))
+    assert max(rates) == rates[45] == pytest.approx(2)
+    assert rates[200] == pytest.approx(2 * 0.07)
+
+
+def test_biases_of_batch_normalization_have_a_rate_of_their_own():
+    layer = keras.layers.BatchNormalization()
+    layer.build((None, 3))
+    sgd = training.SGD(0.01, bias_rate=64.0, momentum=0.9, nesterov=True)
+    sgd.apply([np.ones(3, "f4")] * 2, layer.trainable_variables)
+    assert layer.gamma.numpy() == pytest.approx(1 - 0.01 * 1.9)
+    assert layer.beta.numpy() == pytest.approx(-0.64 * 1.9)
+
+
+@pytest.mark.parametrize("units", [10, 1])
+def test_only_the_training_loss_is_smoothed(units):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, "sigmoid")])
+    training.compile(model, learning_rate=1e-3, label_smoothing=0.2)
+    rng, classes = np.random.default_rng(0), max(units, 2)
+    y = rng.integers(0, classes, 32)
+    outputs = rng.dirichlet(np.ones(classes), 32).astype("f4")
+    chosen, evenly = -np.log(outputs[np.arange(32), y]).mean(), -np.log(outputs).mean()
+    given = {"y": y.reshape(-1, 1) if units == 1 else y, "y_pred": outputs[:, -units:]}
+    plain, smooth = (float(model.compute_loss(**given, training=x)) for x in (False, True))
+    assert plain == pytest.approx(chosen, rel=1e-4)
+    assert smooth == pytest.approx(0.8 * chosen + 0.2 * evenly, rel=1e-4)
+
+
+def test_lookahead_trains_on_from_the_average():
+    model = OneWeight()
+    model.optimizer = SimpleNamespace(iterations=0)
+    lookahead = callbacks.Lookahead(steps=6, all_steps=12)
+    lookahead.set_model(model)
+    found = []
+    for step in range(1, 13):  # each step adds 1
+        model.number.assign_add(1.0)
+        model.optimizer.iterations = step
+        lookahead.on_train_batch_end(step, {})
+        found.append(float(model.number))
+    at_5 = 5 - 0.95**5 * (5 / 12) ** 3 * 4
+    at_10 = at_5 + (1 - 0.95**5 * (10 / 12) ** 3) * 4
+    expected = [1, 2, 3, 4, at_5, at_5, *(at_5 + x for x in (1, 2, 3)), at_10, at_10 + 1, at_10]
+    assert found == pytest.approx(expected)
+
+
+BEYOND = {
+    "schedule": "triangular",
+    "optimizer": "sgd",
+    "learning_rate": 0.02,
+    "momentum": 0.85,
+    "weight_decay": 0.01,
+    "bias_rate": 8.0,
+    "label_smoothing": 0.2,
+    "lookahead": True,
+    "augmented": True,
+    "augmentation": "alternating flip",
+}
+
+
+@pytest.mark.parametrize("killed_in", [3, 7, 13])
+def test_momentum_and_averages_are_resumed(monkeypatch, tmp_path, killed_in):
+    monkeypatch.setenv("CIFAR10_LADDER_CACHE", str(tmp_path))
+    monkeypatch.setenv("CIFAR10_LADDER_CHECKPOINT_SECONDS", "0")
+    unbroken, fit, _ = train("00_base_cnn", epochs=3, **BEYOND)
+    for path in fit.checkpoints:
+        path.unlink()
+    save = callbacks.SaveCheckpoints.save
+
+    def killed(self):
+        save(self)
+        if int(self.model.optimizer.iterations) == killed_in:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.SaveCheckpoints, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train("00_base_cnn", epochs=3, **BEYOND)
+    resumed, again, _ = train("00_base_cnn", epochs=3, **BEYOND)
+    assert again.history == fit.history
+    for mine, his in zip(resumed.get_weights(), unbroken.get_weights(), strict=True):
+        assert np.array_equal(mine, his)
+
+
+def test_smooth_labels_leave_validation_alone():
+    _, fit, evaluation = train("00_base_cnn", **BEYOND)
+    assert fit.history["val_loss"][-1] == pytest.approx(evaluation.metrics["val"].loss, rel=1e-4)
+
+
 def test_score_is_plain_accuracy_and_cross_entropy():
     probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.0, 1.0, 0.0]], dtype=np.float32)
     labels = np.array([0, 2, 1])
@@ -264,7 +356,17 @@ def test_a_rare_class_that_is_known_is_above_chance(monkeypatch):
         ({"patience": -1}, "PATIENCE = -1"),
         ({"head_epochs": -1}, "HEAD_EPOCHS = -1"),
         ({"views": -1}, "VIEWS = -1"),
-        ({"schedule": "cosine"}, "SCHEDULE = 'cosine'"),
+        ({"schedule": "cosine"}, "SCHEDULE = 'cosine': expected 'constant', 'linear' or"),
+        ({"optimizer": "SGD"}, "OPTIMIZER = 'SGD': expected 'adam' or 'sgd'"),
+        ({"augmentation": True}, "AUGMENTATION = True: expected 'study', 'random flip' or"),
+        (
+            {"views": 1, "augmentation": "random flip"},
+            "VIEWS = 1: only with AUGMENTATION = 'study'",
+        ),
+        ({"momentum": 1.0}, "MOMENTUM = 1.0: expected a number from 0 to below 1"),
+        ({"label_smoothing": -0.1}, "LABEL_SMOOTHING = -0.1: expected"),
+        ({"weight_decay": math.nan}, "WEIGHT_DECAY = nan: expected"),
+        ({"bias_rate": 0.0}, "BIAS_RATE = 0.0: expected a positive number"),
         ({"epochs": 2.0}, "EPOCHS = 2.0: expected a whole number, 1 or more"),
         ({"epochs": True}, "EPOCHS = True: expected a whole number"),
         *(
