@@ -4,8 +4,8 @@ PyTorch uses the same cores, `channels_last`, its Adam (the best of its implemen
 `fused=True`) and batches that are ready in memory, in bfloat16 its `autocast`. Ours come through
 the input pipeline, augmented from experiment 5 on. Where the machine has a C++ compiler,
 `torch.compile` is a case of its own for experiment 4. Other work on the machine slows PyTorch many
-times, because its threads wait for each other. First run
-``pip install -r benchmarks/requirements.txt``.
+times, because its threads wait for each other. Takes at most 10 minutes on two idle cores. First
+run ``pip install -r benchmarks/requirements.txt``.
 """
 
 import shutil
