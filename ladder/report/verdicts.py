@@ -146,7 +146,7 @@ def _recipe(records: list[Record], slug: str) -> parameters.Values:
 
 def _computed(record: Record) -> parameters.Values:
     """Returns the parameters that decide what a run computes; PRECISION is the one it used."""
-    used = {"PRECISION": record.training.precision}
+    used = {"PRECISION": record.training.precision} if record.training else {}
     return parameters.computed(record.parameters) | used
 
 
