@@ -335,7 +335,7 @@ def test_a_trial_trains_without_the_test_images_and_is_on_file(trials, capsys):
     assert len(recipes.FILE.read_text().splitlines()) == 4
     macs = models.training_macs(model_cell.build("00_base_cnn"))
     assert (first["epochs"], first["seed"], first["operations"]) == (2, 3, 2 * 64 * macs)
-    assert len(first["val_accuracy"]) == len(first["val_loss"]) == 2
+    assert len(first["val_accuracy"]) == 2
     assert first["values"]["LEARNING_RATE"] == 0.005
     assert first["precision"] in ("float32", "bfloat16", "float16")
     assert first["cpu"]
@@ -348,9 +348,9 @@ def test_a_trial_trains_without_the_test_images_and_is_on_file(trials, capsys):
 def test_a_trial_as_in_budget_has_no_changes(trials):
     values = parameters.computed(parameters.of_profile("budget", "02_dropout"))
     row = {"experiment": "02_dropout", "values": values, "precision": "float32", "seed": 0}
-    row |= {"epochs": 16, "operations": 3e12, "seconds": 90, "val_accuracy": [0.5, 0.7654]}
+    row |= {"epochs": 16, "operations": 3e12, "val_accuracy": [0.5, 0.7654]}
     recipes.add(row)
-    cells = "| 02_dropout | none | 0 | float32 | 16 | 3 | 1.5 | 76.54 % | 77.30 % |"
+    cells = "| 02_dropout | none | 0 | float32 | 16 | 3 | 76.54 % | 77.30 % |"
     assert cells in recipes.page().splitlines()
 
 
