@@ -5,8 +5,10 @@ variants of an experiment take turns, at the batch size of ``budget``, in float3
 class stays if it brings 1.10 or more in some experiment and precision. BatchNormalization and
 Dropout are measured where they work on maps. Takes at most 12 minutes on two idle cores.
 
-Two other ways to convolve were rejected earlier, Winograd's and nine shifted matrix products. Their
-times are in the history: ``git show 27203db:benchmarks/results/convolutions.json``.
+Three other ways to convolve were rejected. On maps of 4×4 pixels a product of each pixel's
+neighbors brought at most 1.09 (experiment 8, Intel Xeon, float32), and 0.88 in experiment 7 in
+bfloat16. Winograd's way and nine shifted products were slower: ``git show
+27203db:benchmarks/results/convolutions.json``.
 """
 
 from unittest import mock
@@ -20,21 +22,8 @@ ENOUGH = 1.10
 ROUNDS = 7
 
 
-def _without(size: int) -> type[keras.layers.Conv2D]:
-    """Returns our Conv2D, except that it goes Keras' way on maps of this size."""
-
-    class Conv2D(fast_layers.Conv2D):
-        def convolution_op(self, inputs, kernel):
-            if inputs.shape[1] == size:
-                return keras.layers.Conv2D.convolution_op(self, inputs, kernel)
-            return super().convolution_op(inputs, kernel)
-
-    return Conv2D
-
-
 THEIRS = {  # class of `fast_layers`, what takes its place
-    "Conv2D on 2×2 maps": ("Conv2D", _without(2)),
-    "Conv2D on 4×4 maps": ("Conv2D", _without(4)),
+    "Conv2D on 2×2 maps": ("Conv2D", keras.layers.Conv2D),
     "BatchNormalization": ("BatchNormalization", keras.layers.BatchNormalization),
     "Dropout": ("Dropout", keras.layers.Dropout),
     "Adam": ("Adam", keras.optimizers.Adam),
@@ -70,7 +59,7 @@ def _used(model: keras.Model) -> list[str]:
     layers = [layer for layer in models.all_layers(model) if len(layer.output.shape) == 4]
     on_maps = {(type(layer).__name__, layer.input.shape[1]) for layer in layers}
     kinds = {kind for kind, _ in on_maps}
-    used = [f"Conv2D on {size}×{size} maps" for size in (2, 4) if ("Conv2D", size) in on_maps]
+    used = ["Conv2D on 2×2 maps"] if ("Conv2D", 2) in on_maps else []
     return [*used, *(name for name in ("BatchNormalization", "Dropout") if name in kinds), "Adam"]
 
 

@@ -8,18 +8,16 @@ from lib.engine import keras, tf
 
 
 class Conv2D(keras.layers.Conv2D):
-    """Keras' Conv2D; on small maps a 3×3 kernel becomes one dense matrix product.
+    """Keras' Conv2D; on maps of 2×2 pixels a 3×3 kernel becomes one dense matrix product.
 
-    Of a 3×3 kernel with padding only 16 of the 36 products per pair of channels fall inside a
-    map of 2×2 pixels. On maps of 4×4 it is the product of each pixel's nine neighbors that is
-    faster than TensorFlow's convolution on some processors (`benchmarks.fast_layers`).
+    With padding only 16 of the 36 products per pair of channels fall inside such a map.
     """
 
     def convolution_op(self, inputs, kernel):
-        way = {(2, 2): _convolve_2x2, (4, 4): _convolve_patches}.get(inputs.shape[1:3])
         plain = self.strides == self.dilation_rate == (1, 1) and self.groups == 1
-        if way and self.kernel_size == (3, 3) and self.padding == "same" and plain:
-            return way(inputs, tf.convert_to_tensor(kernel))
+        same = self.kernel_size == (3, 3) and self.padding == "same"
+        if inputs.shape[1:3] == (2, 2) and same and plain:
+            return _convolve_2x2(inputs, tf.convert_to_tensor(kernel))
         return super().convolution_op(inputs, kernel)
 
 
@@ -53,26 +51,6 @@ def _convolve_2x2(maps, kernel):
         )
 
     return tf.reshape(tf.matmul(flat, matrix), (-1, 2, 2, filters)), gradient
-
-
-@tf.custom_gradient
-def _convolve_patches(maps, kernel):
-    """Convolves maps (n, h, w, c) with a kernel (3, 3, c, filters), same padding."""
-    height, width = maps.shape[1:3]
-    channels, filters = kernel.shape[2:]
-    padded = tf.pad(maps, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    neighbors = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
-    flat = tf.reshape(tf.concat(neighbors, axis=-1), (-1, 9 * channels))
-
-    def gradient(upstream):
-        flat_upstream = tf.reshape(upstream, (-1, filters))
-        return (
-            tf.nn.conv2d_transpose(upstream, kernel, tf.shape(maps), 1, "SAME"),
-            tf.reshape(tf.matmul(flat, flat_upstream, transpose_a=True), kernel.shape),
-        )
-
-    product = tf.matmul(flat, tf.reshape(kernel, (-1, filters)))
-    return tf.reshape(product, (-1, height, width, filters)), gradient
 
 
 class BatchNormalization(keras.layers.BatchNormalization):

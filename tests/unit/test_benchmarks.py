@@ -162,9 +162,9 @@ USED = {
     "00_base_cnn": ["Adam"],
     "02_dropout": ["Dropout", "Adam"],
     "04_batch_norm": ["BatchNormalization", "Dropout", "Adam"],
-    "06_vgg16_scratch": ["Conv2D on 2×2 maps", "Conv2D on 4×4 maps", "Adam"],
+    "06_vgg16_scratch": ["Conv2D on 2×2 maps", "Adam"],
     "09_mini_vgg16": ["Adam"],
-    "10_vgg16_64x64": ["Conv2D on 4×4 maps", "Adam"],
+    "10_vgg16_64x64": ["Adam"],
 }
 
 
@@ -194,19 +194,6 @@ class Case:
 
     def __call__(self):
         return 1.0
-
-
-@pytest.mark.parametrize("size", [2, 4])
-def test_a_convolution_goes_keras_way_on_maps_of_one_size(size, monkeypatch):
-    ways = []
-    for way in ("_convolve_2x2", "_convolve_patches"):
-        usual = getattr(layers, way)
-        monkeypatch.setattr(layers, way, lambda *a, usual=usual: ways.append(a) or usual(*a))
-    convolution = fast_layers._without(size)(3, 3, padding="same")
-    convolution(np.zeros((1, size, size, 3), "f4"))
-    assert not ways
-    convolution(np.zeros((1, 6 - size, 6 - size, 3), "f4"))
-    assert len(ways) == 1
 
 
 def test_a_class_stays_if_it_brings_enough_somewhere():
