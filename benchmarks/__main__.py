@@ -178,8 +178,8 @@ The tables show how long an experiment takes with profile `budget`, and how fast
 
 {speed}
 
-bfloat16 is faster only on processors that have units for it and libraries that use them well. The
-ratio has a target on AMD's processors with AVX512_BF16 only.
+The ratio of bfloat16 has a target on AMD's processors with AVX512_BF16 only. This Intel Xeon has
+AVX512_BF16 without AMX: its bfloat16 is slower than float32, so `auto` means float32 there.
 
 ## Other figures
 
@@ -200,17 +200,15 @@ alone are slower than a target, their share (`ceiling`) is the target.
 
 ## All benchmarks
 
-All cases of a benchmark take turns in one session. Each figure is a median. A result file has every
-case with its spread and its target, the versions and the date. A name with `@` is the same
-benchmark on another machine.
+The cases of a benchmark take turns. Each figure is a median. A result file has every case with its
+spread, the versions and the date. A name with `@` is the same benchmark on another machine.
 
 ```bash
 source .venv/bin/activate
 python -m benchmarks throughput
 ```
 
-This prints a table, saves it in `benchmarks/results/NAME.json` and renews this page. The trials
-behind `budget` are in [recipes](recipes.md).
+The trials behind `budget` are in [recipes](recipes.md).
 
 | result file | content | machine | minutes |
 | --- | --- | --- | ---: |
@@ -219,7 +217,8 @@ behind `budget` are in [recipes](recipes.md).
 
 
 def _processor(content: dict) -> str:
-    return f"{content['machine']['cpu']}, {content['machine']['cores']} cores"
+    cpu = content["machine"]["cpu"].replace("(R)", "").replace(" Processor", "")
+    return f"{cpu}, {content['machine']['cores']} cores"
 
 
 def _file(stem: str, content: dict) -> str:
