@@ -57,7 +57,7 @@ def _cpu() -> str:
 
 
 def _commit() -> str | None:
-    """Returns the commit, with ``-dirty`` if anything but reports differs from it.
+    """Returns the commit, with ``-dirty`` if anything but reports and measurements differs from it.
 
     None if the project is no checkout, even if it is inside another one.
     """
@@ -65,7 +65,8 @@ def _commit() -> str | None:
         if Path(_git("rev-parse", "--show-toplevel")).resolve() != ROOT:
             return None
         commit = _git("describe", "--always", "--exclude=*")
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!reports")
+        others = (":!reports", ":!benchmarks/results")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *others)
     except (OSError, subprocess.SubprocessError):
         return None
     return commit + "-dirty" * bool(changed)
