@@ -169,7 +169,7 @@ def test_a_companion_run_again_says_the_same(accompanied, ladder, tmp_path):
         *("--profile", "smoke", "--dataset", "digits", "--only", "companions"),
         *("--out", tmp_path / "copy"),
     )
-    assert "6 of 7 up to date" in process.stdout
+    assert "7 of 8 up to date" in process.stdout
     first, again = (
         dataclasses.asdict(record.read(folder / lost)) for folder in (out, tmp_path / "copy")
     )
@@ -196,7 +196,7 @@ def test_second_run_of_the_companions_does_nothing(accompanied, ladder, snapshot
         *("--profile", "smoke", "--dataset", "digits", "--only", "companions", "--out", out)
     )
     assert process.returncode == 0, process.stderr
-    assert "7 of 7 up to date" in process.stdout
+    assert "8 of 8 up to date" in process.stdout
     assert snapshot(out) == before
 
 
