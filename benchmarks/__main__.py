@@ -178,8 +178,7 @@ The tables show how long an experiment takes with profile `budget`, and how fast
 
 {speed}
 
-The ratio of bfloat16 has a target on AMD's processors with AVX512_BF16 only. This Intel Xeon has
-AVX512_BF16 without AMX: its bfloat16 is slower than float32, so `auto` means float32 there.
+The ratio of bfloat16 has a target only where `auto` means bfloat16 ([profiles](profiles.md)).
 
 ## Other figures
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 
@@ -60,13 +59,6 @@ def row(
 def ratios(above: list[float], below: list[float]) -> list[float]:
     """Divides round by round."""
     return [a / b for a, b in zip(above, below, strict=True)]
-
-
-def fast_bfloat16() -> bool:
-    """Returns whether this is a processor of AMD with units for bfloat16 (AVX512_BF16)."""
-    about = Path("/proc/cpuinfo")
-    text = about.read_text() if about.is_file() else ""
-    return "AuthenticAMD" in text and "avx512_bf16" in text
 
 
 def matrix_product(dtype: str) -> Callable[[], float]:

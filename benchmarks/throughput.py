@@ -7,7 +7,7 @@ convolutions and dense layers, forward and backward, against this machine's matr
 same precision and the same seconds. Products with the zeros beyond a map's border count too. In
 float32 some shares have a target, or the figure of `ceiling` for this processor if that is lower.
 Minutes are those of ``budget`` in the precision that ``auto`` means here, computed from the speed.
-They and the gain of bfloat16 have targets on AMD's processors with AVX512_BF16 only.
+They and the gain of bfloat16 have targets only where that is bfloat16.
 Takes at most 8 minutes on two idle cores.
 """
 
@@ -20,7 +20,6 @@ from benchmarks._measure import (
     Training,
     by_turns,
     closing,
-    fast_bfloat16,
     matrix_product,
     noise,
     ours,
@@ -43,7 +42,7 @@ SHARES = {  # at least, of the matrix product's speed
     "10_vgg16_64x64": 0.90,
 }
 AGAINST_KERAS = {"04_batch_norm": 1.4, "05_data_augmentation": 1.4}
-# Where `_measure.fast_bfloat16`:
+# Where `auto` means bfloat16:
 GAIN, LEAST_GAIN = 1.7, 1.6
 MINUTES, ALL_MINUTES = {"10_vgg16_64x64": 25}, 120
 ROUNDS = 7
@@ -138,6 +137,6 @@ def _minutes(slug: str, model: keras.Model, speed: float) -> float:
 
 
 def _on_fast(case: str, figures: list[float] | float, unit: str, target, **options) -> dict:
-    """Makes a row whose target holds on AMD's processors with AVX512_BF16 only."""
-    target = target if fast_bfloat16() else None
+    """Makes a row whose target holds only where `auto` means bfloat16."""
+    target = target if precision.fastest() == "bfloat16" else None
     return row(case, figures, unit, target=target, required=target is not None, **options)

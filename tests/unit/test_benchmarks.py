@@ -218,7 +218,7 @@ def test_a_share_has_the_ceiling_as_its_target_where_that_is_lower(tmp_path, mon
     assert throughput._share("00_base_cnn") is None
 
 
-def test_throughput_has_every_figure_and_bfloat16_has_targets_on_amd_only(monkeypatch):
+def test_throughput_has_every_figure_and_bfloat16_has_targets_where_auto_means_it(monkeypatch):
     speeds = {"float32": 100.0, "bfloat16": 150.0, "keras": 80.0}
     speeds |= {"float32 product": 1e12, "bfloat16 product": 2e12}
     model = _measure.build("10_vgg16_64x64")[0]
@@ -228,7 +228,8 @@ def test_throughput_has_every_figure_and_bfloat16_has_targets_on_amd_only(monkey
         throughput, "by_turns", lambda cases, _: {name: [speeds[name]] for name in cases}
     )
     for amd in (True, False):
-        monkeypatch.setattr(throughput, "fast_bfloat16", lambda amd=amd: amd)
+        fastest = "bfloat16" if amd else "float32"
+        monkeypatch.setattr(precision, "fastest", lambda fastest=fastest: fastest)
         rows = {row["case"]: row for row in throughput._rows("10_vgg16_64x64")}
         share = rows["10_vgg16_64x64, bfloat16: share of the matrix product"]["figure"]
         assert share == pytest.approx(150 / 2e12 * 2 * models.training_macs(model))
