@@ -9,7 +9,6 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from ladder.report.render import render
 from lib import metrics, study
@@ -38,7 +37,11 @@ class Spread:
     @property
     def quantile(self) -> float:
         """97.5 % quantile of Student's t, or of the normal distribution."""
-        return float(stats.t.ppf(0.975, self.degrees)) if self.degrees else study.NORMAL_QUANTILE
+        if not self.degrees:
+            return study.NORMAL_QUANTILE
+        from scipy import stats  # nearly a second, so only where it is needed
+
+        return float(stats.t.ppf(0.975, self.degrees))
 
 
 @dataclass(frozen=True)
@@ -344,6 +347,8 @@ def in_one_line(rows: list[Row]) -> str:
     compared = [row for row in rows if row.experiment.slug in judged]
     published = [row.experiment.accuracy for row in compared]
     ours = [row.accuracy for row in compared]
+    from scipy import stats
+
     return render(
         "in_one_line.txt.j2",
         counts=Counter(found.word for found in judged.values()),
