@@ -8,10 +8,12 @@ test images are thrown away before the training, so nothing can measure them.
 
 import ast
 import json
+import statistics
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks._measure import forget, recipe
+from benchmarks._measure import PRECISIONS, forget, recipe
 from lib import cache, data, pretrained, training
 from lib.engine import precision
 from lib.errors import ParameterError
@@ -34,6 +36,14 @@ python -m benchmarks recipes 03_double_conv EPOCHS=8 LEARNING_RATE=2e-3
 | experiment | changes | seed | precision | epochs | T multiply–adds | validation | published |
 | --- | --- | ---: | --- | ---: | ---: | ---: | ---: |
 {rows}
+
+## Accuracy in two precisions
+
+Means and standard deviations of the validation accuracy, over the seeds that were trained in both.
+
+| experiment | epochs | seeds | float32 | bfloat16 |
+| --- | ---: | ---: | ---: | ---: |
+{precisions}
 """
 
 
@@ -93,7 +103,29 @@ def read() -> list[dict]:
 
 def page() -> str:
     """Returns docs/recipes.md."""
-    return PAGE.format(rows="\n".join(map(_line, read())) or "| none yet |")
+    return PAGE.format(
+        rows="\n".join(map(_line, read())) or "| none yet |",
+        precisions="\n".join(_precisions()) or "| none yet |",
+    )
+
+
+def _precisions() -> list[str]:
+    """Returns a line for each schedule that has trials of one seed in both precisions."""
+    found: dict[tuple, dict] = defaultdict(lambda: {dtype: {} for dtype in PRECISIONS})
+    for row in read():
+        values = {name: value for name, value in row["values"].items() if name != "PRECISION"}
+        trials = found[row["experiment"], row["epochs"], json.dumps(values)]
+        trials.setdefault(row["precision"], {})[row["seed"]] = 100 * row["val_accuracy"][-1]
+    lines = []
+    for (slug, epochs, _), trials in found.items():
+        if seeds := set.intersection(*(set(trials[dtype]) for dtype in PRECISIONS)):
+            cells = [slug, epochs, len(seeds)]
+            for dtype in PRECISIONS:
+                some = [trials[dtype][seed] for seed in seeds]
+                sd = f" ± {statistics.stdev(some):.2f}" if len(some) > 1 else ""
+                cells.append(f"{statistics.fmean(some):.2f}{sd} %")
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    return lines
 
 
 def _line(row: dict) -> str:

@@ -342,6 +342,23 @@ def test_a_trial_as_in_budget_has_no_changes(trials):
     assert cells in recipes.page().splitlines()
 
 
+def test_trials_of_the_same_seeds_in_two_precisions_are_compared(trials):
+    values = parameters.computed(parameters.of_profile("budget", "02_dropout"))
+    row = {"experiment": "02_dropout", "epochs": 13, "operations": 3e12}
+    for dtype, seed, accuracy, changes in (
+        ("float32", 0, 0.78, {}),
+        ("float32", 1, 0.80, {"PRECISION": "float32"}),
+        ("bfloat16", 1, 0.77, {}),
+        ("bfloat16", 0, 0.79, {"PRECISION": "bfloat16"}),
+        ("bfloat16", 2, 0.10, {}),  # not in float32
+        ("float32", 2, 0.20, {"LEARNING_RATE": 0.5}),  # another schedule
+    ):
+        one = {"precision": dtype, "seed": seed, "val_accuracy": [accuracy]}
+        recipes.add(row | one | {"values": values | changes})
+    line = "| 02_dropout | 13 | 2 | 79.00 ± 1.41 % | 78.00 ± 1.41 % |"
+    assert recipes.page().splitlines()[-1] == line
+
+
 @pytest.mark.parametrize("wrong", ["EPOCHS", "DATASET=digits", "NO_SUCH=1", "EPOCHS='many'"])
 def test_a_wrong_change_is_refused(trials, wrong):
     with pytest.raises(ParameterError, match=wrong.partition("=")[0]):

@@ -39,7 +39,8 @@ def test_no_import_is_a_ring():
 
 
 def test_the_command_line_starts_without_slow_imports():
-    code = "import ladder.__main__, ladder.run, sys; print({'tensorflow', 'scipy'} & {*sys.modules})"
+    code = "import ladder.__main__, ladder.run, sys; "
+    code += "print({'tensorflow', 'scipy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
 
