@@ -36,7 +36,8 @@ python -m benchmarks recipes 03_double_conv EPOCHS=8 LEARNING_RATE=2e-3
 | experiment | changes | seed | precision | epochs | T multiply–adds | validation | published |
 | --- | --- | ---: | --- | ---: | ---: | ---: | ---: |
 {rows}
-
+"""
+IN_TWO_PRECISIONS = """
 ## Accuracy in two precisions
 
 Means and standard deviations of the validation accuracy, over the seeds that were trained in both.
@@ -103,10 +104,9 @@ def read() -> list[dict]:
 
 def page() -> str:
     """Returns docs/recipes.md."""
-    return PAGE.format(
-        rows="\n".join(map(_line, read())) or "| none yet |",
-        precisions="\n".join(_precisions()) or "| none yet |",
-    )
+    text = PAGE.format(rows="\n".join(map(_line, read())) or "| none yet |")
+    compared = "\n".join(_precisions())
+    return text + IN_TWO_PRECISIONS.format(precisions=compared) if compared else text
 
 
 def _precisions() -> list[str]:

@@ -39,7 +39,7 @@ class Spread:
         """97.5 % quantile of Student's t, or of the normal distribution."""
         if not self.degrees:
             return study.NORMAL_QUANTILE
-        from scipy import stats  # nearly a second, so only where it is needed
+        from scipy import stats  # slow to import, so only where it is needed
 
         return float(stats.t.ppf(0.975, self.degrees))
 
@@ -340,6 +340,8 @@ def in_one_line(rows: list[Row]) -> str:
     Returns:
         ``""`` if no experiment can be judged.
     """
+    from scipy import stats
+
     pooled = spread(rows)
     judged = {row.experiment.slug: verdict(row, pooled) for row in rows if has_verdict(row)}
     if not judged:
@@ -347,8 +349,6 @@ def in_one_line(rows: list[Row]) -> str:
     compared = [row for row in rows if row.experiment.slug in judged]
     published = [row.experiment.accuracy for row in compared]
     ours = [row.accuracy for row in compared]
-    from scipy import stats
-
     return render(
         "in_one_line.txt.j2",
         counts=Counter(found.word for found in judged.values()),
