@@ -48,7 +48,7 @@ def cnn(
                 x = fast_layers.BatchNormalization()(x)
         x = layers.MaxPooling2D(2)(x)
         if number in dropout_after:
-            x = fast_layers.Dropout(DROPOUT)(x)
+            x = layers.Dropout(DROPOUT)(x)
     x = layers.Flatten()(x)
     outputs = head(x, dense, classes, batch_norm=batch_norm, dropout="dense" in dropout_after)
     return keras.Model(inputs, outputs)
@@ -119,7 +119,7 @@ def head(x, dense: tuple[int, ...], classes: int, *, batch_norm: bool, dropout: 
         if batch_norm:
             x = fast_layers.BatchNormalization()(x)
     if dropout:
-        x = fast_layers.Dropout(DROPOUT)(x)
+        x = layers.Dropout(DROPOUT)(x)
     return layers.Dense(classes, activation="softmax", dtype="float32")(x)
 
 

@@ -76,26 +76,6 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return outputs
 
 
-class Dropout(keras.layers.Dropout):
-    """Keras' Dropout, which draws one byte per unit instead of a float.
-
-    For rates that are a multiple of 1/256; others, and noise shapes, go Keras' way.
-    """
-
-    def call(self, inputs, training=False):
-        below = self.rate * 256
-        if not training or self.rate == 0 or below != int(below) or self.noise_shape is not None:
-            return super().call(inputs, training=training)
-        count = tf.size(inputs)
-        seed = self.seed_generator.next()
-        words = tf.random.stateless_uniform(
-            [(count + 3) // 4], seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
-        )
-        drawn = tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:count]
-        kept = tf.cast(drawn >= tf.constant(int(below), tf.uint8), inputs.dtype)
-        return inputs * tf.reshape(kept / (1 - self.rate), tf.shape(inputs))
-
-
 class Adam(keras.optimizers.Adam):
     """Keras' Adam with TensorFlow's fused kernel: one pass over each variable."""
 
@@ -131,5 +111,5 @@ def plain(layer: keras.Layer) -> keras.Layer:
 
 
 if tf.config.list_physical_devices("GPU"):
-    Conv2D, Dropout = keras.layers.Conv2D, keras.layers.Dropout
-    BatchNormalization, Adam = keras.layers.BatchNormalization, keras.optimizers.Adam
+    Conv2D, BatchNormalization = keras.layers.Conv2D, keras.layers.BatchNormalization
+    Adam = keras.optimizers.Adam

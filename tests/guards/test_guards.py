@@ -156,8 +156,8 @@ MISTAKES = (
     Mistake(
         "Dropout active while evaluating",
         "lib/models.py",
-        "            x = fast_layers.Dropout(DROPOUT)(x)",
-        "            x = fast_layers.Dropout(DROPOUT)(x, training=True)",
+        "            x = layers.Dropout(DROPOUT)(x)",
+        "            x = layers.Dropout(DROPOUT)(x, training=True)",
         "test_sound_training.py::test_a_networks_answer_does_not_depend_on_chance_or_on_other_images",
     ),
     Mistake(

@@ -160,8 +160,8 @@ def test_turns_are_taken_by_all_cases_in_each_round():
 
 USED = {
     "00_base_cnn": ["Adam"],
-    "02_dropout": ["Dropout", "Adam"],
-    "04_batch_norm": ["BatchNormalization", "Dropout", "Adam"],
+    "02_dropout": ["Adam"],
+    "04_batch_norm": ["BatchNormalization", "Adam"],
     "06_vgg16_scratch": ["Conv2D on 2×2 maps", "Adam"],
     "09_mini_vgg16": ["Adam"],
     "10_vgg16_64x64": ["Adam"],

@@ -91,43 +91,6 @@ def test_frozen_batch_normalization_keeps_its_averages():
     assert all(np.array_equal(a, b) for a, b in zip(before, layer.get_weights(), strict=True))
 
 
-@pytest.mark.parametrize("rate", [0.25, 0.5, 0.3])
-@pytest.mark.parametrize("shape", [(64, 9, 7, 17), (4001, 5)])
-def test_dropout_drops_its_share_and_scales_the_rest(rate, shape):
-    layer = fast_layers.Dropout(rate, seed=3)
-    x = tf.constant(np.random.default_rng(0).normal(2, 3, shape).astype("f4"))
-
-    @tf.function(input_signature=[tf.TensorSpec((None, *shape[1:]))])
-    def step(x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            loss = tf.reduce_sum(output := layer(x, training=True))
-        return output, tape.gradient(loss, x)
-
-    masks = []
-    for output, gradient in (step(x), step(x)):
-        masks.append(np.asarray(gradient) > 0)
-        np.testing.assert_allclose(gradient, masks[-1] / (1 - rate), rtol=1e-6)
-        np.testing.assert_allclose(output, x * masks[-1] / (1 - rate), rtol=1e-6)
-    count, share = masks[0].size, masks[0].mean()
-    assert abs(share - (1 - rate)) < 4 * np.sqrt(rate * (1 - rate) / count)
-    both = (masks[0] & masks[1]).mean()  # other units each time, and neighbors independent
-    assert both == pytest.approx((1 - rate) ** 2, abs=4 / np.sqrt(count))
-    flat = masks[0].ravel()
-    assert (flat[1:] & flat[:-1]).mean() == pytest.approx((1 - rate) ** 2, abs=4 / np.sqrt(count))
-
-
-def test_dropout_derives_from_its_seed_and_rests_outside_training():
-    x = tf.ones((8, 16))
-    ours = [np.asarray(fast_layers.Dropout(0.25, seed=s)(x, training=True)) for s in (1, 1, 2)]
-    assert np.array_equal(ours[0], ours[1])
-    assert not np.array_equal(ours[0], ours[2])
-    assert np.array_equal(fast_layers.Dropout(0.25)(x, training=False), x)
-    assert np.array_equal(fast_layers.Dropout(0)(x, training=True), x)
-    rows = fast_layers.Dropout(0.5, noise_shape=(8, 1), seed=0)(x, training=True)  # Keras' way
-    assert {tuple(sorted(set(row))) for row in np.asarray(rows).tolist()} == {(0.0,), (2.0,)}
-
-
 @pytest.mark.parametrize("clipnorm", [None, 0.5, 1e6])
 def test_adam_equals_keras(clipnorm):
     def steps(module) -> np.ndarray:
@@ -157,7 +120,7 @@ def test_the_same_network_of_keras_own_layers(slug):
 
 
 def test_a_plain_layer_is_keras_own_with_the_same_configuration():
-    for ours in (fast_layers.Conv2D(8, 3, trainable=False), fast_layers.Dropout(0.3)):
+    for ours in (fast_layers.Conv2D(8, 3), fast_layers.BatchNormalization(momentum=0.9)):
         layer = fast_layers.plain(ours)
         assert type(layer) is getattr(keras.layers, type(ours).__name__)
         assert layer.get_config() == ours.get_config()
@@ -165,7 +128,7 @@ def test_a_plain_layer_is_keras_own_with_the_same_configuration():
     assert type(fast_layers.plain(other)) is keras.layers.Dense
 
 
-FAST = ("Conv2D", "Dropout", "BatchNormalization", "Adam")
+FAST = ("Conv2D", "BatchNormalization", "Adam")
 
 
 @pytest.fixture
@@ -183,9 +146,9 @@ def listed(monkeypatch):
 
 def test_on_a_gpu_all_are_keras_own(listed):
     listed([])
-    assert [getattr(fast_layers, name).__module__ for name in FAST] == 4 * [fast_layers.__name__]
+    assert [getattr(fast_layers, name).__module__ for name in FAST] == 3 * [fast_layers.__name__]
     listed(["/physical_device:GPU:0"])
-    theirs = [keras.layers.Conv2D, keras.layers.Dropout, keras.layers.BatchNormalization]
+    theirs = [keras.layers.Conv2D, keras.layers.BatchNormalization]
     assert [getattr(fast_layers, name) for name in FAST] == [*theirs, keras.optimizers.Adam]
     model = models.cnn(
         image_size=8, classes=10, blocks=((1, 4),), dense=(4,), dropout_after=(1,), batch_norm=True
