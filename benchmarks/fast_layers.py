@@ -23,8 +23,28 @@ ENOUGH = 1.10
 ROUNDS = 7
 
 
-THEIRS = {  # class of `fast_layers`, what takes its place
-    "Conv2D on 2×2 maps": ("Conv2D", keras.layers.Conv2D),
+WAYS = {  # of `fast_layers.Conv2D`, and the maps that take it
+    "Conv2D on 2×2 maps": lambda maps: maps.shape[1] == 2,
+    "Conv2D's kernel gradients": lambda maps: (
+        maps.dtype == "bfloat16" and 2 < maps.shape[1] <= 8 and maps.shape[-1] >= 128
+    ),
+}
+
+
+def _without(way: str) -> type[keras.layers.Conv2D]:
+    """Returns our Conv2D without one of its ways."""
+
+    ours_with_it = fast_layers.Conv2D
+
+    class Conv2D(ours_with_it):
+        def convolution_op(self, inputs, kernel):
+            kind = keras.layers.Conv2D if WAYS[way](inputs) else ours_with_it
+            return kind.convolution_op(self, inputs, kernel)
+
+    return Conv2D
+
+
+THEIRS = {way: ("Conv2D", _without(way)) for way in WAYS} | {  # what takes a class's place
     "BatchNormalization": ("BatchNormalization", keras.layers.BatchNormalization),
     "Adam": ("Adam", keras.optimizers.Adam),
 }
@@ -57,9 +77,10 @@ def _gains(slug: str, dtype: str) -> list[dict]:
 def _used(model: keras.Model) -> list[str]:
     """Returns the classes that a network has use for, by their names in `THEIRS`."""
     layers = [layer for layer in models.all_layers(model) if len(layer.output.shape) == 4]
-    on_maps = {(type(layer).__name__, layer.input.shape[1]) for layer in layers}
-    used = ["Conv2D on 2×2 maps"] if ("Conv2D", 2) in on_maps else []
-    used += ["BatchNormalization"] if "BatchNormalization" in dict(on_maps) else []
+    maps = [layer.input for layer in layers if type(layer).__name__ == "Conv2D"]
+    used = [way for way, takes in WAYS.items() if any(map(takes, maps))]
+    if any(type(layer).__name__ == "BatchNormalization" for layer in layers):
+        used.append("BatchNormalization")
     return [*used, "Adam"]
 
 

@@ -8,17 +8,45 @@ from lib.engine import keras, tf
 
 
 class Conv2D(keras.layers.Conv2D):
-    """Keras' Conv2D; on maps of 2×2 pixels a 3×3 kernel becomes one dense matrix product.
+    """Keras' Conv2D, with matrix products where those are faster for a 3×3 kernel.
 
-    With padding only 16 of the 36 products per pair of channels fall inside such a map.
+    On maps of 2×2 pixels all of it is one dense product: with padding only 16 of the 36 products
+    per pair of channels fall inside such a map. In bfloat16 oneDNN is slow at the kernel's gradient
+    on maps of up to 8×8 pixels. With 128 channels or more it is a dense product instead.
     """
 
     def convolution_op(self, inputs, kernel):
         plain = self.strides == self.dilation_rate == (1, 1) and self.groups == 1
-        same = self.kernel_size == (3, 3) and self.padding == "same"
-        if inputs.shape[1:3] == (2, 2) and same and plain:
-            return _convolve_2x2(inputs, tf.convert_to_tensor(kernel))
+        if plain and self.kernel_size == (3, 3) and self.padding == "same":
+            height, width, channels = inputs.shape[1:]
+            if (height, width) == (2, 2):
+                return _convolve_2x2(inputs, tf.convert_to_tensor(kernel))
+            if inputs.dtype == tf.bfloat16 and max(height, width) <= 8 and channels >= 128:
+                return _convolve(inputs, tf.convert_to_tensor(kernel))
         return super().convolution_op(inputs, kernel)
+
+
+@tf.custom_gradient
+def _convolve(maps, kernel):
+    """Convolves as Keras does, except for the kernel's gradient: one product of all neighbors."""
+    height, width, channels = maps.shape[1:]
+    how = {"strides": [1, 1, 1, 1], "padding": "SAME"}
+
+    def gradient(upstream):
+        padded = tf.pad(maps, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        corners = [(row, column) for row in range(3) for column in range(3)]
+        neighbors = tf.concat([padded[:, y : y + height, x : x + width] for y, x in corners], -1)
+        kernel_gradient = tf.matmul(
+            tf.reshape(neighbors, (-1, 9 * channels)),
+            tf.reshape(upstream, (-1, kernel.shape[-1])),
+            transpose_a=True,
+        )
+        return (
+            tf.nn.conv2d_transpose(upstream, kernel, tf.shape(maps), **how),
+            tf.reshape(kernel_gradient, kernel.shape),
+        )
+
+    return tf.nn.conv2d(maps, kernel, **how), gradient
 
 
 _PIXELS = [(row, column) for row in (0, 1) for column in (0, 1)]

@@ -20,7 +20,7 @@ from benchmarks import (
 )
 from lib import data, models
 from lib.engine import fast_layers as layers
-from lib.engine import keras, precision
+from lib.engine import keras, precision, tf
 from lib.errors import ParameterError
 from lib.results import model_cell, parameters
 from lib.study import SLUGS
@@ -171,6 +171,28 @@ USED = {
 @pytest.mark.parametrize("slug", USED)
 def test_a_fast_class_is_measured_where_a_network_has_use_for_it(slug):
     assert fast_layers._used(_measure.build(slug)[0]) == USED[slug]
+
+
+@pytest.mark.parametrize("slug", ["03_double_conv", "06_vgg16_scratch", "10_vgg16_64x64"])
+def test_kernel_gradients_are_measured_in_bfloat16(slug):
+    used = fast_layers._used(_measure.build(slug, "bfloat16")[0])
+    assert [name for name in used if name not in USED.get(slug, [])] == [
+        "Conv2D's kernel gradients"
+    ]
+
+
+@pytest.mark.parametrize("way", fast_layers.WAYS)
+def test_without_a_way_only_its_maps_are_convolved_by_keras(way, monkeypatch):
+    calls = []
+    for kind in (keras.layers.Conv2D, layers.Conv2D):
+        monkeypatch.setattr(kind, "convolution_op", lambda _, x, k, kind=kind: calls.append(kind))
+    maps = {
+        "Conv2D on 2×2 maps": tf.zeros((1, 2, 2, 8)),
+        "Conv2D's kernel gradients": tf.zeros((1, 8, 8, 128), "bfloat16"),
+    }
+    for x in maps.values():
+        fast_layers._without(way)(8, 3).convolution_op(x, None)
+    assert calls == [keras.layers.Conv2D if name == way else layers.Conv2D for name in maps]
 
 
 @pytest.mark.parametrize("name", fast_layers.THEIRS)

@@ -56,17 +56,45 @@ def test_convolution_equals_keras(shape, options, in_graph):
         close(mine, his, 2e-6)
 
 
-def test_only_plain_3x3_kernels_on_2x2_maps_take_another_way(monkeypatch):
-    calls, way = [], "_convolve_2x2"
-    monkeypatch.setattr(fast_layers, way, lambda x, kernel: calls.append(x.shape) or x)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("size", [(4, 4), (8, 5)])
+def test_the_product_of_neighbors_is_the_gradient_of_a_convolution(size, dtype):
+    x = tf.cast(maps(3, *size, 6), dtype)
+    kernel, upstream = (
+        tf.cast(np.random.default_rng(1).normal(size=s).astype("f4"), dtype)
+        for s in ((3, 3, 6, 7), (3, *size, 7))
+    )
+    found = []
+    for convolve in (fast_layers._convolve, lambda *both: tf.nn.conv2d(*both, 1, "SAME")):
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel])
+            output = convolve(x, kernel)
+        found.append([output, *tape.gradient(output, [x, kernel], upstream)])
+    for mine, his in zip(*found, strict=True):
+        assert mine.dtype == dtype
+        mine, his = (tf.cast(one, "float32") for one in (mine, his))
+        close(mine, his, {"float32": 2e-6, "bfloat16": 1e-2}[dtype])
+
+
+def test_only_plain_3x3_kernels_on_small_maps_take_another_way(monkeypatch):
+    calls = []
+    for way in ("_convolve_2x2", "_convolve"):
+        monkeypatch.setattr(fast_layers, way, lambda x, _, way=way: calls.append(way) or x)
+    many = tf.zeros((1, 8, 8, 128), "bfloat16")
+    few = tf.zeros((1, 2, 2, 8))
+    bfloat16 = {"dtype": "bfloat16"}
     for options in ({"strides": 2}, {"dilation_rate": 2}, {"groups": 2}, {"kernel_size": 1}):
         options = {"kernel_size": 3, "padding": "same"} | options
-        fast_layers.Conv2D(8, **options)(maps(1, 2, 2, 8))
-    for other in (3, 4):
-        fast_layers.Conv2D(8, 3, padding="same")(maps(1, other, other, 8))
+        fast_layers.Conv2D(8, **options)(few)
+        fast_layers.Conv2D(8, **options | bfloat16)(many)
+    for other in ((1, 3, 3, 8), (1, 4, 4, 8), (1, 8, 8, 128)):
+        fast_layers.Conv2D(8, 3, padding="same")(tf.zeros(other))
+    for other in ((1, 9, 9, 128), (1, 8, 8, 127)):
+        fast_layers.Conv2D(8, 3, padding="same", **bfloat16)(tf.zeros(other, "bfloat16"))
     assert calls == []
-    fast_layers.Conv2D(8, 3, padding="same")(maps(1, 2, 2, 8))
-    assert calls == [(1, 2, 2, 8)]
+    fast_layers.Conv2D(8, 3, padding="same")(few)
+    fast_layers.Conv2D(8, 3, padding="same", **bfloat16)(many)
+    assert calls == ["_convolve_2x2", "_convolve"]
 
 
 @pytest.mark.parametrize("scale", [True, False])
