@@ -1,45 +1,49 @@
 """Speed of an experiment's convolutions and dense layers alone: the limit of `throughput`.
 
-For the experiments whose share has a target there: the same share, of these products only, in both
-precisions, at the batch size of ``budget``. 1 is the speed of the matrix product in that precision.
-More is possible, because products with the zeros beyond a map's border count too. oneDNN's
-gradients of kernels are the slowest part. The rest of a training step is activations, pooling,
-Dropout, BatchNormalization, optimizer and input. Takes at most 5 minutes on two idle cores.
+For every experiment but the frozen one: the same share, of these products only, in both precisions,
+at the batch size of ``budget``, and the gain of bfloat16. 1 is the speed of the matrix product in
+that precision. More is possible, because products with the zeros beyond a map's border count too.
+oneDNN's gradients of kernels are the slowest part. The rest of a training step is activations,
+pooling, Dropout, BatchNormalization, optimizer and input. Takes at most 6 minutes on two
+idle cores.
 """
 
 import time
 from collections.abc import Callable
 
 from benchmarks._measure import PRECISIONS, build, by_turns, matrix_product, ratios, row
-from benchmarks.throughput import SHARES
 from lib import models
 from lib.engine import keras, tf
+from lib.study import SLUGS
 
 ROUNDS = 7
+FROZEN = "07_vgg16_frozen"
 
 
 def measure() -> list[dict]:
     """Returns the share of forward passes, of both gradients, and of the three together."""
-    rows = []
-    for slug in SHARES:
-        for dtype in PRECISIONS:
-            rows += _rows(slug, dtype)
-    return rows
+    return [one for slug in SLUGS if slug != FROZEN for one in _rows(slug)]
 
 
-def _rows(slug: str, dtype: str) -> list[dict]:
+def _rows(slug: str) -> list[dict]:
     keras.utils.clear_session()
     model, values = build(slug)
     macs, batch_size = _macs(model), values["BATCH_SIZE"]
-    cases = {part: _timed(step) for part, step in _steps(model, batch_size, dtype).items()}
-    found = by_turns(cases | {"product": matrix_product(dtype)}, ROUNDS)
-    product = found.pop("product")
-    found["all three"] = [sum(seconds) for seconds in zip(*found.values(), strict=True)]
+    steps = {dtype: _steps(model, batch_size, dtype) for dtype in PRECISIONS}
+    cases = {(dtype, part): _timed(step) for dtype in steps for part, step in steps[dtype].items()}
+    cases |= {(dtype, "product"): matrix_product(dtype) for dtype in PRECISIONS}
+    found = by_turns(cases, ROUNDS)
     rows = []
-    for part, seconds in found.items():
-        speed = [2 * macs[part] * batch_size / s for s in seconds]
-        rows.append(row(f"{slug}, {dtype}: {part}", ratios(speed, product), "of its speed"))
-        print(f"{rows[-1]['case']}: {rows[-1]['figure']:.3f}", flush=True)
+    for dtype in PRECISIONS:
+        parts = [found[dtype, part] for part in steps[dtype]]
+        found[dtype, "all three"] = [sum(seconds) for seconds in zip(*parts, strict=True)]
+        for part in macs:
+            speed = [2 * macs[part] * batch_size / seconds for seconds in found[dtype, part]]
+            share = ratios(speed, found[dtype, "product"])
+            rows.append(row(f"{slug}, {dtype}: {part}", share, "of its speed"))
+    gain = ratios(*(found[dtype, "all three"] for dtype in PRECISIONS))
+    rows.append(row(f"{slug}: bfloat16 against float32", gain, "×"))
+    print(*(f"{one['case']}: {one['figure']:.3f}" for one in rows), sep="\n", flush=True)
     return rows
 
 

@@ -88,4 +88,4 @@ def _largest(name: str, rows: list[dict]) -> dict:
     best = max((r for r in rows if r["case"].endswith(f": {name}")), key=lambda r: r["figure"])
     verdict = "stays" if best["figure"] >= ENOUGH else "goes"
     where = best["case"].partition(":")[0]
-    return row(f"{name}: largest gain", best["figure"], f"× ({where}): {verdict}", target=ENOUGH)
+    return row(f"{name}: largest gain", best["figure"], f"× ({where}): {verdict}")

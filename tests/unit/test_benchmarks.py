@@ -227,17 +227,18 @@ def test_a_class_stays_if_it_brings_enough_somewhere():
     assert fast_layers._largest("Adam", rows[::2])["unit"] == "× (00, float32): goes"
 
 
-def test_a_share_has_the_ceiling_as_its_target_where_that_is_lower(tmp_path, monkeypatch):
+def test_the_ceiling_is_the_target_where_it_is_lower(tmp_path, monkeypatch):
     content = json.loads(throughput.CEILING.read_text())
-    content["rows"] = [_measure.row("02_dropout, float32: all three", 0.5, "")]
+    content["rows"] = [_measure.row("one", 0.5, ""), _measure.row("two", 0.9, "")]
     monkeypatch.setattr(throughput, "CEILING", tmp_path / "ceiling.json")
-    for cpu, expected in (("this one", 0.5), ("another", throughput.SHARES["02_dropout"])):
+    for cpu, expected in (("this one", 0.5), ("another", 0.7)):
         content["machine"]["cpu"] = cpu
         throughput.CEILING.write_text(json.dumps(content))
         monkeypatch.setattr(throughput.machine, "environment", lambda: {"cpu": "this one"})
-        assert throughput._share("02_dropout") == expected
-        assert throughput._share("03_double_conv") == throughput.SHARES["03_double_conv"]
-    assert throughput._share("00_base_cnn") is None
+        assert throughput._at_most_the_ceiling("one", 0.7) == expected
+        assert throughput._at_most_the_ceiling("two", 0.7) == 0.7
+        assert throughput._at_most_the_ceiling("three", 0.7) == 0.7
+    assert throughput._at_most_the_ceiling("one", None) is None
 
 
 def test_throughput_has_every_figure_and_bfloat16_has_targets_where_auto_means_it(monkeypatch):
@@ -246,6 +247,7 @@ def test_throughput_has_every_figure_and_bfloat16_has_targets_where_auto_means_i
     model = _measure.build("10_vgg16_64x64")[0]
     monkeypatch.setattr(throughput, "ours", lambda *_: SimpleNamespace(model=model))
     monkeypatch.setattr(throughput, "_plain", lambda *_: None)
+    monkeypatch.setattr(throughput, "_at_most_the_ceiling", lambda _, wanted: wanted)
     monkeypatch.setattr(
         throughput, "by_turns", lambda cases, _: {name: [speeds[name]] for name in cases}
     )
