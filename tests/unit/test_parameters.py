@@ -2,9 +2,12 @@
 
 import ast
 import json
+import subprocess
 
 import pytest
+import yaml
 
+from lib import ROOT, study
 from lib.results import fingerprint, parameters
 from lib.results.parameters import ParameterError
 
@@ -125,6 +128,22 @@ def test_companions_on_few_images_are_those_of_quick():
 def digest(**changes) -> str:
     values = {"EPOCHS": 3, "RATE": 1e-3, "OUT": "x", "DATASET": "digits"} | changes
     return fingerprint.of_run("toy", values, data="d", weights=None)
+
+
+def test_the_schedules_of_budget_are_those_of_the_commit_that_froze_them():
+    commit = parameters.frozen("budget")
+    shown = subprocess.run(
+        ["git", "show", f"{commit}:notebooks/profiles/budget.yaml"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if shown.returncode:
+        pytest.skip(f"commit {commit} is not in this copy")
+    then = yaml.safe_load(shown.stdout)
+    for slug in study.SLUGS:
+        assert then["every"] | then[slug] == parameters._in_file("budget", slug)
 
 
 def test_fingerprint_ignores_wording_and_places(notebooks):
