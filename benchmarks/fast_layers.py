@@ -6,10 +6,9 @@ class stays if it brings 1.10 or more in some experiment and precision. BatchNor
 measured where it works on maps. Takes at most 12 minutes on two idle cores.
 
 A Dropout that draws one byte per unit was removed: it brought at most 1.07. Three other ways to
-convolve were rejected. On maps of 4×4 pixels a product of each pixel's
-neighbors brought at most 1.09 (experiment 8, Intel Xeon, float32), and 0.88 in experiment 7 in
-bfloat16. Winograd's way and nine shifted products were slower: ``git show
-27203db:benchmarks/results/convolutions.json``.
+convolve were rejected. On maps of 4×4 pixels a product of each pixel's neighbors brought at most
+1.09 (experiment 8, Intel Xeon, float32), and 0.88 in experiment 7 in bfloat16. Winograd's way and
+nine shifted products were slower: ``git show 27203db:benchmarks/results/convolutions.json``.
 """
 
 from unittest import mock

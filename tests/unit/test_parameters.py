@@ -132,6 +132,7 @@ def digest(**changes) -> str:
 
 def test_the_schedules_of_budget_are_those_of_the_commit_that_froze_them():
     commit = parameters.frozen("budget")
+    assert commit
     shown = subprocess.run(
         ["git", "show", f"{commit}:notebooks/profiles/budget.yaml"],
         cwd=ROOT,
