@@ -118,7 +118,7 @@ def _missed(found: dict) -> list[str]:
         if any(other != target for _, other in pairs):
             target, figures = "in brackets", [f"{figure} ({own})" for figure, own in pairs]
         name = f"{stem}: {kind}" if kind else stem
-        lines.append(f"| {name} | {target} | {', '.join(figures)} | {CAUSES.get(kind, '')} |")
+        lines.append(f"| {name} | {target} | {', '.join(figures)} | {CAUSES.get(kind or stem, '')} |")
     return lines
 
 
@@ -133,6 +133,15 @@ COLUMNS = (  # title, benchmark, end of the case
 CAUSES = {  # of missed targets, by what is measured
     "float32: share of the matrix product": "Activations, pooling, Dropout and the optimizer take "
     "time too. `ceiling` has the rest alone.",
+    "bfloat16: ours against PyTorch": "In 04, 09 and 10, PyTorch is about as fast as TensorFlow's "
+    "convolutions and dense layers alone (`ceiling`). On Intel, both compute bfloat16 slowly.",
+    "float32: ours against PyTorch": "In 09, PyTorch is as fast as TensorFlow's convolutions and "
+    "dense layers alone (`ceiling`).",
+    "bfloat16 against float32": "Other layers gain less than convolutions do.",
+    "against plain Keras": "Only BatchNormalization differs much from Keras' (`fast_layers`).",
+    "minutes of budget": "Its four epochs take longer even at the speed of the matrix product.",
+    "the eleven: minutes of budget": "Experiments 5, 6, 8, 9 and 10 take nine tenths of it.",
+    "overhead": "Loading TensorFlow takes a third of it. VGG16 takes longer to build and to time.",
 }
 HEADLINES = (  # (result file, case), meaning
     (
