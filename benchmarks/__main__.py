@@ -7,9 +7,11 @@ too. To keep what another machine measured, copy its file to ``NAME@MACHINE.json
 import argparse
 import ast
 import importlib
+import itertools
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import recipes
@@ -79,7 +81,7 @@ def page() -> str:
         met=verdicts.count("✓"),
         targets=len(verdicts),
         missed="\n".join(_missed(found)),
-        files="\n".join(_file(stem, content) for stem, content in contents.items()),
+        files="\n".join(_files(contents)),
     )
 
 
@@ -118,7 +120,9 @@ def _missed(found: dict) -> list[str]:
         if any(other != target for _, other in pairs):
             target, figures = "in brackets", [f"{figure} ({own})" for figure, own in pairs]
         name = f"{stem}: {kind}" if kind else stem
-        lines.append(f"| {name} | {target} | {', '.join(figures)} | {CAUSES.get(kind or stem, '')} |")
+        lines.append(
+            f"| {name} | {target} | {', '.join(figures)} | {CAUSES.get(kind or stem, '')} |"
+        )
     return lines
 
 
@@ -133,9 +137,9 @@ COLUMNS = (  # title, benchmark, end of the case
 CAUSES = {  # of missed targets, by what is measured
     "float32: share of the matrix product": "Activations, pooling, Dropout and the optimizer take "
     "time too. `ceiling` has the rest alone.",
-    "bfloat16: ours against PyTorch": "In 04, 09 and 10, PyTorch is about as fast as TensorFlow's "
-    "convolutions and dense layers alone (`ceiling`). On Intel, both compute bfloat16 slowly.",
-    "float32: ours against PyTorch": "In 09, PyTorch is as fast as TensorFlow's convolutions and "
+    "bfloat16: ours against PyTorch": "In 04, 09 and 10, PyTorch is as fast as our "
+    "convolutions and dense layers alone (`ceiling`).",
+    "float32: ours against PyTorch": "In 09, PyTorch is as fast as our convolutions and "
     "dense layers alone (`ceiling`).",
     "bfloat16 against float32": "Other layers gain less than convolutions do.",
     "against plain Keras": "Only BatchNormalization differs much from Keras' (`fast_layers`).",
@@ -209,7 +213,7 @@ alone are slower than a target, their share (`ceiling`) is the target.
 ## All benchmarks
 
 The cases of a benchmark take turns. Each figure is a median. A result file has every case with its
-spread, the versions and the date. A name with `@` is the same benchmark on another machine.
+spread, the versions and the date.
 
 ```bash
 source .venv/bin/activate
@@ -218,7 +222,7 @@ python -m benchmarks throughput
 
 The trials behind `budget` are in [recipes](recipes.md).
 
-| result file | content | machine | minutes |
+| benchmark | content | results | minutes |
 | --- | --- | --- | ---: |
 {files}
 """
@@ -229,14 +233,15 @@ def _processor(content: dict) -> str:
     return f"{cpu}, {content['machine']['cores']} cores"
 
 
-def _file(stem: str, content: dict) -> str:
-    """Returns a result file's row: what its benchmark says of itself, where and how long."""
-    source = (FOLDER / f"{content['name']}.py").read_text(encoding="utf-8")
-    about = ast.get_docstring(ast.parse(source)).partition("\n\n")[0]
-    link = f"[{stem}](../benchmarks/results/{stem}.json)"
-    minutes = f"{content['minutes']:.0f}" if "minutes" in content else "–"
-    cells = [link, about, _processor(content), minutes]
-    return f"| {' | '.join(cells)} |"
+def _files(contents: dict) -> Iterator[str]:
+    """Yields a row per benchmark: what it says of itself, its results by machine, how long."""
+    for name, stems in itertools.groupby(contents, lambda stem: contents[stem]["name"]):
+        source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+        about = ast.get_docstring(ast.parse(source)).partition("\n\n")[0]
+        machines = ((stem, _processor(contents[stem]).partition(",")[0]) for stem in stems)
+        links = [f"[{title}](../benchmarks/results/{stem}.json)" for stem, title in machines]
+        minutes = f"{contents[name]['minutes']:.0f}" if "minutes" in contents[name] else "–"
+        yield f"| {name} | {about} | {', '.join(links)} | {minutes} |"
 
 
 def _unit(row: dict) -> str:
