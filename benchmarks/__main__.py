@@ -135,17 +135,17 @@ COLUMNS = (  # title, benchmark, end of the case
     ("bfloat16 × float32", "throughput", ": bfloat16 against float32"),
 )
 CAUSES = {  # of missed targets, by what is measured
-    "float32: share of the matrix product": "Activations, pooling, Dropout and the optimizer take "
-    "time too. `ceiling` has the rest alone.",
-    "bfloat16: ours against PyTorch": "In 04, 09 and 10, PyTorch is as fast as our "
-    "convolutions and dense layers alone (`ceiling`).",
-    "float32: ours against PyTorch": "In 09, PyTorch is as fast as our convolutions and "
-    "dense layers alone (`ceiling`).",
+    "float32: share of the matrix product": "Activations, pooling and the optimizer take time "
+    "too. `ceiling` measures convolutions and dense layers without them.",
+    "bfloat16: ours against PyTorch": "TensorFlow's gradients of kernels are slow in "
+    "bfloat16 (`ceiling`).",
+    "float32: ours against PyTorch": "In 09, PyTorch's convolutions are faster.",
     "bfloat16 against float32": "Other layers gain less than convolutions do.",
-    "against plain Keras": "Only BatchNormalization differs much from Keras' (`fast_layers`).",
-    "minutes of budget": "Its four epochs take longer even at the speed of the matrix product.",
-    "the eleven: minutes of budget": "Experiments 5, 6, 8, 9 and 10 take nine tenths of it.",
-    "overhead": "Loading TensorFlow takes a third of it. VGG16 takes longer to build and to time.",
+    "against plain Keras": "Here only BatchNormalization is much faster than "
+    "Keras' (`fast_layers`).",
+    "minutes of budget": "It takes longer even at the speed of the matrix product.",
+    "the eleven: minutes of budget": "05, 06, 08, 09 and 10 take nine tenths of it.",
+    "overhead": "VGG16 takes longer to build, and to measure for the estimate.",
 }
 HEADLINES = (  # (result file, case), meaning
     (
@@ -166,7 +166,7 @@ HEADLINES = (  # (result file, case), meaning
         "Gain in speed from the stored features of experiment 7",
     ),
     (
-        ("checkpoint", "06_vgg16_scratch: bundles, of training time"),
+        ("checkpoint", "06_vgg16_scratch: checkpoints, of training time"),
         "Share of experiment 6's training time that checkpoints take",
     ),
     (
@@ -184,14 +184,16 @@ The tables show how long an experiment takes with profile `budget`, and how fast
 
 - **minutes**: training and evaluation, computed from the speed, in the precision that `auto` means
   on this processor.
-- **images/s**: training images per second in float32, with the batch size of `budget`.
+- **images/s**: training images per second in float32, with the batch size of `budget`. `budget`
+  trains experiment 7 faster, from stored features.
 - **× Keras**, **× PyTorch**: our training speed, divided by that of the same network in plain Keras
   or in PyTorch. A ratio above 1 means that the project is faster.
 - **bfloat16 × float32**: the speed of our training in bfloat16, divided by that in float32.
 
 {speed}
 
-The ratio of bfloat16 has a target only where `auto` means bfloat16 ([profiles](profiles.md)).
+**minutes** and **bfloat16 × float32** have targets only where `auto` means bfloat16
+([profiles](profiles.md)).
 
 ## Other figures
 
@@ -202,11 +204,12 @@ The ratio of bfloat16 has a target only where `auto` means bfloat16 ([profiles](
 ## Missed targets
 
 {met} of {targets} targets are met. For the others the table has the number of the experiment and
-the figure. A share of the matrix product is the speed of a training's multiply–adds, divided by
-that of a matrix product (2048 × 2048) in the same precision. Where convolutions and dense layers
-alone are slower than a target, their share (`ceiling`) is the target.
+the figure. Small differences can be chance: the result files have the spread. A share of the matrix
+product is the speed of a training's multiply–adds, divided by that of a matrix product (2048 ×
+2048) in the same precision. Where convolutions and dense layers alone are slower than a target,
+their share (`ceiling`) is the target.
 
-| measurement | target | missed by | cause |
+| measurement | target | figure | cause |
 | --- | --- | --- | --- |
 {missed}
 

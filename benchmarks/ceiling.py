@@ -1,9 +1,10 @@
 """Speed of an experiment's convolutions and dense layers alone: the limit of `throughput`.
 
-For every experiment but the frozen one: the same share, of these products only, in both precisions,
-at the batch size of ``budget``, and the gain of bfloat16. 1 is the speed of the matrix product in
-that precision. More is possible, because products with the zeros beyond a map's border count too.
-oneDNN's gradients of kernels are the slowest part. The rest of a training step is activations,
+For every experiment but the frozen one, in both precisions, at the batch size of ``budget``: the
+speed of these multiply–adds, divided by that of a matrix product in the same precision, and the
+gain of bfloat16. A share above 1 is possible, because products with the zeros beyond a map's border
+count too. In bfloat16 the gradients of kernels are the slowest part, except in experiment 0. The
+rest of a training step is activations,
 pooling, Dropout, BatchNormalization, optimizer and input. Takes at most 6 minutes on two
 idle cores.
 """

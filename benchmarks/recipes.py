@@ -25,9 +25,10 @@ PAGE = """# Recipes that were tried
 
 <!-- Written by `python -m benchmarks page` from benchmarks/results/recipes.json. -->
 
-A trial trains one experiment with the schedule of `budget` and some changes. Validation images
-judge it: 10,000 of the 50,000 training images, after the last epoch. Trials measure no test images.
-The published accuracy is that on test images. Changes are differences to the present `budget`.
+A trial trains one experiment on CIFAR-10 with the schedule of `budget` and some changes. Validation
+images judge it after the last epoch: 10,000 of the 50,000 training images, if `VAL_SIZE` is not
+changed. Trials never use the test images. The published accuracy is that on test images. Changes
+are relative to the present `budget`. Epochs include those of the head. T is 10¹².
 
 ```bash
 python -m benchmarks recipes 03_double_conv EPOCHS=8 LEARNING_RATE=2e-3

@@ -4,11 +4,11 @@ In float32 and in bfloat16, at the batch size of ``budget``, through the project
 pipeline. "Plain Keras" is the same network of Keras' own layers and optimizer in float32,
 `model.fit` on arrays of floats, neither resized nor augmented. The share counts multiply–adds of
 convolutions and dense layers, forward and backward, against this machine's matrix product in the
-same precision and the same seconds. Products with the zeros beyond a map's border count too.
-Minutes are those of ``budget`` in the precision that ``auto`` means here, computed from the speed.
-They and the gain of bfloat16 have targets only where that is bfloat16. Where `ceiling` has a lower
-share or gain for this processor, that is the target.
-Takes at most 8 minutes on two idle cores.
+same precision, measured in turns with the training. Products with the zeros beyond a map's border
+count too. Minutes are those of ``budget`` in the precision that ``auto`` means here, computed from
+the speed. The minutes and the gain of bfloat16 have targets only where ``auto`` is bfloat16. Where
+`ceiling` has a lower share or gain for this processor, that is the target. Takes at most 8 minutes
+on two idle cores.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Keras' layers and optimizer with the same mathematics in fewer passes over memory.
+"""Keras' layers and optimizer with the same mathematics and other TensorFlow operations.
 
-Each class does the same as Keras' class of its name, with other TensorFlow operations that are
-faster on a CPU (`benchmarks.fast_layers` measures each). On a GPU they are Keras' own classes.
+Each class does the same as Keras' class of its name. In some experiments it is faster on a CPU
+(`benchmarks.fast_layers` measures each). On a GPU they are Keras' own classes.
 """
 
 from lib.engine import keras, tf
@@ -10,9 +10,9 @@ from lib.engine import keras, tf
 class Conv2D(keras.layers.Conv2D):
     """Keras' Conv2D, with matrix products where those are faster for a 3×3 kernel.
 
-    On maps of 2×2 pixels all of it is one dense product: with padding only 16 of the 36 products
-    per pair of channels fall inside such a map. In bfloat16 oneDNN is slow at the kernel's gradient
-    on maps of up to 8×8 pixels. With 128 channels or more it is a dense product instead.
+    On maps of 2×2 pixels the convolution is one dense product: with padding only 16 of the 36
+    products per pair of channels fall inside such a map. In bfloat16 oneDNN is slow at the kernel's
+    gradient on maps of up to 8×8 pixels. With 128 channels or more it is a dense product instead.
     """
 
     def convolution_op(self, inputs, kernel):

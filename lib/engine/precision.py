@@ -43,7 +43,7 @@ def fastest() -> str:
         return "bfloat16" if capability >= (8, 0) else half
     try:
         words = set(CPUINFO.read_text().split())
-    except OSError:  # not Linux, whose TensorFlow alone has these kernels
+    except OSError:  # not Linux: only TensorFlow for Linux has these kernels
         return "float32"
     units = "amx_bf16" in words or {"AuthenticAMD", "avx512_bf16"} <= words
     return "bfloat16" if units else "float32"
