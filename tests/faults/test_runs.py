@@ -62,12 +62,14 @@ class RunAll:
         )
 
     def saboteur(self) -> dict[str, str]:
-        """An active virtual environment that has all of ours, and ``sitecustomize``."""
+        """An active virtual environment that has all of ours, and imports the sabotage first."""
         place = self.folder / "saboteur"
         venv.create(place, symlinks=True)
         (packages,) = place.glob("lib/python*/site-packages")
-        shutil.copy(SABOTAGE / "sitecustomize.py", packages)
-        (packages / "ours.pth").write_text("\n".join(site.getsitepackages()))
+        # Debian's Python has a ``sitecustomize`` of its own, which would be imported instead.
+        shutil.copy(SABOTAGE / "sitecustomize.py", packages / "sabotage.py")
+        lines = [*site.getsitepackages(), "import sabotage"]
+        (packages / "ours.pth").write_text("\n".join(lines))
         path = f"{place / 'bin'}{os.pathsep}{self.environment['PATH']}"
         return {"VIRTUAL_ENV": str(place), "PATH": path}
 
