@@ -4,9 +4,8 @@ For every experiment but the frozen one, in both precisions, at the batch size o
 speed of these multiply–adds, divided by that of a matrix product in the same precision, and the
 gain of bfloat16. A share above 1 is possible, because products with the zeros beyond a map's border
 count too. In bfloat16 the gradients of kernels are the slowest part, except in experiment 0. The
-rest of a training step is activations,
-pooling, Dropout, BatchNormalization, optimizer and input. Takes at most 6 minutes on two
-idle cores.
+rest of a training step is activations, pooling, Dropout, BatchNormalization, optimizer and input.
+Takes at most 6 minutes on two idle cores.
 """
 
 import time

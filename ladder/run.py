@@ -237,7 +237,7 @@ def _executed(
                 stderr_file=log,
                 start_timeout=KERNEL_START_SECONDS,
                 execution_timeout=CELL_SECONDS,
-                shutdown_kernel="immediate",  # all is written; TensorFlow takes 2 s to exit
+                shutdown_kernel="immediate",  # all is written; an exit takes 1 to 2 s
             )
             ran = True
             yield Path(folder), _without_papermill(nbformat.read(executed, as_version=4))
