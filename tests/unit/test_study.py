@@ -26,6 +26,19 @@ def test_published_figures():
     assert [e.train_seconds for e in study.EXPERIMENTS] == pytest.approx(seconds)
 
 
+def test_training_accuracies_are_of_forty_thousand_images():
+    """D5: each is a number of images, as printed with three decimals of a percent."""
+    printed = [100 * e.train_accuracy for e in study.EXPERIMENTS if e.train_accuracy is not None]
+
+    def fits(accuracy: float, images: int) -> bool:
+        right = round(accuracy * images / 100)
+        return abs(100 * right / images - accuracy) <= 0.0005 + 1e-9
+
+    fitting = {n: sum(fits(a, n) for a in printed) for n in range(20_000, 50_001, 100)}
+    assert [n for n, count in fitting.items() if count == len(printed)] == [40_000]
+    assert (fitting[45_000], fitting[50_000]) == (4, 5)
+
+
 def test_unknown_experiment_lists_the_known():
     with pytest.raises(KeyError, match=r"11_vgg19.*10_vgg16_64x64"):
         study.experiment("11_vgg19")
