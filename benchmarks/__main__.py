@@ -1,7 +1,7 @@
 """Runs benchmarks: writes ``benchmarks/results/NAME.json``, prints the same as a table.
 
-``page`` writes docs/benchmarks.md and docs/recipes.md anew from those files. Each benchmark does so
-too. To keep what another machine measured, copy its file to ``NAME@MACHINE.json``.
+``page`` writes the pages of `pages` anew from those files. Each benchmark does so too. To keep what
+another machine measured, copy its file to ``NAME@MACHINE.json``.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import recipes
+from benchmarks import early_stopping, recipes
 from lib import ROOT, cache
 from lib.errors import LadderError
 from lib.results import machine
@@ -22,24 +22,26 @@ from lib.study import SLUGS
 
 FOLDER = Path(__file__).parent
 NAMES = sorted(p.stem for p in FOLDER.glob("[!_]*.py"))
-PAGE, RECIPES = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "recipes.md"
+OF_TRAININGS = {"recipes": recipes, "early_stopping": early_stopping}  # one line per training
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", choices=[*NAMES, "page"])
-    parser.add_argument("trial", nargs="*", help="of recipes: SLUG NAME=VALUE ...")
+    parser.add_argument(
+        "trial", nargs="*", help="of recipes and early_stopping: SLUG NAME=VALUE ..."
+    )
     options = parser.parse_args()
-    if options.trial and options.name != "recipes":
+    if options.trial and options.name not in OF_TRAININGS:
         parser.error(f"{options.name} takes no arguments")
     try:
-        if options.name == "recipes":
-            recipes.main(options.trial)
+        if options.name in OF_TRAININGS:
+            OF_TRAININGS[options.name].main(options.trial)
         elif options.name != "page":
             _run(options.name)
     except LadderError as error:
         parser.error(str(error))
-    for path, text in ((PAGE, page()), (RECIPES, recipes.page())):
+    for path, text in pages().items():
         with cache.atomic_file(path) as part:
             part.write_text(text, encoding="utf-8")
     return 0
@@ -63,9 +65,20 @@ def _run(name: str) -> None:
         print(f"{row['case']:<60} {row['figure']:>12.4g} {_target(row):>10}  {row['unit']}")
 
 
+def pages() -> dict[Path, str]:
+    """Returns the texts of all pages, by file."""
+    texts = {
+        "benchmarks": page(),
+        "recipes": recipes.page(),
+        "early-stopping": early_stopping.page(),
+    }
+    return {ROOT / "docs" / f"{name}.md": text for name, text in texts.items()}
+
+
 def page() -> str:
     """Returns docs/benchmarks.md: speed by processor, other figures, missed targets, files."""
-    paths = sorted(set((FOLDER / "results").glob("*.json")) - {recipes.FILE})
+    of_trainings = {module.FILE for module in OF_TRAININGS.values()}
+    paths = sorted(set((FOLDER / "results").glob("*.json")) - of_trainings)
     contents = {path.stem: json.loads(path.read_text()) for path in paths}
     found = {
         (stem, row["case"]): row for stem, content in contents.items() for row in content["rows"]

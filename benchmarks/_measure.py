@@ -1,17 +1,21 @@
 """What the benchmarks share: turns, rows, trainings on noise."""
 
+import ast
+import json
 import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 
-from lib import data, inputs, training
+from lib import cache, data, inputs, training
 from lib.data import cifar10
 from lib.engine import keras, precision, tf
+from lib.errors import ParameterError
 from lib.results import model_cell, parameters
 
 PRECISIONS = ("float32", "bfloat16")
@@ -122,6 +126,37 @@ def of_batches(batch_size: int, *, augmented: bool) -> training.Recipe:
     return training.Recipe(
         epochs=1, batch_size=batch_size, learning_rate=1e-5, patience=0, seed=0, augmented=augmented
     )
+
+
+def changes_of(texts: list[str]) -> parameters.Values:
+    """Reads ``NAME=VALUE``; a value that is not a Python literal is text.
+
+    Raises:
+        ParameterError: if a text is nothing like it.
+    """
+    changes = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name in ("DATASET", "PROFILE", "OUT"):
+            raise ParameterError(f"{text}: expected NAME=VALUE of what the training depends on")
+        try:
+            changes[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            changes[name] = value
+    return changes
+
+
+def add_line(path: Path, row: dict) -> None:
+    """Adds a training to a file, which is sorted by experiment and has one line for each."""
+    with cache.lock(path.stem), cache.atomic_file(path) as part:
+        rows = sorted([*read_lines(path), row], key=lambda one: one["experiment"])
+        lines = ",\n".join(json.dumps(one, ensure_ascii=False) for one in rows)
+        part.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+def read_lines(path: Path) -> list[dict]:
+    """Returns all trainings of a file, by experiment; none without the file."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
 
 def forget(fit: training.Fit) -> None:

@@ -6,17 +6,15 @@ prints what was tried, the table of docs/recipes.md. A training that was interru
 test images are thrown away before the training, so nothing can measure them.
 """
 
-import ast
 import json
 import statistics
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks._measure import PRECISIONS, forget, recipe
-from lib import cache, data, pretrained, training
+from benchmarks._measure import PRECISIONS, add_line, changes_of, forget, read_lines, recipe
+from lib import data, pretrained, training
 from lib.engine import precision
-from lib.errors import ParameterError
 from lib.results import machine, model_cell, parameters
 from lib.study import experiment
 
@@ -59,7 +57,7 @@ def main(arguments: list[str]) -> None:
         ParameterError: if the experiment or a parameter is unknown or has a wrong value.
     """
     if arguments:
-        add(trial(arguments[0], _changes(arguments[1:])))
+        add_line(FILE, trial(arguments[0], changes_of(arguments[1:])))
     print(page().partition("```\n\n")[2])
 
 
@@ -90,22 +88,9 @@ def trial(slug: str, changes: parameters.Values) -> dict:
     }
 
 
-def add(row: dict) -> None:
-    """Adds a trial to the file, which is sorted by experiment and has one line for each."""
-    with cache.lock("recipes"), cache.atomic_file(FILE) as part:
-        rows = sorted([*read(), row], key=lambda one: one["experiment"])
-        lines = ",\n".join(json.dumps(one, ensure_ascii=False) for one in rows)
-        part.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-
-
-def read() -> list[dict]:
-    """Returns all trials, by experiment."""
-    return json.loads(FILE.read_text(encoding="utf-8"))
-
-
 def page() -> str:
     """Returns docs/recipes.md."""
-    text = PAGE.format(rows="\n".join(map(_line, read())) or "| none yet |")
+    text = PAGE.format(rows="\n".join(map(_line, read_lines(FILE))) or "| none yet |")
     compared = "\n".join(_precisions())
     return text + IN_TWO_PRECISIONS.format(precisions=compared) if compared else text
 
@@ -113,7 +98,7 @@ def page() -> str:
 def _precisions() -> list[str]:
     """Returns a line for each schedule that has trials of one seed in both precisions."""
     found: dict[tuple, dict] = defaultdict(lambda: {dtype: {} for dtype in PRECISIONS})
-    for row in read():
+    for row in read_lines(FILE):
         values = {name: value for name, value in row["values"].items() if name != "PRECISION"}
         trials = found[row["experiment"], row["epochs"], json.dumps(values)]
         trials.setdefault(row["precision"], {})[row["seed"]] = 100 * row["val_accuracy"][-1]
@@ -149,17 +134,3 @@ def _line(row: dict) -> str:
         f"{100 * experiment(slug).accuracy:.2f} %",
     ]
     return f"| {' | '.join(map(str, cells))} |"
-
-
-def _changes(texts: list[str]) -> parameters.Values:
-    """Reads ``NAME=VALUE``; a value that is not a Python literal is text."""
-    changes = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or name in ("DATASET", "PROFILE", "OUT"):
-            raise ParameterError(f"{text}: expected NAME=VALUE of what the training depends on")
-        try:
-            changes[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            changes[name] = value
-    return changes

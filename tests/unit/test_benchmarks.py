@@ -13,6 +13,7 @@ from benchmarks import (
     _measure,
     augmentation,
     ceiling,
+    early_stopping,
     fast_layers,
     recipes,
     throughput,
@@ -24,14 +25,15 @@ from lib.engine import keras, precision, tf
 from lib.errors import ParameterError
 from lib.results import model_cell, parameters
 from lib.study import SLUGS
+from lib.training.callbacks import EarlyStopping
 from tests.report import made_up
 
 WANTED = {
     *("augmentation", "throughput", "against_torch", "memory", "overhead", "time_to_accuracy"),
     *("checkpoint", "settings", "estimate", "fast_layers", "frozen_features", "recipes"),
-    "ceiling",
+    *("ceiling", "early_stopping"),
 }
-RESULTS = set((command.FOLDER / "results").glob("*.json")) - {recipes.FILE}
+RESULTS = set((command.FOLDER / "results").glob("*.json")) - {recipes.FILE, early_stopping.FILE}
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +45,7 @@ def restored_precision():
 
 def test_all_benchmarks_can_be_called():
     assert set(command.NAMES) == WANTED
-    for name in WANTED - {"recipes"}:
+    for name in WANTED - set(command.OF_TRAININGS):
         assert callable(importlib.import_module(f"benchmarks.{name}").measure)
 
 
@@ -61,7 +63,7 @@ def test_results_are_as_agreed(path):
 
 
 def test_the_pages_are_those_of_the_results():
-    for path, text in ((command.PAGE, command.page()), (command.RECIPES, recipes.page())):
+    for path, text in command.pages().items():
         assert path.read_text(encoding="utf-8") == text, "python -m benchmarks page"
     assert all(f"| {text} |" in command.page() for _, text in command.HEADLINES)
     words = [word for word in command.page().split() if any(map(str.isalnum, word))]
@@ -348,7 +350,7 @@ def test_a_trial_trains_without_the_test_images_and_is_on_file(trials, capsys):
     changes = ["EPOCHS=2", "LEARNING_RATE=5e-3", "PATIENCE=9", "SEED=3"]
     recipes.main(["01_deeper_cnn", "EPOCHS=1"])
     recipes.main(["00_base_cnn", *changes])
-    first, second = recipes.read()
+    first, second = _measure.read_lines(recipes.FILE)
     assert (first["experiment"], second["experiment"]) == ("00_base_cnn", "01_deeper_cnn")
     assert len(recipes.FILE.read_text().splitlines()) == 4
     macs = models.training_macs(model_cell.build("00_base_cnn"))
@@ -367,7 +369,7 @@ def test_a_trial_as_in_budget_has_no_changes(trials):
     values = parameters.computed(parameters.of_profile("budget", "02_dropout"))
     row = {"experiment": "02_dropout", "values": values, "precision": "float32", "seed": 0}
     row |= {"epochs": 16, "operations": 3e12, "val_accuracy": [0.5, 0.7654]}
-    recipes.add(row)
+    _measure.add_line(recipes.FILE, row)
     cells = "| 02_dropout | none | 0 | float32 | 16 | 3 | 76.54 % | 77.30 % |"
     assert cells in recipes.page().splitlines()
 
@@ -384,7 +386,7 @@ def test_trials_of_the_same_seeds_in_two_precisions_are_compared(trials):
         ("float32", 2, 0.20, {"LEARNING_RATE": 0.5}),  # another schedule
     ):
         one = {"precision": dtype, "seed": seed, "val_accuracy": [accuracy]}
-        recipes.add(row | one | {"values": values | changes})
+        _measure.add_line(recipes.FILE, row | one | {"values": values | changes})
     line = "| 02_dropout | 13 | 2 | 79.00 ± 1.41 % | 78.00 ± 1.41 % |"
     assert recipes.page().splitlines()[-1] == line
 
@@ -393,7 +395,57 @@ def test_trials_of_the_same_seeds_in_two_precisions_are_compared(trials):
 def test_a_wrong_change_is_refused(trials, wrong):
     with pytest.raises(ParameterError, match=wrong.partition("=")[0]):
         recipes.main(["00_base_cnn", wrong])
-    assert recipes.read() == []
+    assert _measure.read_lines(recipes.FILE) == []
+
+
+def test_curves_are_measured_on_all_parts_after_each_epoch(monkeypatch, tmp_path, capsys):
+    images = data.load("digits", train_size=64, val_size=50, test_size=20)
+    monkeypatch.setattr(data, "load", lambda *_, **__: images)
+    monkeypatch.setattr(early_stopping, "FILE", tmp_path / "curves.json")
+    early_stopping.main(["00_base_cnn", "EPOCHS=3", "BATCH_SIZE=32", "SEED=4"])
+    (run,) = _measure.read_lines(early_stopping.FILE)
+    assert (run["seed"], run["precision"]) == (4, "float32")
+    assert {len(values) for values in run["curves"].values()} == {3}
+    assert run["curves"]["train loss"][2] < run["curves"]["train loss"][0]
+    sizes = {"train": 64, "val": 50, "test": 20}
+    for part, size in sizes.items():
+        for accuracy in run["curves"][f"{part} accuracy"]:
+            assert accuracy * size == pytest.approx(round(accuracy * size))
+    assert "00_base_cnn, 40,000 training images, float32" in capsys.readouterr().out
+
+
+def test_stopping_rules_are_those_of_training():
+    losses, accuracies = [5, 4, 3, 3.5, 3.6, 3.7, 3.8], [0.1, 0.2, 0.3, 0.4, 0.35, 0.5, 0.45]
+    curves = {"val loss": losses, "val accuracy": accuracies}
+    for patience in (1, 2, 3, 4, 5):
+        ours = EarlyStopping(patience)
+        ours.set_model(SimpleNamespace(get_weights=lambda: [1], set_weights=lambda _: None))
+        for epoch, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True)):
+            ours.on_epoch_end(epoch, {"val_loss": loss, "val_accuracy": accuracy})
+            if ours.stopped_by != "epochs":
+                break
+        found = early_stopping.stop(curves, patience, early_stopping.BOTH)
+        expected = None if ours.stopped_by == "epochs" else ours.best_epoch - 1
+        assert found == expected
+    assert early_stopping.stop(curves, 1, early_stopping.ACCURACY) == 3
+    assert early_stopping.stop(curves, 2, early_stopping.ACCURACY) is None
+
+
+def test_rules_are_compared_with_the_published_figures(monkeypatch, tmp_path):
+    monkeypatch.setattr(early_stopping, "FILE", tmp_path / "curves.json")
+    values = parameters.of_profile("study", "02_dropout")
+    for seed in (0, 1):
+        losses = [1, 0.5 - seed * 0.1, *[0.9] * 6]
+        curves = {f"{part} loss": losses for part in data.PARTS}
+        curves |= {f"{part} accuracy": [0.5, 0.7 + 0.02 * seed, *[0.6] * 6] for part in data.PARTS}
+        row = {"experiment": "02_dropout", "values": values, "precision": "float32"}
+        _measure.add_line(early_stopping.FILE, row | {"seed": seed, "curves": curves})
+    lines = early_stopping.page().splitlines()
+    assert "### 02_dropout, 40,000 training images, float32, 2 seeds, 8 epochs" in lines
+    assert "| published | – | 92.06 % | 0.268 | 77.30 % | 0.673 |" in lines
+    kept = "| 2 ± 0 | 71.00 ± 1.41 % | 0.450 ± 0.071 | 71.00 ± 1.41 % | 0.450 ± 0.071 |"
+    assert f"| {early_stopping.RULES[0][0]} {kept}" in lines
+    assert f"| {early_stopping.RULES[2][0]} (0 of 2 seeds) | – | – | – | – | – |" in lines
 
 
 @pytest.mark.parametrize("slug", SLUGS)
