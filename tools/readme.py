@@ -1,6 +1,6 @@
 """Writes the figures of the run of record into the READMEs: `python tools/readme.py`.
 
-They are the last two columns of the table of notebooks, the chart docs/ladder.png, and, with
+They are the last three columns of the table of notebooks, the chart docs/ladder.png, and, with
 Chromium, the screenshots of its report.
 """
 
@@ -28,33 +28,37 @@ SCREENS = {"report.png": (1280, 1310), "report-phone.png": (390, 1310)}  # pixel
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
-def rows() -> list[Row]:
+def rows(profile: str = "budget") -> list[Row]:
     """Returns the table of the run of record; without one, a table of published figures."""
     records = record.read_all(run.OF_RECORD)
-    return verdicts.table(verdicts.same_conditions(records, profile="budget"))
+    return verdicts.table(verdicts.same_conditions(records, profile=profile))
 
 
-def with_figures(text: str, rows: list[Row], *, comma: bool) -> str:
-    """Returns a README with the published accuracy and ours behind each notebook's name.
+def with_figures(text: str, rows: list[Row], study_rows: list[Row], *, comma: bool) -> str:
+    """Returns a README with published accuracy, the same protocol's and ours for each notebook.
 
     Args:
         text: the README.
-        rows: of one protocol.
+        rows: of our schedule.
+        study_rows: of the published protocol.
         comma: whether its language writes 62,56 for 62.56.
     """
-    found = {row.experiment.slug: row for row in rows}
 
     def line(match: re.Match) -> str:
-        row = found[match[2]]
-        figures = f" {100 * row.experiment.accuracy:.2f} % | "
-        if row.records:
-            spread = "" if row.accuracy_sd is None else f" ± {100 * row.accuracy_sd:.2f}"
-            figures += f"{100 * row.accuracy:.2f}{spread} % |"
-        else:
-            figures += "– |"
-        return match[1] + (figures.replace(".", ",") if comma else figures)
+        number = int(match[2][:2])
+        published = 100 * rows[number].experiment.accuracy
+        cells = f"{published:.2f} % | {_figures(study_rows[number])} | {_figures(rows[number])}"
+        return f"{match[1]} {cells.replace('.', ',') if comma else cells} |"
 
     return ROW.sub(line, text)
+
+
+def _figures(row: Row) -> str:
+    """Writes the mean accuracy and the standard deviation of an experiment."""
+    if not row.records:
+        return "–"
+    spread = "" if row.accuracy_sd is None else f" ± {100 * row.accuracy_sd:.2f}"
+    return f"{100 * row.accuracy:.2f}{spread} %"
 
 
 def digest(rows: list[Row]) -> str:
@@ -98,7 +102,7 @@ def main() -> None:
     table = rows()
     for path in READMES:
         text = path.read_text(encoding="utf-8")
-        text = with_figures(text, table, comma=".es" in path.suffixes)
+        text = with_figures(text, table, rows("study"), comma=".es" in path.suffixes)
         with cache.atomic_file(path) as part:
             part.write_text(text, encoding="utf-8")
     with cache.atomic_file(ROOT / "docs" / "ladder.png") as part:

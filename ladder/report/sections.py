@@ -2,7 +2,7 @@
 
 import re
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
@@ -46,16 +46,18 @@ def facts(records: list[Record], *, left_out: int = 0, unusable: int = 0) -> str
     )
 
 
-def table(rows: list[Row], *, out: Path) -> str:
+def table(rows: list[Row], study_rows: Sequence[Row] = (), *, out: Path) -> str:
     """Returns the table of the eleven: published, ours, verdict, cost, pages.
 
     Args:
         rows: of `ladder.report.verdicts.table`.
+        study_rows: of the published protocol on the same data, if it was run.
         out: the report's folder; links lead to the pages that are in it.
     """
     return render(
         "table.html.j2",
-        lines=summary.lines(rows),
+        lines=summary.lines(rows, study_rows),
+        with_protocol=verdicts.of_the_protocol(rows, study_rows),
         comparable=verdicts.comparable(rows),
         pages={row.experiment.slug: _links(row, out) for row in rows},
     )

@@ -117,6 +117,17 @@ def frozen(profile: str) -> str:
     return _file(profile).get("frozen", "") if profile in PROFILES else ""
 
 
+def chosen_on(profile: str, slug: str) -> str:
+    """Returns how a profile's schedule for an experiment was chosen, ``""`` if it does not say.
+
+    ``"published"``, ``"validation images"``, or ``"validation images, after a test"`` where an
+    earlier test accuracy prompted the search.
+    """
+    if not frozen(profile):
+        return "published" if profile == "study" else ""
+    return "validation images" + ", after a test" * (slug in _file(profile)["after_test"])
+
+
 def _file(profile: str) -> Values:
     """Reads a profile's file."""
     return yaml.safe_load((NOTEBOOKS / "profiles" / f"{profile}.yaml").read_text("utf-8")) or {}

@@ -21,7 +21,8 @@ def test_tables_are_those_of_the_records(path):
     rows = readme.ROW.findall(text)
     assert [slug for _, slug in rows] == list(SLUGS)
     assert all(row.startswith(f"| {int(slug[:2])} |") for row, slug in rows)
-    assert readme.with_figures(text, readme.rows(), comma=".es" in path.suffixes) == text, AGAIN
+    both = readme.rows(), readme.rows("study")
+    assert readme.with_figures(text, *both, comma=".es" in path.suffixes) == text, AGAIN
 
 
 @pytest.mark.of_record
@@ -47,14 +48,18 @@ def test_a_damaged_copy_is_named_as_long_as_the_records_are_of_one(path):
 
 def test_figures_follow_the_records(tmp_path):
     made_up.write(tmp_path)
-    records = verdicts.same_conditions(record.read_all(tmp_path), profile="budget")
-    rows = verdicts.table(records)
+    records = record.read_all(tmp_path)
+    rows, study_rows = (
+        verdicts.table(verdicts.same_conditions(records, profile=p)) for p in ("budget", "study")
+    )
     text = "| 0 | `00_base_cnn` | one convolution | 1 |\n\nAt the end.\n"
     base = rows[0]
     ours = f"{100 * base.accuracy:.2f} ± {100 * base.accuracy_sd:.2f} %"
-    row = f"| 0 | `00_base_cnn` | one convolution | 62.56 % | {ours} |\n\nAt the end.\n"
-    assert readme.with_figures(text, rows, comma=False) == row
-    assert "| 62,56 % | " + ours.replace(".", ",") in readme.with_figures(text, rows, comma=True)
+    both = f"62.56 % | {100 * study_rows[0].accuracy:.2f} % | {ours}"
+    row = f"| 0 | `00_base_cnn` | one convolution | {both} |\n\nAt the end.\n"
+    assert readme.with_figures(text, rows, study_rows, comma=False) == row
+    in_spanish = readme.with_figures(text, rows, study_rows, comma=True)
+    assert both.replace(".", ",") in in_spanish
     with Image.open(io.BytesIO(readme.chart(rows))) as image:
         assert image.info["Source"] == readme.digest(rows) != readme.digest(readme.rows())
 

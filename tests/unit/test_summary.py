@@ -8,7 +8,7 @@ import bs4
 import pytest
 
 from ladder.report import sections, summary, verdicts
-from lib.results import record
+from lib.results import parameters, record
 from tests.report import made_up
 
 
@@ -100,11 +100,12 @@ def test_the_three_writers_say_the_same(out, groups):
     in_html = [[cell["data-value"] for cell in line.find_all("td")] for line in soup.tbody("tr")]
     for line, md, html in zip(csv_lines, in_markdown, in_html, strict=True):
         assert md[0] == html[0] == line["number"]
-        assert html[1:7] == [
+        assert html[1:8] == [
             line["published_accuracy"],
             line["accuracy"],
             line["difference"],
             line["verdict"],
+            line["seeds"] if line["verdict"] else "",
             line["published_cross_entropy"],
             line["cross_entropy"],
         ]
@@ -112,6 +113,54 @@ def test_the_three_writers_say_the_same(out, groups):
         assert md[3].partition(" ±")[0] == (shown or "–")
         assert md[5].removesuffix(" (indicative)") == (line["verdict"] or "–")
         assert html[-1] == (line["seeds"] if line["seeds"] != "0" else "")
+
+
+def test_the_two_protocols_are_side_by_side(out, groups):
+    rows, study_rows = (verdicts.table(group) for group in groups)
+    line = summary.lines(rows, study_rows)[1]
+    assert (line["accuracy"], line["seeds"]) == (rows[1].accuracy, 3)
+    assert (line["same_protocol_accuracy"], line["same_protocol_seeds"]) == (
+        study_rows[1].accuracy,
+        1,
+    )
+    text = summary.markdown(rows, study_rows)
+    three = f"| 72.30% | {study_rows[1].accuracy:.2%} | {rows[1].accuracy:.2%} ± "
+    assert f"| 1 | Deeper CNN {three}" in text
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in table} == {table[0].count("|")}
+    soup = bs4.BeautifulSoup(sections.table(rows, study_rows, out=out), "html.parser")
+    heads = [head.text for head in soup.thead("th")]
+    assert heads[1:4] == ["published accuracy (%)", "same protocol (%)", "our schedule (%)"]
+    base, deeper = ([cell.text for cell in row("td")] for row in soup.tbody("tr")[:2])
+    assert base[2] == "–"
+    assert deeper[2] == f"{100 * study_rows[1].accuracy:.2f} reproduced (indicative)"
+    alone = bs4.BeautifulSoup(sections.table(study_rows, study_rows, out=out), "html.parser")
+    assert "same protocol (%)" not in alone.text
+
+
+def test_another_precision_than_the_published_is_named(groups, out):
+    rows, (one, *_) = verdicts.table(groups[0]), groups[1]
+    study_rows = verdicts.table([made_up.changed(one, training={"precision": "bfloat16"})])
+    soup = bs4.BeautifulSoup(sections.table(rows, study_rows, out=out), "html.parser")
+    assert soup.tbody("tr")[1]("td")[2].text.endswith("(indicative), bfloat16")
+
+
+def test_a_verdict_names_its_basis(out, groups):
+    rows = verdicts.table(groups[0])
+    judged = verdicts.verdict(rows[0], verdicts.spread(rows))
+    interval = f"{100 * judged.low:.2f} to {100 * judged.high:.2f}"
+    basis = f"3 seeds, {interval}, schedule: validation images"
+    assert f"| {basis} |" in summary.markdown(rows, ())
+    soup = bs4.BeautifulSoup(sections.table(rows, out=out), "html.parser")
+    cells = [row.find(attrs={"data-label": "basis of the verdict"}) for row in soup.tbody("tr")]
+    assert [cell.text for cell in cells[:3:2]] == [basis, "–"]
+    for slug, profile, expected in (
+        ("02_dropout", "budget", "validation images, after a test"),
+        ("02_dropout", "study", "published"),
+        ("02_dropout", "quick", ""),
+        ("02_dropout", "custom", ""),
+    ):
+        assert parameters.chosen_on(profile, slug) == expected
 
 
 def test_nothing_has_run():
