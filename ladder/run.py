@@ -39,6 +39,13 @@ OF_RECORD = ROOT / "reports" / "of-record"
 """The report that is committed."""
 
 
+OTHER_TITLE = """# Eleven experiments on other images
+
+The images: {}. The experiments are those of a study of CIFAR-10 by Marina Ramiro Pareta (2023):
+from a network with one convolution to VGG16 with ImageNet weights."""
+"""Beginning of a report on other images than CIFAR-10."""
+
+
 class _Lines:
     """A text stream that passes whole lines on, with a prefix, as they arrive."""
 
@@ -176,15 +183,27 @@ def report(out: Path, *, profile: str = "", data: str = "", dataset: str = "auto
         everything = record.read_all(out)
         records = verdicts.same_conditions(everything, profile=profile, data=data)
         summary.write(out, records, verdicts.study_protocol(everything, records))
+        if records and records[0].dataset.name != "cifar10":
+            content.cells[0].source = OTHER_TITLE.format(records[0].dataset.variant)
         pages.page(
             content,
             stage / "index.html",
             show_code=False,
             script="report.js",
+            footer=_footer(out),
             meta={"ladder-digest": digest},
         )
         _move(stage / "index.html", out / "index.html")
     return out / "index.html"
+
+
+def _footer(out: Path) -> tuple[tuple[str, str], ...]:
+    """Returns links from a report to its figures and, inside the project, to its documents."""
+    links = [("Figures as CSV", "summary.csv"), ("Figures as Markdown", "summary.md")]
+    if out.is_relative_to(ROOT):
+        documents = {"Documentation": "README.md", "Citation": "CITATION.cff", "License": "LICENSE"}
+        links += [(text, os.path.relpath(ROOT / file, out)) for text, file in documents.items()]
+    return tuple(links)
 
 
 def report_digest(out: Path, *, profile: str, data: str) -> str:

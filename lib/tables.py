@@ -53,9 +53,11 @@ def figure(value: Any, column: str) -> str:
     if not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int):
-        return str(value) if column in ("year", "seed") else f"{value:,}"
+        if column in ("year", "seed"):
+            return str(value)
+        return f"{value:,}" if value < 10**9 else f"{value / 10**9:,.0f} × 10⁹"
     if any(word in column for word in ("accuracy", "probability")):
-        return f"{value:.2%}"
+        return f"{100 * value:.2f} %"
     return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
 
 

@@ -10,13 +10,19 @@ from itertools import count
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from ladder.report.render import render
+from ladder.report import verdicts
+from ladder.report.claims import Judgement
+from ladder.report.render import render, signed
 from ladder.report.verdicts import Row
 from lib import digests
-from lib.plots import BLUE, GRAY, ORANGE, epoch_axis, new_figure, styled
+from lib.plots import BLUE, GRAY, GREEN, ORANGE, epoch_axis, new_figure, styled
+from lib.results.record import Record
+from lib.study import SLUGS
 
 INK = "#1b1b1b"
 """Color of text; style.css replaces it, and those of `lib.plots`, by the page's."""
@@ -27,6 +33,13 @@ _RC = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.colo
     "axes.facecolor": "none",
     "svg.fonttype": "none",  # text stays text: it can be searched
 }
+VERDICT_COLORS = {
+    "reproduced": BLUE,
+    "better": GREEN,
+    "not reproduced": ORANGE,
+    "undetermined": GRAY,
+}
+CLAIM_COLORS = {"holds": GREEN, "does not hold": ORANGE, "undetermined": GRAY}
 _HOLLOW = {"marker": "o", "markerfacecolor": "none"}
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
@@ -36,18 +49,19 @@ def _themed(draw: Callable) -> Callable:
     return styled(mpl.rc_context(_RC)(draw))
 
 
-def html(draw: Callable[..., Figure], *what, alt: str, **options) -> str:
+def html(draw: Callable[..., Figure], *what, alt: str, fallback: str = "", **options) -> str:
     """Returns a chart for wide and for narrow pages, of which the style sheet shows one.
 
     Args:
         draw: one of this module's functions, called with ``what`` and ``options``.
         alt: the text alternative; no two charts of a page have the same.
+        fallback: what report.js puts in its place. Such a chart is only drawn wide.
     """
     drawn = {
         kind: _svg(draw(*what, narrow=kind == "narrow", **options), salt=kind + alt)
-        for kind in ("wide", "narrow")
+        for kind in (("wide",) if fallback else ("wide", "narrow"))
     }
-    return render("chart.html.j2", drawn=drawn, alt=alt)
+    return render("chart.html.j2", drawn=drawn, alt=alt, fallback=fallback)
 
 
 @_themed
@@ -60,7 +74,7 @@ def _svg(figure: Figure, *, salt: str) -> str:
     figure.draw_without_rendering()  # makes the ticks
     prefix, numbers = digests.of_json(salt)[:6], count()
     for artist in figure.findobj():
-        artist.set_gid(f"c{prefix}-{next(numbers)}")
+        artist.set_gid(f"c{prefix}-{artist.get_gid() or ''}-{next(numbers)}")
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": salt}):
         figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
@@ -70,7 +84,7 @@ def _svg(figure: Figure, *, salt: str) -> str:
 
 @_themed
 def ladder(rows: list[Row], *, comparable: bool = True, narrow: bool = False) -> Figure:
-    """Shows test accuracy of the eleven experiments: published against ours.
+    """Shows test accuracy of the eleven experiments, and what each adds to the one before.
 
     Args:
         rows: of `ladder.report.verdicts.table`.
@@ -80,44 +94,128 @@ def ladder(rows: list[Row], *, comparable: bool = True, narrow: bool = False) ->
     published = {n: row.experiment.accuracy for n, row in enumerate(rows) if comparable}
     ours = {n: row.accuracy for n, row in enumerate(rows) if row.records}
     spread = {n: rows[n].accuracy_sd or 0 for n in ours}
-    _dots(axis, published, color=GRAY, label="published", **_HOLLOW)
+    _dots(axis, rows, published, color=GRAY, label="published", **_HOLLOW)
     label = "ours" + " (± SD over seeds)" * any(spread.values())
-    _dots(axis, ours, spread, color=BLUE, marker="s", capsize=3, label=label)
+    _dots(axis, rows, ours, spread, color=BLUE, marker="s", capsize=3, label=label)
     for n in sorted(published | ours):
         right = max(published.get(n, 0), ours.get(n, 0)) + spread.get(n, 0)
-        shown, color = (ours[n], BLUE) if n in ours else (published[n], GRAY)
-        _note(axis, f"{100 * shown:.2f}", (100 * right, n), color=color)
-    axis.set_xlabel("test top-1 accuracy (%)")
+        shown, color = (ours, BLUE) if n in ours else (published, GRAY)
+        before = shown.get(SLUGS.index(rows[n].experiment.before)) if n else None
+        step = "" if before is None else f"  ({signed(shown[n] - before, 1)})"
+        _note(axis, f"{100 * shown[n]:.2f}{step}", (100 * right, n), rows[n], color=color)
+    _leave_room(axis, 0.6 if narrow else 0.15)
+    note = "" if narrow else ", and change from the experiment before"
+    axis.set_xlabel(f"test top-1 accuracy (%){note}")
     _legend(figure, columns=2)
     return figure
 
 
+@_themed
+def differences(rows: list[Row], *, narrow: bool = False) -> Figure:
+    """Shows our accuracy minus the published one, with the interval that decides the verdict.
+
+    Args:
+        rows: of `ladder.report.verdicts.table`; those without a verdict are left out.
+    """
+    found = verdicts.tally(rows).judged
+    figure, axis = _by_experiment([row for row, _ in found], narrow)
+    points = [
+        (row, row.difference, (judged.high - judged.low) / 2, judged.word, judged.indicative)
+        for row, judged in found
+    ]
+    _with_intervals(axis, points, VERDICT_COLORS, narrow)
+    axis.set_xlabel("ours minus published (points)")
+    return figure
+
+
+@_themed
+def claims(judged: list[Judgement], *, narrow: bool = False) -> Figure:
+    """Shows the differences that decide the study's claims, with their 95 % intervals.
+
+    Args:
+        judged: of `ladder.report.claims.judge`; those without a difference are left out.
+    """
+    shown = [j for j in judged if j.difference is not None]
+    names = [f"{j.claim.number}:  {j.compared[0]} − {j.compared[1]}" for j in shown]
+    figure, axis = _lines(names, narrow)
+    points = [(None, j.difference, j.half, j.word, False) for j in shown]
+    _with_intervals(axis, points, CLAIM_COLORS, narrow)
+    axis.invert_yaxis()
+    axis.set_ylabel("claim: experiments")
+    axis.set_xlabel("difference of accuracies (points)")
+    return figure
+
+
+def _with_intervals(axis: Axes, points: list[tuple], colors: dict, narrow: bool) -> None:
+    """Draws a difference with its interval on each line, and writes both at its right.
+
+    Args:
+        axis: of `_lines`.
+        points: the experiment or None, difference and half interval (0 to 1), word, whether hollow.
+        colors: by word.
+        narrow: whether there is no place for the word.
+    """
+    axis.axvline(0, color=GRAY, linewidth=1)
+    for n, (row, difference, half, word, hollow) in enumerate(points):
+        style = _HOLLOW if hollow else {"marker": "o"}
+        drawn = axis.errorbar(
+            100 * difference, n, xerr=100 * half, capsize=3, color=colors[word], **style
+        )
+        _tag(drawn.get_children(), row)
+        text = signed(difference) + f"  {word}" * (not narrow)
+        _note(axis, text, (100 * (difference + half), n), row, color=colors[word])
+    axis.margins(y=0.06)
+    _leave_room(axis, 0.25 if narrow else 0.3)
+
+
+def _leave_room(axis: Axes, share: float) -> None:
+    """Widens axes at the right, for notes, by a share of their width."""
+    low, high = axis.get_xlim()
+    axis.set_xlim(low, high + share * (high - low))
+
+
 def _by_experiment(rows: list[Row], narrow: bool) -> tuple[Figure, Axes]:
     """Returns a figure with a line for each experiment, and its axes."""
-    figure, axes = new_figure(_NARROW if narrow else _WIDE, 0.34 * len(rows) + 0.9)
     names = [f"{row.experiment.title}  {row.experiment.number}" for row in rows]
-    axes[0].set_yticks(range(len(rows)), names, fontsize=8 if narrow else 10)
+    figure, axis = _lines(names, narrow)
+    for label, row in zip(axis.get_yticklabels(), rows, strict=True):
+        _tag([label], row)
+    return figure, axis
+
+
+def _lines(names: list[str], narrow: bool) -> tuple[Figure, Axes]:
+    """Returns a figure with a line for each name, and its axes."""
+    figure, axes = new_figure(_NARROW if narrow else _WIDE, 0.34 * len(names) + 0.9)
+    axes[0].set_yticks(range(len(names)), names, fontsize=8 if narrow else 10)
     axes[0].margins(x=0.2 if narrow else 0.08, y=0.05)
+    axes[0].xaxis.label.set_size(8 if narrow else 10)
     return figure, axes[0]
 
 
-def _dots(axis: Axes, places: dict, spread: dict | None = None, **style) -> None:
+def _tag(artists: list[Artist], row: Row | None) -> None:
+    """Marks what is about an experiment; the page highlights it with the experiment's row."""
+    for artist in artists if row else ():
+        artist.set_gid(f"e{row.experiment.number}")
+
+
+def _dots(axis: Axes, rows: list[Row], places: dict, spread: dict | None = None, **style) -> None:
     """Draws accuracies, 0 to 1, by line, with error bars if there is a spread."""
-    if places:
-        error = spread and [100 * spread[place] for place in places]
-        found = [100 * accuracy for accuracy in places.values()]
-        axis.errorbar(found, list(places), xerr=error, linestyle="none", **style)
+    for place, accuracy in places.items():
+        error = spread and 100 * spread[place]
+        drawn = axis.errorbar(100 * accuracy, place, xerr=error, linestyle="none", **style)
+        _tag(drawn.get_children(), rows[place])
+        style.pop("label", None)  # once in the legend
 
 
-def _note(axis: Axes, text: str, at: tuple[float, float], **style) -> None:
+def _note(axis: Axes, text: str, at: tuple[float, float], row: Row | None = None, **style) -> None:
     """Writes a figure to the right of a point."""
     style = {"xytext": (8, 0), "va": "center", "fontsize": 9} | style
-    axis.annotate(text, at, textcoords="offset points", **style)
+    _tag([axis.annotate(text, at, textcoords="offset points", **style)], row)
 
 
-def _legend(figure: Figure, *handles, columns: int, **style) -> None:
+def _legend(figure: Figure, *what, columns: int, **style) -> None:
     """Puts the legend outside the axes, where none of its marks looks like a point."""
-    figure.legend(*handles, loc="outside upper left", ncols=columns, **style)
+    figure.legend(*what, loc="outside upper left", ncols=columns, **style)
 
 
 @_themed
@@ -134,7 +232,7 @@ def all_curves(rows: list[Row], name: str = "accuracy", *, narrow: bool = False)
     for axis in axes.flat[len(rows) :]:
         axis.set_axis_off()
     for axis, row in zip(axes.flat, rows, strict=False):
-        axis.set_title(row.experiment.heading, fontsize=7.5 if narrow else 8.5)
+        _tag([axis.set_title(row.experiment.heading, fontsize=7.5 if narrow else 8.5)], row)
         if row.records:
             epoch_axis(axis, row.records[0].history["epoch"][-1], intervals=5 if narrow else "auto")
             _curves(axis, row, name)
@@ -179,12 +277,13 @@ def gaps(rows: list[Row], *, comparable: bool = True, narrow: bool = False) -> F
     published = {n: row.experiment.train_accuracy for n, row in enumerate(done) if comparable}
     published = {n: accuracy for n, accuracy in published.items() if accuracy}
     for n in test:
-        axis.hlines(n, 100 * test[n], 100 * train[n], color=GRAY, linewidth=1.5)
+        gap = axis.hlines(n, 100 * test[n], 100 * train[n], color=GRAY, linewidth=1.5)
+        _tag([gap], done[n])
         right = max(test[n], train[n], published.get(n, 0))
-        _note(axis, f"{100 * (train[n] - test[n]):+.1f}", (100 * right, n))
-    _dots(axis, test, color=BLUE, marker="s", label="test")
-    _dots(axis, train, color=ORANGE, marker="o", label="training")
-    _dots(axis, published, color=ORANGE, label="training, published", **_HOLLOW)
+        _note(axis, signed(train[n] - test[n], 1), (100 * right, n), done[n])
+    _dots(axis, done, test, color=BLUE, marker="s", label="test")
+    _dots(axis, done, train, color=ORANGE, marker="o", label="training")
+    _dots(axis, done, published, color=ORANGE, label="training, published", **_HOLLOW)
     note = "" if narrow else ", measured without dropout or augmentation"
     axis.set_xlabel(f"top-1 accuracy (%){note}")
     _legend(figure, columns=2 if narrow else 3)
@@ -193,19 +292,57 @@ def gaps(rows: list[Row], *, comparable: bool = True, narrow: bool = False) -> F
 
 @_themed
 def accuracy_and_work(rows: list[Row], *, narrow: bool = False) -> Figure:
-    """Shows accuracy against the work of training, one numbered point per experiment.
+    """Shows accuracy against the work of training; a line joins the experiments that pay off.
 
     Args:
         rows: of `ladder.report.verdicts.table`; those without records are left out.
     """
     figure, (axis,) = new_figure(_NARROW if narrow else _WIDE, 3.6)
     axis.set_xscale("log")
+    found = verdicts.payoff(rows)
+    efficient = found.rows if found else ()
+    frontier = [(row.operations / 1e12, 100 * row.accuracy) for row in efficient]
+    axis.plot(*zip(*frontier, strict=True), color=GRAY, linewidth=1, drawstyle="steps-post")
     for row in rows:
         if row.records:
             at = (row.operations / 1e12, 100 * row.accuracy)
-            axis.plot(*at, color=BLUE, marker="s")
-            _note(axis, str(row.experiment.number), at, xytext=(6, 4), va="baseline")
+            color = BLUE if row in efficient else GRAY
+            _tag(axis.plot(*at, color=color, marker="s"), row)
+            e = row.experiment
+            text = str(e.number) if narrow or row not in efficient else e.heading
+            _note(axis, text, at, row, xytext=(6, -10), va="baseline", color=color)
     axis.margins(0.08, 0.12)
     axis.set_xlabel("multiply–adds of training (10¹²)")
     axis.set_ylabel("test top-1 accuracy (%)")
+    return figure
+
+
+@_themed
+def schedules(rows: list[Row], everything: list[Record], *, narrow: bool = False) -> Figure:
+    """Shows the test accuracies of all runs of the experiments that were trained in several ways.
+
+    Args:
+        rows: of `ladder.report.verdicts.table`.
+        everything: records of any kind; those on the same images are drawn.
+    """
+    tried = [(row, verdicts.others(row, everything)) for row in rows if row.records]
+    tried = [(row, others) for row, others in tried if others]
+    figure, axis = _by_experiment([row for row, _ in tried], narrow)
+    for n, (row, others) in enumerate(tried):
+        for group, color, marker in ((others, GRAY, "|"), ([row], BLUE, "s")):
+            places = [r.accuracy if isinstance(r, Row) else r.row.accuracy for r in group]
+            dots = axis.plot([100 * x for x in places], [n] * len(places), marker, color=color)
+            _tag(dots, row)
+        mark = axis.plot(100 * row.experiment.accuracy, n, color=GRAY, linestyle="none", **_HOLLOW)
+        _tag(mark, row)
+    handles = [
+        Line2D([], [], color=color, marker=marker, linestyle="none", label=label)
+        for color, marker, label in (
+            (BLUE, "s", "this schedule"),
+            (GRAY, "|", "another"),
+        )
+    ]
+    handles.append(Line2D([], [], color=GRAY, linestyle="none", label="published", **_HOLLOW))
+    axis.set_xlabel("test top-1 accuracy (%)")
+    _legend(figure, handles=handles, columns=2 if narrow else 3)
     return figure

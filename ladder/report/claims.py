@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ladder.report import verdicts
+from ladder.report.render import signed
 from ladder.report.verdicts import Row
 from lib.study import EXPERIMENTS
 
@@ -80,11 +81,17 @@ class Judgement:
         claim: the claim.
         word: ``"holds"``, ``"does not hold"``, ``"undetermined"`` or ``"not tested"``.
         why: a sentence with the numbers.
+        compared: numbers of the two experiments whose difference decides, or None.
+        difference: of their mean accuracies, 0 to 1, or None.
+        half: half of the 95 % interval of that difference, or None.
     """
 
     claim: Claim
     word: str
     why: str
+    compared: tuple[int, int] | None = None
+    difference: float | None = None
+    half: float | None = None
 
 
 def judge(rows: list[Row], study_rows: list[Row]) -> list[Judgement]:
@@ -98,17 +105,29 @@ def judge(rows: list[Row], study_rows: list[Row]) -> list[Judgement]:
     judged = []
     for claim in CLAIMS:
         try:
-            word, why = _JUDGES[claim.number](ours, study)
-            why += f" Not the only change: {claim.confounds}." if claim.confounds else ""
+            found = _JUDGES[claim.number](ours, study)
         except _MissingError as missing:
-            word, why = "not tested", str(missing)
-        judged.append(Judgement(claim, word, why))
+            found = _Found("not tested", str(missing))
+        why = found.why
+        if claim.confounds and found.word != "not tested":
+            why += f" Not the only change: {claim.confounds}."
+        pair = found.compared and ours.difference(*found.compared)
+        judged.append(Judgement(claim, found.word, why, found.compared, *(pair or ())))
     return judged
 
 
 def schedules_differ(rows: list[Row]) -> bool:
     """Whether experiments were given different numbers of epochs."""
     return len({r.parameters.get("EPOCHS") for row in rows for r in row.records}) > 1
+
+
+@dataclass
+class _Found:
+    """What a judge says; see `Judgement`."""
+
+    word: str
+    why: str
+    compared: tuple[int, int] | None = None
 
 
 class _MissingError(Exception):
@@ -136,13 +155,13 @@ class _Protocol:
         width = math.sqrt(1 / len(a.records) + 1 / len(b.records))
         return a.accuracy - b.accuracy, self.spread.quantile * self.spread.sd * width
 
-    def compare(self, one: int, other: int) -> tuple[str, str]:
-        """Judges whether one experiment is better than another; the word and the numbers."""
+    def compare(self, one: int, other: int) -> _Found:
+        """Judges whether one experiment is better than another."""
         difference, half = self.difference(one, other)
         word = "undetermined"
         if abs(difference) > half:
             word = "holds" if difference > 0 else "does not hold"
-        return word, f"{one} against {other}: {_points(difference, half)}."
+        return _Found(word, f"{one} against {other}: {_points(difference, half)}.", (one, other))
 
     def gap(self, number: int) -> float:
         """Returns training minus test accuracy, points, both in inference mode."""
@@ -156,7 +175,8 @@ class _Protocol:
 
 
 def _points(difference: float, half: float) -> str:
-    return f"{100 * difference:+.2f} points (± {100 * half:.2f})"
+    low, high = signed(difference - half), signed(difference + half)
+    return f"{signed(difference)} points (95 % interval {low} to {high})"
 
 
 def _best(ours: _Protocol, study: _Protocol, *numbers: int) -> _Protocol:
@@ -169,7 +189,7 @@ def _better(one: int, other: int):
     return lambda ours, study: ours.compare(one, other)
 
 
-def _overfits(ours: _Protocol, study: _Protocol) -> tuple[str, str]:
+def _overfits(ours: _Protocol, study: _Protocol) -> _Found:
     if not study.has(1):
         raise _MissingError(
             "Another schedule may end before a network overfits; it needs experiment 1 in the "
@@ -178,70 +198,74 @@ def _overfits(ours: _Protocol, study: _Protocol) -> tuple[str, str]:
     gap = study.gap(1)
     losses = [record.history["val_loss"] for record in study[1].records]
     rise = statistics.fmean(loss[-1] - min(loss) for loss in losses)
-    return (
+    return _Found(
         "holds" if gap >= OVERFITTING_GAP and rise >= OVERFITTING_RISE else "does not hold",
         f"In the study's protocol training accuracy is {gap:.1f} points above test accuracy, "
         f"and validation cross-entropy ends {rise:.3f} nats above its lowest.",
     )
 
 
-def _dropout(ours: _Protocol, study: _Protocol) -> tuple[str, str]:
-    word, why = ours.compare(2, 1)
+def _dropout(ours: _Protocol, study: _Protocol) -> _Found:
+    found = ours.compare(2, 1)
     best = _best(ours, study, 1, 2)
-    return word, (
-        f"{why} Under {best.name} the gap between training and test accuracy goes from "
+    found.why += (
+        f" Under {best.name} the gap between training and test accuracy goes from "
         f"{best.gap(1):.1f} to {best.gap(2):.1f} points."
     )
+    return found
 
 
-def _augmentation(ours: _Protocol, study: _Protocol) -> tuple[str, str]:
-    word, why = ours.compare(5, 4)
+def _augmentation(ours: _Protocol, study: _Protocol) -> _Found:
+    found = ours.compare(5, 4)
     before, after = ours[4].loss, ours[5].loss
-    if word == "holds" and after >= before:
-        word = "does not hold"
-    return word, f"{why} Cross-entropy goes from {before:.3f} to {after:.3f} nats."
+    if found.word == "holds" and after >= before:
+        found.word = "does not hold"
+    found.why += f" Cross-entropy goes from {before:.3f} to {after:.3f} nats."
+    return found
 
 
-def _from_scratch(ours: _Protocol, study: _Protocol) -> tuple[str, str]:
-    word, why = ours.compare(5, 6)
+def _from_scratch(ours: _Protocol, study: _Protocol) -> _Found:
+    found = ours.compare(5, 6)
     best = _best(ours, study, 5, 6)
-    if word == "holds" and best.fall(6) <= best.fall(5):
-        word = "does not hold"
-    return word, (
-        f"{why} Under {best.name} validation accuracy falls, from one epoch to the next, by "
+    if found.word == "holds" and best.fall(6) <= best.fall(5):
+        found.word = "does not hold"
+    found.why += (
+        f" Under {best.name} validation accuracy falls, from one epoch to the next, by "
         f"{best.fall(6):.1f} points on average, that of 5 by {best.fall(5):.1f} "
         "(a rise counts as 0)."
     )
+    return found
 
 
-def _frozen(ours: _Protocol, study: _Protocol) -> tuple[str, str]:
+def _frozen(ours: _Protocol, study: _Protocol) -> _Found:
     others = [number for number in range(11) if number != 7]
     return ours.compare(min(others, key=lambda number: ours[number].accuracy), 7)
 
 
-def _best_so_far(ours: _Protocol, study: _Protocol) -> tuple[str, str]:
+def _best_so_far(ours: _Protocol, study: _Protocol) -> _Found:
     best = max(range(8), key=lambda number: ours[number].accuracy)
-    word, why = ours.compare(8, best)
+    found = ours.compare(8, best)
     if best != 5:
-        why += f" 8 against 5: {_points(*ours.difference(8, 5))}."
+        found.why += f" 8 against 5: {_points(*ours.difference(8, 5))}."
     published = EXPERIMENTS[8].accuracy - EXPERIMENTS[5].accuracy
-    return word, (
-        f"{why} How close they are is not part of the verdict; "
-        f"published: {100 * published:+.2f} points."
+    found.why += (
+        f" How close they are is not part of the verdict; published: {signed(published)} points."
     )
+    return found
 
 
-def _about_as_good(ours: _Protocol, study: _Protocol) -> tuple[str, str]:
+def _about_as_good(ours: _Protocol, study: _Protocol) -> _Found:
     difference, half = ours.difference(9, 8)
     word = "undetermined"
     if abs(difference) + half <= ABOUT_AS_GOOD:
         word = "holds"
     elif abs(difference) - half > ABOUT_AS_GOOD:
         word = "does not hold"
-    return word, (
+    why = (
         f"9 against 8: {_points(difference, half)}; within {100 * ABOUT_AS_GOOD:.1f} counts as "
         "about as good."
     )
+    return _Found(word, why, (9, 8))
 
 
 _JUDGES = {

@@ -1,5 +1,7 @@
 """Which test images an experiment gets wrong: confusion matrices and hard images, as HTML."""
 
+import base64
+import itertools
 import unicodedata
 from collections import Counter
 from contextlib import suppress
@@ -13,11 +15,14 @@ from ladder.report.render import render
 from ladder.report.verdicts import Row
 from lib import data, plots
 from lib.errors import DataError
+from lib.opencv import cv2
 from lib.results import record
 from lib.results.record import Record
 
 SHOWN = 10
 """Images, or pairs of classes, listed."""
+PICTURES = 3
+"""Pictures for each pair of classes."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +61,29 @@ def confusions(runs: list[Predicted], classes: list[str]) -> str:
     """
     labels = range(len(classes))
     counts = [confusion_matrix(run.labels, run.named, labels=labels) for run in runs]
-    if runs and len(classes) > plots.MOST_NAMES:
-        pairs = _frequent(np.sum(counts, axis=0), classes)
-        return render("confusions.html.j2", content=None, pairs=pairs, runs=runs)
+    if not runs or len(classes) > plots.MOST_NAMES:
+        pairs = _frequent(np.sum(counts, axis=0), classes) if runs else []
+        return render("confusions.html.j2", pairs=pairs, runs=runs)
     experiments = [
-        {"name": run.row.experiment.heading, "counts": each.tolist()}
-        for run, each in zip(runs, counts, strict=True)
+        {"name": run.row.experiment.heading, "named": _digits(run.named)}
+        | ({} if np.array_equal(run.labels, runs[0].labels) else {"labels": _digits(run.labels)})
+        for run in runs
     ]
-    short = plots.short_names(classes)
-    content = {"classes": list(classes), "short": short, "experiments": experiments}
-    return render("confusions.html.j2", content=content)
+    content = {
+        "classes": list(classes),
+        "short": plots.short_names(classes),
+        "labels": _digits(runs[0].labels),
+        "experiments": experiments,
+    }
+    shares = counts[-1] / np.maximum(counts[-1].sum(axis=1, keepdims=True), 1)
+    return render(
+        "confusions.html.j2", pairs=[], runs=runs, content=content, classes=classes, shares=shares
+    )
+
+
+def _digits(labels: np.ndarray) -> str:
+    """Writes labels below 36 with one digit each, as report.js reads them."""
+    return "".join(map("0123456789abcdefghijklmnopqrstuvwxyz".__getitem__, labels))
 
 
 def _frequent(counts: np.ndarray, classes: list[str]) -> list[dict]:
@@ -131,6 +149,51 @@ def _isolated(name: str) -> str:
     return f"\u2068{name}\u2069" if reorders else name
 
 
+def pictures(runs: list[Predicted], dataset: str, records: list[Record]) -> str:
+    """Returns, for report.js, pictures of the images that most experiments confuse, as HTML.
+
+    They are of each pair of classes the `PICTURES` that most experiments confuse, on one sheet.
+
+    Args:
+        runs: of `predicted`.
+        dataset: name or path of the data set, as for `lib.data.load`.
+        records: those whose images they are.
+
+    Returns:
+        ``""`` if the images are not available, or not small.
+    """
+    images = _images(runs, dataset, records) if runs else None
+    if images is None or len(images.classes) > plots.MOST_NAMES:
+        return ""
+    named, labels, numbers = np.array([run.named for run in runs]), runs[0].labels, set()
+    for truth, other in itertools.permutations(range(len(images.classes)), 2):
+        votes = (named == other).sum(axis=0) * (labels == truth)
+        chosen = np.argsort(-votes, kind="stable")[:PICTURES]
+        numbers |= {int(number) for number in chosen if votes[number]}
+    for found in hard_images(runs).values():
+        numbers |= set(map(int, found[:SHOWN]))
+    numbers, columns = sorted(numbers), 24
+    tiles = [cv2.resize(images.x_test[n], (32, 32), interpolation=cv2.INTER_AREA) for n in numbers]
+    tiles += [np.full((32, 32, 3), 255, np.uint8)] * (-len(tiles) % columns)
+    sheet = np.vstack([np.hstack(tiles[n : n + columns]) for n in range(0, len(tiles), columns)])
+    png = cv2.imencode(".png", sheet[..., ::-1])[1].tobytes()
+    address = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    content = {"numbers": numbers, "columns": columns, "sheet": address}
+    return render("pictures.html.j2", content=content)
+
+
+def _images(runs: list[Predicted], dataset: str, records: list[Record]) -> data.Dataset | None:
+    """Returns the data set of the runs, if it is available."""
+    wanted, images = records[0].dataset, None
+    name = wanted.name if wanted.name in ("cifar10", "digits") else dataset
+    with suppress(DataError):
+        if name != "cifar10" or data.cifar10_is_here():
+            images = data.load(name, test_size=wanted.test)
+    if images is None or not np.array_equal(images.y_test, runs[0].labels):
+        return None
+    return images
+
+
 def show_hard_images(runs: list[Predicted], dataset: str, records: list[Record]) -> None:
     """Shows the pictures of `hard_images`, if the data set is available.
 
@@ -142,13 +205,10 @@ def show_hard_images(runs: list[Predicted], dataset: str, records: list[Record])
     found = hard_images(runs)
     if not any(map(len, found.values())):
         return
-    wanted, images = records[0].dataset, None
-    name = wanted.name if wanted.name in ("cifar10", "digits") else dataset
-    with suppress(DataError):
-        if name != "cifar10" or data.cifar10_is_here():
-            images = data.load(name, test_size=wanted.test)
-    if images is None or not np.array_equal(images.y_test, runs[0].labels):
-        print(f"No pictures: these images ({wanted.variant}) are not available here.")
+    images = _images(runs, dataset, records)
+    if images is None:
+        variant = records[0].dataset.variant
+        print(f"No pictures: these images ({variant}) are not available here.")
         return
     names = plots.short_names(images.classes)
     for what, numbers in found.items():

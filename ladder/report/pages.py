@@ -61,6 +61,7 @@ def page(
     published: dict[str, object] | None = None,
     commit: str | None = "",
     script: str = "",
+    footer: tuple[tuple[str, str], ...] = (),
     meta: dict[str, str] | None = None,
 ) -> None:
     """Writes an executed notebook as one HTML file, whole or not at all.
@@ -75,7 +76,9 @@ def page(
         result: HTML that follows the title.
         published: values, by name, that are noted beside the run's own parameters.
         commit: what the page was made from, named at its end; nothing where it is not known.
-        script: name of a script beside the template that the page carries.
+        script: name of a script beside the template that the page carries. Such a page also has a
+            list of contents, and its headings have links to themselves.
+        footer: text and address of the links at its end.
         meta: content of ``<meta name=…>`` by name.
 
     Raises:
@@ -94,12 +97,50 @@ def page(
         "show_code": show_code,
         "commit": commit,
         "script": script,
+        "footer": footer,
         "meta": meta or {},
     }
     notebook = _prepared(notebook, published or {})
+    if script:
+        notebook.cells = _without_empty_sections(notebook.cells)
     body, _ = exporter.from_notebook_node(notebook, resources={"ladder": content})
+    body = _with_contents(body) if script else body
     with cache.atomic_file(target) as part:
         part.write_text(body, encoding="utf-8")
+
+
+def _without_empty_sections(cells: list[NotebookNode]) -> list[NotebookNode]:
+    """Leaves out Markdown cells, the first aside, whose code shows nothing."""
+    kept, heading = cells[:1], []
+    for cell in cells[1:]:
+        if cell.cell_type == "markdown":
+            heading = [cell]
+        elif cell.get("outputs"):
+            kept += [*heading, cell]
+            heading = []
+    return kept
+
+
+def _with_contents(body: str) -> str:
+    """Gives all headings an id and a link to themselves, and lists the second level's."""
+    contents, seen = [], set()
+
+    def linked(found: re.Match) -> str:
+        level, attributes, inner = found.groups()
+        text = re.sub("<[^>]+>", "", inner).strip()
+        name = re.search(r'id="([^"]+)"', attributes)
+        name = name[1] if name else re.sub(r"\W+", "-", text).strip("-")
+        while name in seen:
+            name += "-"
+        seen.add(name)
+        if level == "2":
+            contents.append(f'<li><a href="#{name}">{text}</a></li>')
+        label = text.replace('"', "&quot;")
+        link = f'<a class="anchor-link" href="#{name}" aria-label="Link to {label}">#</a>'
+        return f'<h{level} id="{name}">{inner} {link}</h{level}>'
+
+    body = re.sub(r"<h([23])([^>]*)>(.*?)</h\1>", linked, body, flags=re.DOTALL)
+    return body.replace("<!-- contents -->", "\n".join(contents), 1)
 
 
 def _prepared(notebook: NotebookNode, published: dict[str, object]) -> NotebookNode:

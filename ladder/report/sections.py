@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ladder.report import summary, verdicts
 from ladder.report.claims import Judgement, schedules_differ
-from ladder.report.render import render
+from ladder.report.render import percent, render, signed
 from ladder.report.verdicts import Row
 from lib import ROOT, clock, study, tables
 from lib.data import account, cifar10
@@ -20,8 +20,26 @@ MOST_CLASSES = 12
 """Classes of a table that is not folded."""
 
 
-def facts(records: list[Record], *, left_out: int = 0, unusable: int = 0) -> str:
-    """Returns the first screen's facts: data, profile, versions, and what is missing.
+def facts(records: list[Record]) -> str:
+    """Returns the first screen's facts: data, profile, seeds, versions.
+
+    Args:
+        records: of one profile and one data set.
+    """
+    of_study = _without_companions(records)
+    seeds = sorted({record.seed for record in of_study})
+    slugs = {record.experiment for record in of_study}
+    return render(
+        "facts.html.j2",
+        first=records[0] if records else None,
+        seeds=seeds,
+        some_lack_seeds=len(of_study) < len(seeds) * len(slugs),
+        newest=max((str(r.environment.get("date") or "") for r in records), default=""),
+    )
+
+
+def notes(records: list[Record], *, left_out: int = 0, unusable: int = 0) -> str:
+    """Returns what a reader must know of these figures, and what is missing, as one note.
 
     Args:
         records: of one profile and one data set.
@@ -29,15 +47,11 @@ def facts(records: list[Record], *, left_out: int = 0, unusable: int = 0) -> str
         unusable: files in the folder that are no sound records (`lib.results.record.read_all`).
     """
     of_study = _without_companions(records)
-    seeds = sorted({record.seed for record in of_study})
     slugs = {record.experiment for record in of_study}
     stuck = {r.experiment for r in of_study if not r.is_companion and r.training.at_chance}
     return render(
-        "facts.html.j2",
+        "notes.html.j2",
         first=records[0] if records else None,
-        seeds=seeds,
-        some_lack_seeds=len(of_study) < len(seeds) * len(slugs),
-        newest=max((str(r.environment.get("date") or "") for r in records), default=""),
         missing=[e.heading for e in EXPERIMENTS if e.slug not in slugs],
         stuck=[e.heading for e in EXPERIMENTS if e.slug in stuck],
         left_out=left_out,
@@ -63,11 +77,26 @@ def table(rows: list[Row], study_rows: Sequence[Row] = (), *, out: Path) -> str:
     )
 
 
-def verdict(rows: list[Row]) -> str:
-    """Returns in one line the result: against the study, or elsewhere which experiment pays off."""
-    if verdicts.comparable(rows):
-        return render("verdict.html.j2", line=verdicts.in_one_line(rows), found=None)
-    return render("verdict.html.j2", line="", **_payoff(rows))
+def headline(rows: list[Row], judged: list[Judgement]) -> str:
+    """Returns the result in one sentence, with its figures: against the study, or what pays off.
+
+    Args:
+        rows: of `ladder.report.verdicts.table`.
+        judged: the study's claims, judged by these rows.
+    """
+    first = next((record for row in rows for record in row.records), None)
+    comparable = verdicts.comparable(rows)
+    return render(
+        "headline.html.j2",
+        tally=verdicts.tally(rows),
+        judged=judged,
+        comparable=comparable,
+        correlation=verdicts.rank_correlation(rows) if comparable else None,
+        few=sum(0 < len(row.records) < 3 for row in rows),
+        profile=first and first.profile,
+        images=first and first.dataset.train,
+        **_payoff(rows),
+    )
 
 
 def protocol(rows: list[Row], study_rows: list[Row]) -> str:
@@ -115,6 +144,43 @@ def claims(judged: list[Judgement], rows: list[Row]) -> str:
     return render("claims.html.j2", judged=judged, caution=schedules_differ(rows))
 
 
+def explorer(rows: list[Row], everything: list[Record]) -> str:
+    """Returns the learning curves and the parameters of runs, for report.js, as HTML.
+
+    Args:
+        rows: of `ladder.report.verdicts.table`: all seeds' curves.
+        everything: records of any kind; the parameters of one seed of each on the same images.
+    """
+    names = ("accuracy", "val_accuracy", "loss", "val_loss")
+    curves = [
+        {
+            "e": row.experiment.number,
+            "name": row.experiment.heading,
+            "first": number == 0,
+            "best": record.training.best_epoch,
+            "minutes": round(record.timing["train_seconds"] / 60, 2),
+            **{name: [round(value, 4) for value in record.history[name]] for name in names},
+        }
+        for row in rows
+        for number, record in enumerate(row.records)
+    ]
+    groups = []
+    for row in rows:
+        if row.records:
+            groups.append((f"{row.experiment.heading}, profile {row.records[0].profile}", row))
+        others = verdicts.others(row, everything)
+        groups += [(f"{row.experiment.heading}, {other}", other.row) for other in others]
+    settings = [
+        {
+            "name": name,
+            "accuracy": percent(group.accuracy),
+            "parameters": parameters.computed(group.records[0].parameters),
+        }
+        for name, group in groups
+    ]
+    return render("explorer.html.j2", content={"runs": curves, "settings": settings})
+
+
 def otherwise(
     rows: list[Row], study_rows: list[Row], everything: list[Record], *, out: Path
 ) -> str:
@@ -157,7 +223,7 @@ def _trained(row: Row, how: str, out: Path) -> dict:
         "validation accuracy": statistics.fmean(r.metrics["val"].accuracy for r in row.records),
         "test accuracy": row.accuracy,
         "test cross-entropy": row.loss,
-        "training minus test, points": f"{100 * (row.train_accuracy - row.accuracy):+.1f}",
+        "training minus test, points": signed(row.train_accuracy - row.accuracy, 1),
         "epochs run": statistics.fmean(len(r.history["epoch"]) for r in row.records),
         "training": clock(row.seconds),
         "pages, by seed": _links(row, out),

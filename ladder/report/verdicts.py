@@ -334,29 +334,56 @@ def has_verdict(row: Row) -> bool:
     return bool(row.records) and not any(r.no_verdict for r in row.records)
 
 
+@dataclass(frozen=True)
+class Tally:
+    """All experiments that can be judged, together.
+
+    Attributes:
+        judged: each with its verdict.
+        counts: of each verdict's word.
+        indicative: how many verdicts are.
+        shortfall: mean of published minus our accuracy, 0 where ours is higher.
+    """
+
+    judged: tuple[tuple[Row, Verdict], ...]
+    counts: Counter
+    indicative: int
+    shortfall: float
+
+
+def tally(rows: list[Row]) -> Tally | None:
+    """Judges all rows, or returns None if none can be judged."""
+    pooled = spread(rows)
+    judged = tuple((row, verdict(row, pooled)) for row in rows if has_verdict(row))
+    if not judged:
+        return None
+    return Tally(
+        judged=judged,
+        counts=Counter(found.word for _, found in judged),
+        indicative=sum(found.indicative for _, found in judged),
+        shortfall=statistics.fmean(max(0, -row.difference) for row, _ in judged),
+    )
+
+
+def rank_correlation(rows: list[Row]) -> float | None:
+    """Returns Spearman's correlation of our accuracies with the published ones, from three on."""
+    from scipy import stats
+
+    pairs = [(row.accuracy, row.experiment.accuracy) for row in rows if row.records]
+    return float(stats.spearmanr(pairs).statistic) if len(pairs) > 2 else None
+
+
 def in_one_line(rows: list[Row]) -> str:
     """Says how many experiments are reproduced, and how all of them compare with the study.
 
     Returns:
         ``""`` if no experiment can be judged.
     """
-    from scipy import stats
-
-    pooled = spread(rows)
-    judged = {row.experiment.slug: verdict(row, pooled) for row in rows if has_verdict(row)}
-    if not judged:
+    found = tally(rows)
+    if not found:
         return ""
-    compared = [row for row in rows if row.experiment.slug in judged]
-    published = [row.experiment.accuracy for row in compared]
-    ours = [row.accuracy for row in compared]
-    return render(
-        "in_one_line.txt.j2",
-        counts=Counter(found.word for found in judged.values()),
-        count=len(judged),
-        indicative=sum(found.indicative for found in judged.values()),
-        shortfall=statistics.fmean(max(0, a - b) for a, b in zip(published, ours, strict=True)),
-        correlation=stats.spearmanr(ours, published).statistic if len(ours) > 2 else None,
-    )
+    correlation = rank_correlation([row for row, _ in found.judged])
+    return render("in_one_line.txt.j2", tally=found, correlation=correlation)
 
 
 def of_the_protocol(rows: list[Row], study_rows: list[Row]) -> str:

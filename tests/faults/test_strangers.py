@@ -760,7 +760,7 @@ def test_record_of_an_experiment_with_markup(tmp_path):
             "metrics": {part: Score(**score) for part, score in content["metrics"].items()},
         }
     )
-    assert_is_text(sections.facts([found]))
+    assert_is_text(sections.facts([found]) + sections.notes([found]))
     assert_is_text(sections.conditions([found]))
     address = f"notebooks/00_base_cnn-{PLANTED}quick-seed0.html"
     (tmp_path / "notebooks").mkdir()

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ladder.report import charts, verdicts
+from ladder.report import charts, claims, verdicts
 from ladder.report.render import TEMPLATES
 from lib.study import SLUGS
 from tests.report import made_up
@@ -34,12 +34,24 @@ def rows(seeds: int = 1, **dataset):
     return verdicts.table(records)
 
 
+JUDGED = [
+    claims.Judgement(claims.CLAIMS[0], "holds", "", (1, 0), 0.09, 0.01),
+    claims.Judgement(claims.CLAIMS[1], "not tested", ""),
+    claims.Judgement(claims.CLAIMS[10], "does not hold", "", (10, 8), -0.05, 0.02),
+]
+TRIED = [
+    *(record for row in rows() for record in row.records),
+    made_up.record(SLUGS[0], 0.6, profile="custom", parameters={"EPOCHS": 3}),
+]
 DRAWN = {
     "ladder": lambda **how: charts.ladder(rows(seeds=2), **how),
     "ladder of other data": lambda **how: charts.ladder(
         rows(name="own/a"), comparable=False, **how
     ),
     "published only": lambda **how: charts.ladder(verdicts.table([]), **how),
+    "differences": lambda **how: charts.differences(rows(seeds=2), **how),
+    "claims": lambda **how: charts.claims(JUDGED, **how),
+    "schedules": lambda **how: charts.schedules(rows(), TRIED, **how),
     "accuracy": lambda **how: charts.all_curves(rows(), **how),
     "loss": lambda **how: charts.all_curves(rows(), "loss", **how),
     "gaps": lambda **how: charts.gaps(rows(), **how),
@@ -56,8 +68,8 @@ def test_charts_are_svg_with_a_text_alternative(name):
     page = html(name, 'A chart of <b> & "c".')
     assert page == html(name, 'A chart of <b> & "c".')
     boxes = ElementTree.fromstring(f"<body>{page}</body>")
-    assert [box.get("class") for box in boxes] == ["chart wide", "chart narrow"]
-    for box in boxes:
+    assert [box.get("class") for box in boxes[0]] == ["chart wide", "chart narrow"]
+    for box in boxes[0]:
         assert box.get("role") == "img"
         assert box.get("aria-label") == 'A chart of <b> & "c".'
         assert [part.tag for part in box] == ["{http://www.w3.org/2000/svg}svg"]
@@ -90,10 +102,43 @@ def test_charts_of_one_page_have_no_id_in_common():
 
 
 def test_axes_are_labelled_with_units():
-    assert DRAWN["ladder"]().axes[0].get_xlabel() == "test top-1 accuracy (%)"
+    assert DRAWN["ladder"]().axes[0].get_xlabel().startswith("test top-1 accuracy (%)")
     assert DRAWN["work"]().axes[0].get_xlabel() == "multiply–adds of training (10¹²)"
     assert DRAWN["loss"]().get_supylabel() == "cross-entropy (nats)"
     assert DRAWN["loss"]().get_supxlabel() == "epoch"
+
+
+def test_differences_have_the_interval_of_the_verdict():
+    table = rows(seeds=3)
+    figure = charts.differences(table)
+    judged = verdicts.verdict(table[10], verdicts.spread(table))
+    bars = figure.axes[0].containers[1]
+    ((low, high),) = [part[:, 0] for part in bars.lines[2][0].get_segments()]
+    assert low == pytest.approx(100 * (judged.low - 0.9166))
+    assert high == pytest.approx(100 * (judged.high - 0.9166))
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts[1] == "−27.66  not reproduced"
+
+
+def test_few_seeds_are_hollow():
+    for seeds, hollow in ((1, True), (2, True), (3, False)):
+        marker = charts.differences(rows(seeds=seeds)).axes[0].containers[0].lines[0]
+        assert (marker.get_markerfacecolor() == "none") == hollow
+
+
+def test_each_step_of_the_ladder_says_what_it_adds():
+    table = verdicts.table([made_up.record(slug, accuracy) for slug, accuracy in STEPS])
+    texts = [text.get_text() for text in charts.ladder(table).axes[0].texts]
+    assert texts[:3] == ["60.00", "70.00  (+10.0)", "69.00  (−1.0)"]
+
+
+STEPS = (("00_base_cnn", 0.6), ("01_deeper_cnn", 0.7), ("02_dropout", 0.69))
+
+
+def test_what_is_about_an_experiment_is_marked():
+    for name in ("ladder", "differences", "gaps", "work", "accuracy", "schedules"):
+        marked = set(re.findall(r' id="c\w{6}-(e\d+)-', html(name)))
+        assert "e0" in marked, name
 
 
 def test_error_bars_where_there_are_several_seeds():
@@ -104,11 +149,12 @@ def test_error_bars_where_there_are_several_seeds():
 
 def test_gaps_have_the_published_training_accuracy_where_there_is_one():
     figure = charts.gaps(rows())  # of experiments 0 and 10
-    published = figure.axes[0].containers[-1]
-    assert published.get_label() == "training, published"
-    assert list(published.lines[0].get_xdata()) == pytest.approx([71.342, 98.153])
+    published = figure.axes[0].containers[-2:]
+    assert published[0].get_label() == "training, published"
+    found = [one.lines[0].get_xdata()[0] for one in published]
+    assert found == pytest.approx([71.342, 98.153])
     assert [text.xy[0] for text in figure.axes[0].texts] == pytest.approx([71.342, 98.153])
-    assert len(charts.gaps(rows(), comparable=False).axes[0].containers) == 2
+    assert len(charts.gaps(rows(), comparable=False).axes[0].containers) == 4
 
 
 def test_published_figures_are_absent_where_they_do_not_apply():

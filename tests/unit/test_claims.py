@@ -106,7 +106,7 @@ def test_a_claim_fails_where_the_figures_say_so(number, changes):
 def test_a_small_difference_is_undetermined():
     found = claims.judge(rows(r3=0.7740), NOTHING)
     assert found[3].word == "undetermined"
-    assert "+0.10 points (±" in found[3].why
+    assert "+0.10 points (95 % interval −" in found[3].why
 
 
 def test_augmentation_must_help_the_loss_too():

@@ -36,14 +36,20 @@ def test_confusions_are_those_of_the_predictions(digits):
     ]
     html = mistakes.confusions(runs, ["<b>", *"123456789"])
     content = json.loads(re.search(r"<script[^>]*>(.*?)</script>", html)[1])
-    counts = np.array(content["experiments"][0]["counts"])
-    assert counts.sum() == len(runs[0].labels)
-    assert counts.trace() / counts.sum() == records[0].metrics["test"].accuracy
-    assert (counts.sum(axis=1) == np.bincount(runs[0].labels)).all()
+    labels, named = (
+        np.array([int(digit, 36) for digit in digits])
+        for digits in (content["labels"], content["experiments"][0]["named"])
+    )
+    assert (labels == runs[0].labels).all()
+    assert (labels == named).mean() == records[0].metrics["test"].accuracy
+    assert "labels" not in content["experiments"][0]
     assert content["classes"][0] == "<b>"
     assert "<b>" not in html
     assert content["short"] == ["<b>", *"123456789"]
-    assert mistakes.confusions([], []).strip() == "<p>No predictions are stored.</p>"
+    shown = re.findall(r"<td>(\d+\.\d)</td>", html)  # of the last run, without a script
+    assert len(shown) == 100
+    assert sum(map(float, shown[:10])) == pytest.approx(100, abs=0.6)
+    assert mistakes.confusions([], []).strip() == ""
 
 
 def test_confusions_of_many_classes_are_a_table_of_the_largest(digits):

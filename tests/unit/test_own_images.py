@@ -102,7 +102,7 @@ def test_records_and_reports_keep_the_account(tmp_path):
     assert facts.files["found"] == facts.files["read"] == 17
     shown = [made_up.changed(made_up.record(), dataset=asdict(facts))]
     warning = "1 file is in both parts, train and test, for example test/cat/seen &lt;b&gt;.png"
-    assert f"Warning: {warning}" in sections.facts(shown)
+    assert f"Warning: {warning}" in sections.notes(shown)
     assert "Files: own/pets: 17 files found, 17 read" in sections.conditions(shown)
     assert "Files:" not in sections.conditions([made_up.record()])
 

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ladder.report import sections, verdicts
+from ladder.report import claims, sections, verdicts
 from lib import study
 from lib.results import parameters
 from lib.study import EXPERIMENTS, SLUGS, experiment
 from tests.report.made_up import companion, record
 
 NOWHERE = Path("a report without pages")
+NOTHING = verdicts.table([])
 STUCK = {"at_chance": True, "operations": 1}
 
 
@@ -114,10 +115,10 @@ def test_table_shows_figures_and_links_to_the_pages_that_are_there(tmp_path):
     html = sections.table(rows, out=tmp_path)
     assert html.count("<tr ") == 12
     assert re.findall('<tr role="row" id="([^"]+)"', html) == list(SLUGS)
-    for text in ("62.56", "63.00", "+0.44", "1.070", "1.100", "60 s", "263,402", "1.0 × 10¹²"):
+    for text in ("62.56", "63.00", "+0.44", "1.100 (1.070)", "60 s", "263,402", "1.0 × 10¹²"):
         assert f">{text}<" in html
     assert ">64.00&nbsp;±&nbsp;1.41<" in html
-    assert "undetermined (indicative)" in html
+    assert ">?&nbsp;undetermined</span> (indicative)" in html
     assert re.findall('<a href="([^"]+)" aria-label="([^"]+)">', html) == [
         (f"notebooks/{page.name}", "Base CNN, seed 0")
     ]
@@ -134,7 +135,7 @@ def test_every_cell_of_the_table_has_its_head(name):
 
 def test_chance_level_and_gaps_are_named_first():
     stuck = record("06_vgg16_scratch", training=STUCK)
-    html = sections.facts([record(), stuck], left_out=2)
+    html = sections.notes([record(), stuck], left_out=2)
     assert "At chance level (nothing was learned): 6 VGG16 from scratch" in html
     assert "Not run: 1 Deeper CNN; 2 " in html
     assert "2 records of another profile" in html
@@ -143,16 +144,69 @@ def test_chance_level_and_gaps_are_named_first():
 
 def test_the_meaning_of_the_figures_is_said_at_once():
     def said(profile, variant="CIFAR-10"):
-        return sections.facts([record(profile=profile, dataset={"variant": variant})])
+        records = [record(profile=profile, dataset={"variant": variant})]
+        rows = verdicts.table(records)
+        return sections.headline(rows, claims.judge(rows, NOTHING)) + sections.notes(records)
 
     assert "schedule is not the study's" in said("budget")
-    assert "no figure below means anything" in said("smoke")
     assert "on a part of the images" in said("quick")
     assert "have the profile custom" in said("custom")
     assert "on a part of the images" not in said("custom")
     assert "not the canonical ones" in said("study", "CIFAR-10 (JPEG q75 copy)")
     assert "CIFAR-10's own in another order" in said("study", "CIFAR-10, other order")
     assert "not the canonical" not in said("study")
+
+
+def headline(*accuracies: tuple[float, ...], judged=(), **changes) -> str:
+    """The sentence and the figures for seeds of the first experiments, in one line."""
+    rows = rows_of(*accuracies)
+    if changes:
+        records = [replace(r, **changes) for row in rows for r in row.records]
+        rows = verdicts.table(records)
+    html = sections.headline(rows, list(judged))
+    return " ".join(unescape(re.sub("<[^>]+>", " ", html)).split())
+
+
+def judgements(*words: str) -> list[claims.Judgement]:
+    return [
+        claims.Judgement(claim, word, "") for claim, word in zip(claims.CLAIMS, words, strict=True)
+    ]
+
+
+PUBLISHED = [(e.accuracy - 0.003, e.accuracy, e.accuracy + 0.003) for e in EXPERIMENTS]
+
+
+def test_the_headline_says_what_came_out():
+    hold = judgements(*["holds"] * 11)
+    assert headline(*PUBLISHED, judged=hold).startswith(
+        "All eleven accuracies of the study are reached, and all eleven of its conclusions hold. "
+        "11 of 11 experiments reached 11 of 11 conclusions that hold 1.00 rank correlation"
+    )
+    lower = [*PUBLISHED[:10], (0.897, 0.9, 0.903)]
+    nine = judgements(*["holds"] * 9, "undetermined", "does not hold")
+    assert headline(*lower, judged=nine).startswith(
+        "Ten of the study's eleven accuracies are reached, and nine of its eleven conclusions "
+        "hold. The exception: VGG16 at 64×64, fine-tuned ends 1.7 points lower."
+    )
+    some = judgements("holds", *["not tested"] * 9, "does not hold")
+    assert headline(PUBLISHED[0], (0.70,), judged=some).startswith(
+        "One of the two experiments that were run reaches the study's accuracy, and one of the two "
+        "conclusions that these runs test holds. The exception: Deeper CNN ends 2.3 points lower."
+    )
+    assert headline(PUBLISHED[0]).startswith(
+        "The experiment that was run reaches the study's accuracy. 1 of 1 experiments reached "
+        "0 experiments with fewer than three seeds"
+    )
+
+
+def test_the_headline_of_a_part_of_the_images_is_about_the_order():
+    few = replace(record().dataset, train=4_000)
+    said = headline((0.4,), (0.5,), (0.45,), dataset=few, profile="quick")
+    assert said == (
+        "On 4,000 training images, the order of the experiments has a rank correlation of 0.50 "
+        "with the study's. Its accuracies need all images."
+    )
+    assert headline((0.4,), dataset=few, profile="smoke").startswith("A test that everything runs.")
 
 
 def test_the_date_of_the_newest_record_is_said():
@@ -213,7 +267,7 @@ def test_seeds_that_some_experiments_lack_are_said_at_once():
 
 
 def test_other_data_is_said_at_once():
-    html = sections.facts([record(dataset=OTHER_DATA)])
+    html = sections.notes([record(dataset=OTHER_DATA)])
     assert "not CIFAR-10 images" in html
 
 
@@ -223,15 +277,16 @@ def test_names_are_escaped():
 
 
 def test_unusable_records_are_counted():
-    assert "2 unusable records, named above, left out." in sections.facts([record()], unusable=2)
-    html = sections.facts([], unusable=1)
+    assert "2 unusable records, named above, left out." in sections.notes([record()], unusable=2)
+    html = sections.notes([], unusable=1)
     assert "1 unusable record, named above, left out." in html
     assert "nothing has run" not in html
-    assert "unusable" not in sections.facts([record()])
+    assert "unusable" not in sections.notes([record()])
 
 
 def test_no_record_at_all():
-    assert "No record was found" in sections.facts([])
+    assert "No record was found" in sections.notes([])
+    assert sections.facts([]).strip() == sections.headline(NOTHING, []).strip() == ""
     assert len(verdicts.table([])) == len(EXPERIMENTS)
 
 
@@ -326,7 +381,7 @@ def test_another_network_is_in_no_table_even_by_hand():
     others = [record(seed=n, profile="custom", model=OTHER_NETWORK) for n in (1, 2)]
     assert verdicts.same_conditions([by_hand, *others]) == [by_hand]
     assert verdicts.same_conditions(others) == []
-    html = sections.facts([], left_out=len(others))
+    html = sections.notes([], left_out=len(others))
     assert "2 records of another profile, data set, network or recipe are not in the table" in (
         " ".join(html.split())
     )
@@ -395,7 +450,9 @@ def test_a_clear_winner_has_no_equal():
     found = verdicts.payoff(costing((0.60, 1), (0.80, 5)))
     assert found.enough is found.rows[-1]
     html = sections.payoff(costing((0.60, 1), (0.80, 5)))
-    assert "1 Deeper CNN</strong>: 80.0% ± 0.8, 60 s of training here" in html
+    assert (
+        "1 Deeper CNN</strong>: 80.0 % (95 % interval 79.2 to 80.8), 60 s of training here" in html
+    )
     assert "Every cheaper experiment is less accurate" in html
     assert "+20.00" in html
 
@@ -436,7 +493,7 @@ def test_a_curve_that_still_rises_is_said_beside_the_answer(name):
     rows = verdicts.table([own])
     unfinished = name not in ("flat", "falls")
     assert bool(verdicts.unfinished(rows)) == unfinished
-    for html in (sections.payoff(rows), sections.verdict(rows)):
+    for html in (sections.payoff(rows), sections.headline(rows, [])):
         assert ("Not trained to the end: 0 Base CNN" in html) == unfinished
 
 
