@@ -31,7 +31,7 @@ def pytest_addoption(parser):
     parser.addoption("--battery", action="store_true", help="run the fault battery as a whole")
 
 
-SUSPENDED = "the committed report is of JPEG-damaged images and will be made again"
+SUSPENDED = "the run of record on the canonical images is not complete"
 
 
 def pytest_configure(config):

@@ -39,13 +39,6 @@ def test_the_screenshots_are_those_of_the_report(name):
         assert image.info["Source"] == readme.mark(), AGAIN
 
 
-@pytest.mark.of_record
-@pytest.mark.parametrize("path", readme.READMES, ids=lambda path: path.name)
-def test_a_damaged_copy_is_named_as_long_as_the_records_are_of_one(path):
-    summary = (readme.REPORT.parent / "summary.md").read_text("utf-8")
-    assert ("JPEG" in path.read_text("utf-8")) == ("JPEG" in summary)
-
-
 def test_figures_follow_the_records(tmp_path):
     made_up.write(tmp_path)
     records = record.read_all(tmp_path)
