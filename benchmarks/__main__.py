@@ -236,7 +236,8 @@ source .venv/bin/activate
 python -m benchmarks throughput
 ```
 
-The trials behind `budget` are in [recipes](recipes.md).
+The trials behind `budget` are in [recipes](recipes.md). The published protocol without early
+stopping is in [early stopping](early-stopping.md).
 
 | benchmark | content | results | minutes |
 | --- | --- | --- | ---: |
