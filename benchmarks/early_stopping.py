@@ -188,7 +188,8 @@ def _table(slug: str, images: int, dtype: str, runs: list[dict]) -> str:
         "cross-entropy",
     )
     rows = [head, ("---", *["---:"] * 5), *lines]
-    title = f"### {slug}, {images:,} training images, {dtype}, {seeds} seeds, {epochs} epochs"
+    title = f"### {slug}: {images:,} training images, {dtype}, {epochs} epochs, {seeds} seed"
+    title += "s" * (seeds > 1)
     return "\n".join([title, "", *(f"| {' | '.join(row)} |" for row in rows)])
 
 

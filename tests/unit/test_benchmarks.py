@@ -411,7 +411,7 @@ def test_curves_are_measured_on_all_parts_after_each_epoch(monkeypatch, tmp_path
     for part, size in sizes.items():
         for accuracy in run["curves"][f"{part} accuracy"]:
             assert accuracy * size == pytest.approx(round(accuracy * size))
-    assert "00_base_cnn, 40,000 training images, float32" in capsys.readouterr().out
+    assert "00_base_cnn: 40,000 training images, float32, 3 epochs, 1 seed\n" in capsys.readouterr().out
 
 
 def test_stopping_rules_are_those_of_training():
@@ -441,7 +441,7 @@ def test_rules_are_compared_with_the_published_figures(monkeypatch, tmp_path):
         row = {"experiment": "02_dropout", "values": values, "precision": "float32"}
         _measure.add_line(early_stopping.FILE, row | {"seed": seed, "curves": curves})
     lines = early_stopping.page().splitlines()
-    assert "### 02_dropout, 40,000 training images, float32, 2 seeds, 8 epochs" in lines
+    assert "### 02_dropout: 40,000 training images, float32, 8 epochs, 2 seeds" in lines
     assert "| published | – | 92.06 % | 0.268 | 77.30 % | 0.673 |" in lines
     kept = "| 2 ± 0 | 71.00 ± 1.41 % | 0.450 ± 0.071 | 71.00 ± 1.41 % | 0.450 ± 0.071 |"
     assert f"| {early_stopping.RULES[0][0]} {kept}" in lines
