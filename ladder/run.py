@@ -41,8 +41,8 @@ OF_RECORD = ROOT / "reports" / "of-record"
 
 OTHER_TITLE = """# Eleven experiments on other images
 
-The images: {}. The experiments are those of a study of CIFAR-10 by Marina Ramiro Pareta (2023):
-from a network with one convolution to VGG16 with ImageNet weights."""
+The experiments are those of a study of CIFAR-10 by Marina Ramiro Pareta (2023), from a network with
+one convolution to VGG16 with ImageNet weights."""
 """Beginning of a report on other images than CIFAR-10."""
 
 
@@ -184,7 +184,7 @@ def report(out: Path, *, profile: str = "", data: str = "", dataset: str = "auto
         records = verdicts.same_conditions(everything, profile=profile, data=data)
         summary.write(out, records, verdicts.study_protocol(everything, records))
         if records and records[0].dataset.name != "cifar10":
-            content.cells[0].source = OTHER_TITLE.format(records[0].dataset.variant)
+            content.cells[0].source = OTHER_TITLE
         pages.page(
             content,
             stage / "index.html",

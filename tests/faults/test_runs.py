@@ -123,7 +123,7 @@ class RunAll:
 
     def assert_figures_are_those_of(self, unbroken: dict) -> None:
         assert self.record() == unbroken
-        accuracy = f"{unbroken['metrics']['test']['accuracy']:.2%}"
+        accuracy = f"{100 * unbroken['metrics']['test']['accuracy']:.2f} %"
         assert accuracy in (self.out / "index.html").read_text(encoding="utf-8")
         assert not list(self.out.glob(".running/*/"))  # folders; Snakemake's marker may stay
         saved = Path(self.environment["CIFAR10_LADDER_CACHE"], "checkpoints")
@@ -435,7 +435,7 @@ def test_record_changed_by_hand(run_all, short, said):
     command = [sys.executable, "-m", "ladder.run", "report", "--out", str(run_all.out)]
     subprocess.run(command, env=run_all.environment, check=True)
     page = (run_all.out / "index.html").read_text(encoding="utf-8")
-    assert "99.16%" not in page
+    assert "99.16 %" not in page
     line = re.search(r"Left out: .*", page)[0]
     assert "00_base_cnn-smoke-seed0.json was changed after it was written" in line
     assert "0 of 1 up to date" in run_all.end()

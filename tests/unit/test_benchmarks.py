@@ -411,7 +411,10 @@ def test_curves_are_measured_on_all_parts_after_each_epoch(monkeypatch, tmp_path
     for part, size in sizes.items():
         for accuracy in run["curves"][f"{part} accuracy"]:
             assert accuracy * size == pytest.approx(round(accuracy * size))
-    assert "00_base_cnn: 40,000 training images, float32, 3 epochs, 1 seed\n" in capsys.readouterr().out
+    assert (
+        "00_base_cnn: 40,000 training images, float32, 3 epochs, 1 seed\n"
+        in capsys.readouterr().out
+    )
 
 
 def test_stopping_rules_are_those_of_training():

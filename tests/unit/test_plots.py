@@ -291,7 +291,7 @@ def test_table_escapes_its_text(monkeypatch):
     monkeypatch.setattr("IPython.display.display", shown.append)
     tables.show([{"network": "<b>", "test accuracy": 0.5}])
     assert "&lt;b&gt;" in shown[0].data
-    assert "50.00%" in shown[0].data
+    assert "50.00 %" in shown[0].data
 
 
 def test_tiles_are_in_reading_order():

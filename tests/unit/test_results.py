@@ -576,8 +576,10 @@ def test_a_result_is_beside_the_published_one_and_the_experiment_before(
         displayed.clear()
         after.compare(finished["model"], cifar10, finished["evaluation"])
         table = displayed[0]
-        assert f"{test.accuracy:.2%}" in table
-        assert all(figure in table for figure in ("72.30%", "0.902", "62.56%", "71.34%", "+8.78"))
+        assert f"{100 * test.accuracy:.2f} %" in table
+        assert all(
+            figure in table for figure in ("72.30 %", "0.902", "62.56 %", "71.34 %", "+8.78")
+        )
         assert ("<td>00 · Base CNN</td>" in table) == with_record
         change = "Test accuracy changes by +0.00 points from 00 · Base CNN (published: +9.74). A"
         assert (change in displayed[-1]) == with_record
