@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import cache, data, inputs, training
+from lib import cache, data, inputs, pretrained, training
 from lib.data import cifar10
 from lib.engine import keras, precision, tf
 from lib.errors import ParameterError
-from lib.results import model_cell, parameters
+from lib.results import machine, model_cell, parameters
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -144,6 +144,31 @@ def changes_of(texts: list[str]) -> parameters.Values:
         except (ValueError, SyntaxError):
             changes[name] = value
     return changes
+
+
+def prepared(slug: str, values: parameters.Values) -> tuple[str, data.Dataset, keras.Model]:
+    """Returns precision, CIFAR-10 and network of a training, seeded as a notebook does it."""
+    dtype = precision.resolved(values["PRECISION"])
+    sizes = {f"{part}_size": values[f"{part.upper()}_SIZE"] for part in data.PARTS}
+    images = data.load("cifar10", seed=values["SEED"], **sizes)
+    training.seed(values["SEED"])
+    precision.use(dtype)
+    weights = pretrained.load(values["WEIGHTS"]) if "WEIGHTS" in values else None
+    model = model_cell.build(slug, classes=len(images.classes), weights=weights, **values)
+    return dtype, images, model
+
+
+def line(slug: str, values: parameters.Values, dtype: str, **found) -> dict:
+    """Returns what a file keeps of a training: values, precision, seed, what was found, machine."""
+    about = machine.environment()
+    return {
+        "experiment": slug,
+        "values": parameters.computed(values),
+        "precision": dtype,
+        "seed": values["SEED"],
+        **found,
+        **{name: about[name] for name in ("cpu", "cores", "gpus", "git", "date")},
+    }
 
 
 def add_line(path: Path, row: dict) -> None:

@@ -12,10 +12,10 @@ import statistics
 from collections import defaultdict
 from pathlib import Path
 
-from benchmarks._measure import add_line, changes_of, read_lines, recipe
+from benchmarks._measure import add_line, changes_of, line, prepared, read_lines, recipe
 from lib import data, metrics, training
-from lib.engine import keras, precision
-from lib.results import machine, model_cell, parameters
+from lib.engine import keras
+from lib.results import parameters
 from lib.study import experiment
 from lib.training import feeds
 
@@ -66,32 +66,18 @@ def main(arguments: list[str]) -> None:
 def train(slug: str, changes: parameters.Values) -> dict:
     """Trains an experiment without early stopping and returns its curves."""
     values = parameters.check(slug, parameters.of_profile("study", slug) | changes)
-    sizes = {f"{part}_size": values[f"{part.upper()}_SIZE"] for part in data.PARTS}
-    images = data.load("cifar10", seed=values["SEED"], **sizes)
-    training.seed(values["SEED"])
-    dtype = precision.resolved(values["PRECISION"])
-    precision.use(dtype)
-    model = model_cell.build(slug, classes=len(images.classes), **values)
-    plan = recipe(values, patience=0)
-    feed, curves = feeds.of(model, images, plan), Curves(images)
-    training.compile(feed.network, learning_rate=plan.learning_rate)
-    feed.network.fit(
-        feed.train(0),
+    dtype, images, model = prepared(slug, values)
+    plan, curves = recipe(values), Curves(images)
+    training.compile(model, learning_rate=plan.learning_rate, clipnorm=plan.clipnorm)
+    model.fit(
+        feeds.of(model, images, plan).train(0),
         epochs=plan.epochs,
         steps_per_epoch=math.ceil(len(images.y_train) / plan.batch_size),
         callbacks=[curves],
         shuffle=False,  # the stream is
         verbose=0,
     )
-    about = machine.environment()
-    return {
-        "experiment": slug,
-        "values": parameters.computed(values),
-        "precision": dtype,
-        "seed": values["SEED"],
-        "curves": curves.found,
-        **{name: about[name] for name in ("cpu", "cores", "gpus", "git", "date")},
-    }
+    return line(slug, values, dtype, curves=curves.found)
 
 
 class Curves(keras.callbacks.Callback):
@@ -112,8 +98,8 @@ class Curves(keras.callbacks.Callback):
             score = metrics.score(training.predict(self.model, x), y)
             self.found[f"{part} accuracy"].append(score.accuracy)
             self.found[f"{part} loss"].append(round(score.loss, 4))
-        line = ", ".join(f"{name} {values[-1]:.4f}" for name, values in self.found.items())
-        print(f"epoch {epoch + 1}: {line}", flush=True)
+        said = ", ".join(f"{name} {values[-1]:.4f}" for name, values in self.found.items())
+        print(f"epoch {epoch + 1}: {said}", flush=True)
 
 
 def stop(curves: dict[str, list[float]], patience: int, monitors: tuple[str, ...]) -> int | None:

@@ -12,10 +12,18 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks._measure import PRECISIONS, add_line, changes_of, forget, read_lines, recipe
-from lib import data, pretrained, training
-from lib.engine import precision
-from lib.results import machine, model_cell, parameters
+from benchmarks._measure import (
+    PRECISIONS,
+    add_line,
+    changes_of,
+    forget,
+    line,
+    prepared,
+    read_lines,
+    recipe,
+)
+from lib import training
+from lib.results import parameters
 from lib.study import experiment
 
 FILE = Path(__file__).parent / "results" / "recipes.json"
@@ -64,28 +72,19 @@ def main(arguments: list[str]) -> None:
 def trial(slug: str, changes: parameters.Values) -> dict:
     """Trains an experiment as ``budget`` does, with changes, and returns what came of it."""
     values = parameters.check(slug, parameters.of_profile("budget", slug) | changes)
-    dtype = precision.resolved(values["PRECISION"])
-    sizes = {f"{part}_size": values[f"{part.upper()}_SIZE"] for part in data.PARTS}
-    images = data.load("cifar10", seed=values["SEED"], **sizes)
+    dtype, images, model = prepared(slug, values)
     images = replace(images, x_test=None, y_test=None)
-    training.seed(values["SEED"])
-    precision.use(dtype)
-    weights = pretrained.load(values["WEIGHTS"]) if "WEIGHTS" in values else None
-    model = model_cell.build(slug, classes=len(images.classes), weights=weights, **values)
     fit = training.fit(model, images, recipe(values))
     forget(fit)
-    about = machine.environment()
-    return {
-        "experiment": slug,
-        "values": parameters.computed(values),
-        "precision": dtype,
-        "seed": values["SEED"],
-        "epochs": len(fit.history["epoch"]),
-        "operations": fit.operations,
-        "val_accuracy": [round(value, 4) for value in fit.history["val_accuracy"]],
-        "val_loss": round(fit.history["val_loss"][-1], 4),
-        **{name: about[name] for name in ("cpu", "cores", "gpus", "git", "date")},
-    }
+    return line(
+        slug,
+        values,
+        dtype,
+        epochs=len(fit.history["epoch"]),
+        operations=fit.operations,
+        val_accuracy=[round(value, 4) for value in fit.history["val_accuracy"]],
+        val_loss=round(fit.history["val_loss"][-1], 4),
+    )
 
 
 def page() -> str:

@@ -18,10 +18,9 @@ from matplotlib.lines import Line2D
 from ladder.report import verdicts
 from ladder.report.claims import Judgement
 from ladder.report.render import render, signed
-from ladder.report.verdicts import Row
+from ladder.report.verdicts import Other, Row
 from lib import digests
 from lib.plots import BLUE, GRAY, GREEN, ORANGE, epoch_axis, new_figure, styled
-from lib.results.record import Record
 from lib.study import SLUGS
 
 INK = "#1b1b1b"
@@ -318,19 +317,17 @@ def accuracy_and_work(rows: list[Row], *, narrow: bool = False) -> Figure:
 
 
 @_themed
-def schedules(rows: list[Row], everything: list[Record], *, narrow: bool = False) -> Figure:
+def schedules(tried: list[tuple[Row, list[Other]]], *, narrow: bool = False) -> Figure:
     """Shows the test accuracies of all runs of the experiments that were trained in several ways.
 
     Args:
-        rows: of `ladder.report.verdicts.table`.
-        everything: records of any kind; those on the same images are drawn.
+        tried: rows, each with `ladder.report.verdicts.others` of it.
     """
-    tried = [(row, verdicts.others(row, everything)) for row in rows if row.records]
-    tried = [(row, others) for row, others in tried if others]
+    tried = [(row, others) for row, others in tried if row.records and others]
     figure, axis = _by_experiment([row for row, _ in tried], narrow)
     for n, (row, others) in enumerate(tried):
-        for group, color, marker in ((others, GRAY, "|"), ([row], BLUE, "s")):
-            places = [r.accuracy if isinstance(r, Row) else r.row.accuracy for r in group]
+        for group, color, marker in (([o.row for o in others], GRAY, "|"), ([row], BLUE, "s")):
+            places = [one.accuracy for one in group]
             dots = axis.plot([100 * x for x in places], [n] * len(places), marker, color=color)
             _tag(dots, row)
         mark = axis.plot(100 * row.experiment.accuracy, n, color=GRAY, linestyle="none", **_HOLLOW)

@@ -17,7 +17,6 @@ from lib import data, plots
 from lib.errors import DataError
 from lib.opencv import cv2
 from lib.results import record
-from lib.results.record import Record
 
 SHOWN = 10
 """Images, or pairs of classes, listed."""
@@ -149,20 +148,18 @@ def _isolated(name: str) -> str:
     return f"\u2068{name}\u2069" if reorders else name
 
 
-def pictures(runs: list[Predicted], dataset: str, records: list[Record]) -> str:
+def pictures(runs: list[Predicted], images: data.Dataset | None) -> str:
     """Returns, for report.js, pictures of the images that most experiments confuse, as HTML.
 
     They are of each pair of classes the `PICTURES` that most experiments confuse, on one sheet.
 
     Args:
         runs: of `predicted`.
-        dataset: name or path of the data set, as for `lib.data.load`.
-        records: those whose images they are.
+        images: of `images_of`.
 
     Returns:
-        ``""`` if the images are not available, or not small.
+        ``""`` if the images are not available, or have too many classes for a matrix.
     """
-    images = _images(runs, dataset, records) if runs else None
     if images is None or len(images.classes) > plots.MOST_NAMES:
         return ""
     named, labels, numbers = np.array([run.named for run in runs]), runs[0].labels, set()
@@ -182,9 +179,16 @@ def pictures(runs: list[Predicted], dataset: str, records: list[Record]) -> str:
     return render("pictures.html.j2", content=content)
 
 
-def _images(runs: list[Predicted], dataset: str, records: list[Record]) -> data.Dataset | None:
-    """Returns the data set of the runs, if it is available."""
-    wanted, images = records[0].dataset, None
+def images_of(runs: list[Predicted], dataset: str) -> data.Dataset | None:
+    """Returns the data set of the runs, if it is available.
+
+    Args:
+        runs: of `predicted`.
+        dataset: name or path of the data set, as for `lib.data.load`.
+    """
+    if not runs:
+        return None
+    wanted, images = runs[0].row.records[0].dataset, None
     name = wanted.name if wanted.name in ("cifar10", "digits") else dataset
     with suppress(DataError):
         if name != "cifar10" or data.cifar10_is_here():
@@ -194,20 +198,18 @@ def _images(runs: list[Predicted], dataset: str, records: list[Record]) -> data.
     return images
 
 
-def show_hard_images(runs: list[Predicted], dataset: str, records: list[Record]) -> None:
+def show_hard_images(runs: list[Predicted], images: data.Dataset | None) -> None:
     """Shows the pictures of `hard_images`, if the data set is available.
 
     Args:
         runs: of `predicted`.
-        dataset: name or path of the data set, as for `lib.data.load`.
-        records: those whose images they are.
+        images: of `images_of`.
     """
     found = hard_images(runs)
     if not any(map(len, found.values())):
         return
-    images = _images(runs, dataset, records)
     if images is None:
-        variant = records[0].dataset.variant
+        variant = runs[0].row.records[0].dataset.variant
         print(f"No pictures: these images ({variant}) are not available here.")
         return
     names = plots.short_names(images.classes)

@@ -9,7 +9,7 @@ from pathlib import Path
 from ladder.report import summary, verdicts
 from ladder.report.claims import Judgement, schedules_differ
 from ladder.report.render import percent, render, signed
-from ladder.report.verdicts import Row
+from ladder.report.verdicts import Other, Row
 from lib import ROOT, clock, study, tables
 from lib.data import account, cifar10
 from lib.results import parameters
@@ -144,12 +144,11 @@ def claims(judged: list[Judgement], rows: list[Row]) -> str:
     return render("claims.html.j2", judged=judged, caution=schedules_differ(rows))
 
 
-def explorer(rows: list[Row], everything: list[Record]) -> str:
+def explorer(tried: list[tuple[Row, list[Other]]]) -> str:
     """Returns the learning curves and the parameters of runs, for report.js, as HTML.
 
     Args:
-        rows: of `ladder.report.verdicts.table`: all seeds' curves.
-        everything: records of any kind; the parameters of one seed of each on the same images.
+        tried: rows, of which all seeds' curves are shown, each with `verdicts.others` of it.
     """
     names = ("accuracy", "val_accuracy", "loss", "val_loss")
     curves = [
@@ -161,14 +160,13 @@ def explorer(rows: list[Row], everything: list[Record]) -> str:
             "minutes": round(record.timing["train_seconds"] / 60, 2),
             **{name: [round(value, 4) for value in record.history[name]] for name in names},
         }
-        for row in rows
+        for row, _ in tried
         for number, record in enumerate(row.records)
     ]
     groups = []
-    for row in rows:
+    for row, others in tried:
         if row.records:
             groups.append((f"{row.experiment.heading}, profile {row.records[0].profile}", row))
-        others = verdicts.others(row, everything)
         groups += [(f"{row.experiment.heading}, {other}", other.row) for other in others]
     settings = [
         {

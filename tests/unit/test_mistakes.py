@@ -111,21 +111,26 @@ def test_hard_images(digits):
 
 
 def test_pictures_only_of_the_very_images(digits, monkeypatch, capsys):
-    out, records, rows = digits
+    out, _, rows = digits
     runs, shown = mistakes.predicted(rows, out), []
     monkeypatch.setattr(plots, "show", lambda figure, alt: shown.append(alt))
-    mistakes.show_hard_images(runs, "auto", records)
+    mistakes.show_hard_images(runs, mistakes.images_of(runs, "auto"))
     assert capsys.readouterr().out.startswith("No pictures: these images")  # labels differ
     labels = data.load("digits").y_test
     right = [mistakes.Predicted(run.row, run.named, labels) for run in runs]
-    mistakes.show_hard_images(right, "auto", records)
+    mistakes.show_hard_images(right, mistakes.images_of(right, "auto"))
     assert shown[0].startswith("Test images wrong in all 3 experiments")
-    mistakes.show_hard_images(runs[:1], "auto", records)
+    mistakes.show_hard_images(runs[:1], None)
     assert len(shown) == 2
 
 
 def test_own_images_that_are_gone_are_no_error(digits, capsys, tmp_path):
-    out, records, rows = digits
-    own = [made_up.changed(records[0], dataset={"name": "own/x"})]
-    mistakes.show_hard_images(mistakes.predicted(rows, out), str(tmp_path / "gone"), own)
+    _, records, _ = digits
+    own = [made_up.changed(one, dataset={"name": "own/x"}) for one in records]
+    labels = np.arange(20) % 10
+    named = (labels + 1) % 10
+    runs = [mistakes.Predicted(row, named, labels) for row in verdicts.table(own) if row.records]
+    images = mistakes.images_of(runs, str(tmp_path / "gone"))
+    mistakes.show_hard_images(runs, images)
     assert "are not available here" in capsys.readouterr().out
+    assert mistakes.pictures(runs, images) == mistakes.pictures([], None) == ""
