@@ -417,6 +417,24 @@ def test_curves_are_measured_on_all_parts_after_each_epoch(monkeypatch, tmp_path
     )
 
 
+def test_curves_are_of_the_published_clipping_and_weights(monkeypatch):
+    taken, images = {}, data.load("digits")
+    monkeypatch.setattr(_measure.pretrained, "load", lambda _: "the weights")
+    monkeypatch.setattr(data, "load", lambda *_, **__: images)
+    monkeypatch.setattr(_measure.model_cell, "build", lambda *_, **options: taken.update(options))
+    monkeypatch.setattr(early_stopping, "Curves", lambda _: None)
+
+    def compiled(_, **options):
+        taken.update(options)
+        raise StopIteration
+
+    monkeypatch.setattr(early_stopping.training, "compile", compiled)
+    with pytest.raises(StopIteration):
+        early_stopping.train("09_mini_vgg16", {})
+    assert taken["weights"] == "the weights"
+    assert (taken["learning_rate"], taken["clipnorm"]) == (1e-4, 1.0)
+
+
 def test_stopping_rules_are_those_of_training():
     losses, accuracies = [5, 4, 3, 3.5, 3.6, 3.7, 3.8], [0.1, 0.2, 0.3, 0.4, 0.35, 0.5, 0.45]
     curves = {"val loss": losses, "val accuracy": accuracies}

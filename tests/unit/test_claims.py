@@ -48,6 +48,9 @@ def test_the_published_figures_bear_the_published_claims():
     assert [j.claim.number for j in found] == list(range(1, 12))
     assert {j.word for j in found} == {"holds"}
     assert "+9.74 points" in found[0].why
+    assert (found[0].compared, found[0].difference) == ((1, 0), pytest.approx(0.0974))
+    assert f"interval {100 * (0.0974 - found[0].half):+.2f} to" in found[0].why.replace("−", "-")
+    assert found[1].compared is found[1].difference is None
     assert "ends 0.100 nats above its lowest" in found[1].why
     assert "Under the study's protocol the gap between" in found[2].why
     assert "goes from 17.7 to 12.7 points" in found[2].why

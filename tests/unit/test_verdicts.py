@@ -199,6 +199,11 @@ def test_the_headline_says_what_came_out():
     )
 
 
+def test_two_seeds_are_fewer_than_three():
+    said = headline(PUBLISHED[0], PUBLISHED[1][:2], PUBLISHED[2][:1])
+    assert said.endswith(" 2 experiments with fewer than three seeds")
+
+
 def test_the_headline_of_a_part_of_the_images_is_about_the_order():
     few = replace(record().dataset, train=4_000)
     said = headline((0.4,), (0.5,), (0.45,), dataset=few, profile="quick")
