@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ladder import environment, predict, reasons, run
+from ladder import environment, predict, progress, reasons, run
 from ladder.plan import (
     Job,
     UsageError,
@@ -101,16 +101,21 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str, images: int) -> None:
             start_new_session=True,
         ) as process,
     ):
-        waiting, running = list(jobs), True
+        waiting, alive, shown = list(jobs), True, None
         try:
-            while running:
+            while alive:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=1)
-                running = process.poll() is None
+                alive = process.poll() is None
                 for job in [job for job in waiting if job.record(out)]:
                     waiting.remove(job)
                     done = len(jobs) - len(waiting)
                     print(f"{job.slug:<24}done: {done} of {len(jobs)}", flush=True)
+                state = [*waiting, *progress.running(waiting, out)]
+                if len(waiting) < len(jobs) and state != shown:
+                    with suppress(LadderError, OSError):  # the report's failure is told at the end
+                        progress.write(out, jobs, waiting)
+                    shown = state
         except KeyboardInterrupt:
             os.killpg(process.pid, signal.SIGINT)
             try:

@@ -4,6 +4,7 @@ from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 
+from ladder.plan import NOTEBOOK_SECONDS
 from ladder.run import OF_RECORD
 from lib import models
 from lib.data import Source
@@ -15,8 +16,6 @@ from lib.study import COMPANIONS
 from lib.training import Recipe
 from lib.training.pace import Pace, measure_pace, training_seconds
 
-NOTEBOOK_SECONDS = 12.0
-"""Seconds of a notebook beside training and evaluation: start, figures, page."""
 LIKE_THE_ELEVEN = "beyond_the_study"
 """The companion that trains one network, whose cell is tagged ``model``."""
 REFERENCE = "08_vgg16_finetuned"

@@ -285,7 +285,10 @@ def conditions(records: list[Record]) -> str:
     environments = [record.environment for record in runs]
     names = ("python", "tensorflow", "keras", "opencv", "numpy")
     content = {
-        "Machine": [f"{_machine(e)}, {e['cores']} cores, {e['platform']}" for e in environments],
+        "Machine": [
+            f"{r.machine}, {r.environment['cores']} cores, {r.environment['platform']}"
+            for r in runs
+        ],
         "Versions": [", ".join(f"{name} {e[name]}" for name in names) for e in environments],
         "Data digest (SHA-256)": [r.dataset.sha256 for r in runs],
         "Images (training / validation / test)": [
@@ -301,21 +304,15 @@ def conditions(records: list[Record]) -> str:
     return render(
         "conditions.html.j2",
         conditions={label: list(dict.fromkeys(values)) for label, values in content.items()},
-        machines=set(map(_machine, environments)),
+        machines={r.machine for r in runs},
         frozen=parameters.frozen(runs[0].profile),
         schedules=[
-            (r, e, parameters.of_profile("study", e.slug), _machine(r.environment))
+            (r, e, parameters.of_profile("study", e.slug), r.machine)
             for e in EXPERIMENTS
             for r in runs
             if r.experiment == e.slug
         ],
     )
-
-
-def _machine(environment: dict) -> str:
-    """Returns what the run was on: the processor, and GPUs where TensorFlow could use any."""
-    gpus = ", ".join(environment.get("gpus", []))
-    return f"{environment['cpu']} with {gpus}" if gpus else environment["cpu"]
 
 
 def _without_companions(records: list[Record]) -> list[Record]:

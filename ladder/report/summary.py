@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def lines(rows: list[Row], study_rows: Sequence[Row] = ()) -> list[dict[str, obj
         judged_study = verdicts.verdict(study_row, of_study)
         profile = row.records[0].profile if row.records else ""
         precision = study_row.records[0].training.precision if study_row.records else None
+        gpus = [gpu for r in study_row.records for gpu in r.environment.get("gpus", [])[:1]]
         found.append(
             {
                 "number": e.number,
@@ -60,6 +62,7 @@ def lines(rows: list[Row], study_rows: Sequence[Row] = ()) -> list[dict[str, obj
                 "same_protocol_accuracy_sd": study_row.accuracy_sd,
                 "same_protocol_seeds": len(study_row.records),
                 "same_protocol_precision": precision,
+                "same_protocol_gpus": ", ".join(f"{n} on {gpu}" for gpu, n in Counter(gpus).items()),
                 "same_protocol_verdict": judged_study and judged_study.word,
                 "same_protocol_indicative": judged_study and judged_study.indicative,
                 "accuracy": row.accuracy,

@@ -122,6 +122,12 @@ class Record:
         return self.model is None or self.experiment in study.COMPANIONS
 
     @property
+    def machine(self) -> str:
+        """What it ran on: the processor, and GPUs where TensorFlow could use any."""
+        gpus = ", ".join(self.environment.get("gpus", []))
+        return f"{self.environment['cpu']} with {gpus}" if gpus else self.environment["cpu"]
+
+    @property
     def has_other_network(self) -> bool:
         """Whether the network is not the study's; without a digest it counts as the study's."""
         return not self.is_companion and study.is_other_network(

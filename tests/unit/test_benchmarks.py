@@ -316,6 +316,8 @@ def test_records_of_two_precisions_are_two_cases(tmp_path, monkeypatch):
         made_up.record(profile="budget", training={"precision": dtype}, timing={"train_seconds": s})
         for dtype, s in (("float32", 60), ("bfloat16", 30), ("float32", 180))
     ]
+    gpu = {"training": {"precision": "bfloat16"}, "environment": {"gpus": ["NVIDIA H200"]}}
+    records.append(made_up.changed(records[1], timing={"train_seconds": 6}, **gpu))  # not timed
     monkeypatch.setattr(time_to_accuracy.record, "read_all", lambda _: records)
     found = {row["case"]: row["figure"] for row in time_to_accuracy.measure()}
     assert found["00_base_cnn, budget, float32: training"] == 2

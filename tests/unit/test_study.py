@@ -1,9 +1,13 @@
 """The published figures, against the source document's own sums."""
 
+import json
+import re
+import subprocess
+
 import numpy as np
 import pytest
 
-from lib import models, study
+from lib import ROOT, models, study
 from lib.metrics import Score
 from lib.results import model_cell
 
@@ -37,6 +41,33 @@ def test_training_accuracies_are_of_forty_thousand_images():
     fitting = {n: sum(fits(a, n) for a in printed) for n in range(20_000, 50_001, 100)}
     assert [n for n, count in fitting.items() if count == len(printed)] == [40_000]
     assert (fitting[45_000], fitting[50_000]) == (4, 5)
+
+
+def test_the_page_on_the_jpeg_copy_has_the_figures_of_the_records():
+    def accuracy(text: str) -> str:
+        return f"{100 * json.loads(text)['metrics']['test']['accuracy']:.2f}"
+
+    def before(name: str) -> str | None:
+        command = ["git", "-C", ROOT, "show", f"0516e36:reports/of-record/results/{name}.json"]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        return accuracy(found.stdout) if found.returncode == 0 else None  # a shallow clone
+
+    page = (ROOT / "docs" / "jpeg-copy.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d\d_\w+) \| (.+) \|$", page, re.MULTILINE)
+    assert len(rows) == 8
+    for slug, cells in rows:
+        published, jpeg, ours, difference, *seeds = cells.replace(" %", "").split(" | ")
+        profile, seed = ("study", 0) if seeds else ("budget", 1)
+        folder = ROOT / "reports" / "of-record" / "results"
+        now = [
+            accuracy((folder / f"{slug}-{profile}-seed{n}.json").read_text(encoding="utf-8"))
+            for n in (range(3) if seeds else (seed,))
+        ]
+        assert published == f"{100 * study.experiment(slug).accuracy:.2f}"
+        assert jpeg == (before(f"{slug}-{profile}-seed0") or jpeg)
+        assert ours == now[0]
+        assert difference == f"{float(ours) - float(jpeg):+.2f}"
+        assert seeds == ([f"{min(now)} to {max(now)}"] if seeds else [])
 
 
 def test_unknown_experiment_lists_the_known():

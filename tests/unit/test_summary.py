@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import statistics
 
 import bs4
 import pytest
@@ -132,16 +133,31 @@ def test_the_two_protocols_are_side_by_side(out, groups):
     assert heads[1:4] == ["published accuracy (%)", "same protocol (%)", "our schedule (%)"]
     base, deeper = ([cell.text.strip() for cell in row("td")] for row in soup.tbody("tr")[:2])
     assert base[2] == "–"
-    assert deeper[2] == f"{100 * study_rows[1].accuracy:.2f} ✓\xa0reproduced (indicative)"
+    assert deeper[2] == f"{100 * study_rows[1].accuracy:.2f} ✓\xa0reproduced (indicative)1 seed"
     alone = bs4.BeautifulSoup(sections.table(study_rows, study_rows, out=out), "html.parser")
     assert "same protocol (%)" not in alone.text
 
 
-def test_another_precision_than_the_published_is_named(groups, out):
+def test_precision_and_gpus_of_the_same_protocol_are_named(groups, out):
     rows, (one, *_) = verdicts.table(groups[0]), groups[1]
-    study_rows = verdicts.table([made_up.changed(one, training={"precision": "bfloat16"})])
-    soup = bs4.BeautifulSoup(sections.table(rows, study_rows, out=out), "html.parser")
-    assert soup.tbody("tr")[1]("td")[2].text.strip().endswith("(indicative), bfloat16")
+    one = made_up.changed(one, training={"precision": "bfloat16"})
+    two = made_up.changed(one, seed=1, environment={"gpus": ["NVIDIA H200"]}, history={"loss": [9]})
+    soup = bs4.BeautifulSoup(sections.table(rows, verdicts.table([one, two]), out=out), "html.parser")
+    cell = soup.tbody("tr")[1]("td")[2]
+    assert cell.small.text == "2 seeds, bfloat16, 1 on NVIDIA H200"
+
+
+def test_training_time_is_of_one_machine(groups):
+    runs = [r for r in groups[0] if r.experiment == "00_base_cnn"]
+    first, *_ = runs
+    elsewhere = made_up.changed(
+        runs[-1], environment={"gpus": ["NVIDIA H200"]}, timing={"train_seconds": 1e6}
+    )
+    row = verdicts.table([*runs[:-1], elsewhere])[0]
+    assert len(row.records) == len(runs)
+    assert row.seconds == pytest.approx(
+        statistics.fmean(r.timing["train_seconds"] for r in runs[:-1])
+    )
 
 
 def test_a_verdict_names_its_basis(out, groups):
