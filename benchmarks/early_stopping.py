@@ -31,18 +31,17 @@ PAGE = """# Early stopping in the published protocol
 
 <!-- Written by `python -m benchmarks page` from benchmarks/results/early_stopping.json. -->
 
-The study gives the accuracy and cross-entropy of its runs on training images and on test images,
-but not the epochs that they ran. Here each network trains with the published protocol, but
-**without** early stopping. After each epoch all images are measured in inference mode. So every
-stopping rule can be tried on the same training, and its figures compared with the published ones.
-These trainings chose no schedule of `budget`.
+The study gives the test figures of its runs and most training figures, but not the number of epochs.
+Here networks train with the published protocol, but **without** early stopping, and all images are
+measured after each epoch, in inference mode. So any stopping rule can be tried on the same training,
+and its figures compared with the published ones.
 
 ```bash
-python -m benchmarks early_stopping 04_batch_norm SEED=0 EPOCHS=40
+python -m benchmarks early_stopping 00_base_cnn SEED=0 EPOCHS=60
 ```
 
-A rule restores the weights of one epoch. The tables show that epoch and the figures of its weights:
-means ± standard deviations over the seeds.
+Each row shows the epoch whose weights a rule restores, and the figures of these weights: means, and
+with several seeds ± standard deviations. A dash means that the rule did not stop within the epochs.
 
 {tables}
 """

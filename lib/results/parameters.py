@@ -120,8 +120,8 @@ def frozen(profile: str) -> str:
 def chosen_on(profile: str, slug: str) -> str:
     """Returns how a profile's schedule for an experiment was chosen, ``""`` if it does not say.
 
-    ``"published"``, ``"validation images"``, or ``"validation images, after a test"`` where an
-    earlier test accuracy prompted the search.
+    ``"published"``, ``"validation images"``, or ``"validation images, after a test"`` where a
+    test accuracy was known before the schedule was fixed.
     """
     if not frozen(profile):
         return "published" if profile == "study" else ""
