@@ -31,10 +31,10 @@ PAGE = """# Early stopping in the published protocol
 
 <!-- Written by `python -m benchmarks page` from benchmarks/results/early_stopping.json. -->
 
-The study gives the test figures of its runs and most training figures, but not the number of epochs.
-Here networks train with the published protocol, but **without** early stopping, and all images are
-measured after each epoch, in inference mode. So any stopping rule can be tried on the same training,
-and its figures compared with the published ones.
+The study gives the test figures of its runs and most training figures, but not the number of
+epochs. Here networks train with the published protocol, but **without** early stopping, and all
+images are measured after each epoch, in inference mode. So any stopping rule can be tried on the
+same training, and its figures compared with the published ones.
 
 ```bash
 python -m benchmarks early_stopping 00_base_cnn SEED=0 EPOCHS=60

@@ -60,7 +60,7 @@ def html(draw: Callable[..., Figure], *what, alt: str, fallback: str = "", **opt
         kind: _svg(draw(*what, narrow=kind == "narrow", **options), salt=kind + alt)
         for kind in (("wide",) if fallback else ("wide", "narrow"))
     }
-    return render("chart.html.j2", drawn=drawn, alt=alt, fallback=fallback)
+    return render("chart.html.j2", drawn=drawn, alt=alt, fallback=fallback, name=draw.__name__)
 
 
 @_themed
@@ -99,10 +99,14 @@ def ladder(rows: list[Row], *, comparable: bool = True, narrow: bool = False) ->
     for n in sorted(published | ours):
         right = max(published.get(n, 0), ours.get(n, 0)) + spread.get(n, 0)
         shown, color = (ours, BLUE) if n in ours else (published, GRAY)
-        before = shown.get(SLUGS.index(rows[n].experiment.before)) if n else None
-        step = "" if before is None else f"  ({signed(shown[n] - before, 1)})"
+        before = SLUGS.index(rows[n].experiment.before) if n else None
+        step = ""
+        if before in shown:
+            against = f" vs {before}" * (before != n - 1)
+            step = f"  ({signed(shown[n] - shown[before], 1)}{against})"
         _note(axis, f"{100 * shown[n]:.2f}{step}", (100 * right, n), rows[n], color=color)
     _leave_room(axis, 0.6 if narrow else 0.15)
+    axis.set_xticks([tick for tick in axis.get_xticks() if tick <= 100], minor=False)
     note = "" if narrow else ", and change from the experiment before"
     axis.set_xlabel(f"test top-1 accuracy (%){note}")
     _legend(figure, columns=2)
@@ -123,7 +127,9 @@ def differences(rows: list[Row], *, narrow: bool = False) -> Figure:
         for row, judged in found
     ]
     _with_intervals(axis, points, VERDICT_COLORS, narrow)
-    axis.set_xlabel("ours minus published (points)")
+    hollow = any(judged.indicative for _, judged in found)
+    label = ["ours minus published (points)", "95 % interval", *["hollow: 1 or 2 seeds"] * hollow]
+    axis.set_xlabel(("\n" if narrow else ", ").join(label))
     return figure
 
 
@@ -307,9 +313,9 @@ def accuracy_and_work(rows: list[Row], *, narrow: bool = False) -> Figure:
             at = (row.operations / 1e12, 100 * row.accuracy)
             color = BLUE if row in efficient else GRAY
             _tag(axis.plot(*at, color=color, marker="s"), row)
-            e = row.experiment
-            text = str(e.number) if narrow or row not in efficient else e.heading
-            _note(axis, text, at, row, xytext=(6, -10), va="baseline", color=color)
+            number = str(row.experiment.number)
+            side = {"xytext": (-5, 8), "ha": "right"} if row in efficient else {"xytext": (5, -8)}
+            _note(axis, number, at, row, color=color, **side)
     axis.margins(0.08, 0.12)
     axis.set_xlabel("multiply–adds of training (10¹²)")
     axis.set_ylabel("test top-1 accuracy (%)")

@@ -134,10 +134,12 @@ def hard_tables(runs: list[Predicted], classes: list[str]) -> str:
 
 def _confused(runs: list[Predicted], number: int, classes: list[str]) -> dict:
     """Returns a row for `hard_tables`."""
-    named = Counter(_isolated(classes[run.named[number]]) for run in runs)
+    label = runs[0].labels[number]
+    wrong = [run.named[number] for run in runs if run.named[number] != label]
+    named = Counter(_isolated(classes[name]) for name in wrong)
     return {
         "test image": str(number),
-        "class": classes[runs[0].labels[number]],
+        "class": classes[label],
         "taken for": ", ".join(f"{name} ({count})" for name, count in named.most_common()),
     }
 

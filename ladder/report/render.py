@@ -50,6 +50,13 @@ def signed(difference: float, digits: int = 2) -> str:
     return f"{100 * difference:+.{digits}f}".replace("-", "−")
 
 
+def work(operations: float) -> str:
+    """Writes multiply–adds in 10¹²."""
+    count = operations / 1e12
+    digits = 0 if count >= 100 else 1 if count >= 0.1 else 3
+    return f"{count:,.{digits}f}\u00a0×\u00a010¹²"
+
+
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.FileSystemLoader(TEMPLATES / "report"),
     autoescape=jinja2.select_autoescape(["html.j2"]),
@@ -60,6 +67,7 @@ _ENVIRONMENT = jinja2.Environment(
 _ENVIRONMENT.filters |= {
     "anchor": tables.anchor,
     "clock": clock,
+    "work": work,
     "table": tables.rows,
     "percent": percent,
     "signed": signed,

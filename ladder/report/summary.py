@@ -62,7 +62,9 @@ def lines(rows: list[Row], study_rows: Sequence[Row] = ()) -> list[dict[str, obj
                 "same_protocol_accuracy_sd": study_row.accuracy_sd,
                 "same_protocol_seeds": len(study_row.records),
                 "same_protocol_precision": precision,
-                "same_protocol_gpus": ", ".join(f"{n} on {gpu}" for gpu, n in Counter(gpus).items()),
+                "same_protocol_gpus": ", ".join(
+                    f"{n} on {gpu}" for gpu, n in Counter(gpus).items()
+                ),
                 "same_protocol_verdict": judged_study and judged_study.word,
                 "same_protocol_indicative": judged_study and judged_study.indicative,
                 "accuracy": row.accuracy,

@@ -22,6 +22,10 @@ UNBALANCED = 3
 compared by balanced accuracy."""
 
 
+FEWEST_DEGREES = 2
+"""Degrees of freedom from which our own spread counts: one pair of runs may agree by chance."""
+
+
 @dataclass(frozen=True)
 class Spread:
     """How test accuracy varies over seeds, pooled over the experiments of one protocol.
@@ -305,10 +309,13 @@ def comparable(rows: list[Row]) -> bool:
 
 
 def spread(rows: list[Row]) -> Spread:
-    """Pools the spread over seeds of all experiments that have several and learned something."""
+    """Pools the spread over seeds of all experiments that have several and learned something.
+
+    From fewer than `FEWEST_DEGREES` degrees of freedom it is the literature's.
+    """
     several = [row for row in rows if len(row.records) > 1 and not row.at_chance]
     degrees = sum(len(row.records) - 1 for row in several)
-    if not degrees:
+    if degrees < FEWEST_DEGREES:
         return Spread(study.LITERATURE_SD, 0)
     total = sum((len(row.records) - 1) * row.accuracy_sd**2 for row in several)
     return Spread(math.sqrt(total / degrees), degrees)
@@ -395,7 +402,14 @@ def of_the_protocol(rows: list[Row], study_rows: list[Row]) -> str:
     line = in_one_line(study_rows)
     if not line or any(record.profile == "study" for row in rows for record in row.records):
         return ""
-    return f"With the study's own schedule (profile study): {line[0].lower()}{line[1:]}"
+    line = f"With the study's own schedule (profile study): {line[0].lower()}{line[1:]}"
+    pooled = spread(study_rows)
+    if tally(study_rows).counts["undetermined"] and pooled.degrees:
+        line += (
+            " Undetermined means that the published accuracy is inside our interval, but the interval"
+            f" is wide: accuracies differ by {100 * pooled.sd:.2f} points (SD) between seeds."
+        )
+    return line
 
 
 @dataclass(frozen=True)

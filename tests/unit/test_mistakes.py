@@ -66,7 +66,7 @@ def test_confusions_of_many_classes_are_a_table_of_the_largest(digits):
         *(classes[1], classes[3], "5.0%", "2 of 40"),
     ]
     assert "<script" not in html
-    assert "the 2 experiments together" in html
+    assert "the 2 experiments confuse most often" in html
 
 
 def test_long_names_stay_different_in_a_matrix(digits):

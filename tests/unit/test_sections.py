@@ -284,7 +284,7 @@ def test_another_network_is_named(runs):
 
 def test_machines_that_timed_the_runs_are_named_apart(runs):
     first, second, *_ = runs
-    note = "Training times are of several machines"
+    note = "Training times were measured on several machines"
     assert note not in sections.conditions([first, second])
     other = made_up.changed(second, environment={"cpu": "another processor"})
     html = sections.conditions([first, other])

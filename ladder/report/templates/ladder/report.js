@@ -68,7 +68,7 @@ all("table.sortable").forEach((table) => {
   table.parentElement.before(element("p", { class: "on-phones" }, select));
   if (state.sort && parts(state.sort)[0] in heads) sort(...parts(state.sort));
   all("tr", body).forEach((row) => {
-    const number = row.cells[0].dataset.value;
+    const number = row.cells[0].dataset.order;
     for (const on of ["mouseenter", "focusin"]) row.addEventListener(on, () => light(number));
     for (const off of ["mouseleave", "focusout"]) row.addEventListener(off, () => light());
   });
@@ -101,14 +101,15 @@ if (runs?.length) {
     chips.append(element("span", { "data-e": e, onmouseenter: () => light(e), onmouseleave: () => light() }, chip));
   });
   const one = (label, name, options) => choice(label, options, view[name], (value) => set(name, value, value === options[0][0] ? undefined : value));
-  const flag = (label, name, normal) => tick(label, view[name], (on) => set(name, on, on === normal ? undefined : on ? "yes" : "no"));
+  const flag = (label, name, normal) => element("span", { class: name },
+    tick(label, view[name], (on) => set(name, on, on === normal ? undefined : on ? "yes" : "no")));
   const panels = element("div", { class: "panels", tabindex: 0, role: "group", "aria-label": "Learning curves. Arrow keys move the read-out." });
   const readout = element("p", { class: "facts readout", role: "status" });
   place.append(chips, element("p", { class: "controls" },
-    one("Show", "measure", [["accuracy", "accuracy"], ["loss", "cross-entropy"]]),
+    one("Show", "measure", [["accuracy", "accuracy (%)"], ["loss", "cross-entropy (nats)"]]),
     one("over", "x", [["epoch", "epochs"], ["minutes", "minutes"]]),
     one("as", "layout", [["panels", "one panel each"], ["overlay", "one panel"]]),
-    flag("training", "train", true), flag("validation", "val", true),
+    flag("training (dashed in one panel)", "train", true), flag("validation", "val", true),
     flag("all seeds", "seeds", true), flag("full scale", "full", false)), panels, readout);
 
   let W, H;
@@ -133,13 +134,13 @@ if (runs?.length) {
     if (!view.full) [low, high] = view.measure === "accuracy" ? [Math.max(low, 30), high] : [0, Math.min(high, 2.4)];
     const groups = view.layout === "overlay" ? [wanted] : experiments.map(([e]) => wanted.filter((run) => run.e === e)).filter((group) => group.length);
     scales = [];
-    [W, H] = view.layout === "overlay" ? [760, 400] : [280, 180];
+    [W, H] = view.layout !== "overlay" ? [280, 180] : innerWidth < 704 ? [360, 300] : [760, 400];
     all("[data-e]", chips).forEach((chip) => { chip.style.borderColor = view.layout === "overlay" ? colors[chip.dataset.e % colors.length] : "transparent"; });
     panels.classList.toggle("overlay", view.layout === "overlay");
     panels.replaceChildren(...groups.filter((group) => group.length).map((group) => panel(group, low, high)));
     if (!panels.childElementCount) panels.append(element("p", {}, "Choose an experiment."));
     at = undefined;
-    readout.textContent = "Move over a panel, or use the arrow keys, to read the curves.";
+    readout.textContent = "Move over a panel, or use the arrow keys, to read the curves. A dashed vertical line marks the epoch whose weights were kept, ▲ or ▼ a curve that leaves the panel.";
   }
 
   function panel(group, low, high) {
@@ -307,7 +308,7 @@ if (predictions) {
       }))));
     dialog.replaceChildren(element("form", { method: "dialog" }, element("button", { "aria-label": "Close" }, "×")),
       element("h2", {}, `${run.name}: ${found.length} images of ${classes[truth]} ${what}`),
-      element("p", { class: "facts" }, found.length > 60 ? "The first 60. Choose an image to see what each experiment says." : "Choose an image to see what each experiment says."), list, answers);
+      element("p", { class: "facts" }, `${found.length > 60 ? "The first 60. " : ""}Choose an image to see what each experiment says. The page has pictures of some images only.`), list, answers);
     dialog.showModal();
     if (found.length) one(found[0]);
   }
@@ -323,7 +324,7 @@ function download(name, text, type) {
 const fileName = (part) => (all("h1, h2, h3").filter((title) => title.compareDocumentPosition(part) & 4).pop()?.id ?? "report").toLowerCase();
 all(".charts").forEach((charts) => charts.append(element("button", { type: "button", class: "save", onclick: () => {
   const shown = all("svg", charts).find((svg) => svg.checkVisibility());
-  download(`${fileName(charts)}.svg`, new XMLSerializer().serializeToString(shown), "image/svg+xml");
+  download(`${charts.dataset.name}.svg`, new XMLSerializer().serializeToString(shown), "image/svg+xml");
 } }, "SVG")));
 all("main .scroll > table").forEach((table) => {
   if (table.classList.contains("matrix")) return;
