@@ -406,8 +406,8 @@ def of_the_protocol(rows: list[Row], study_rows: list[Row]) -> str:
     pooled = spread(study_rows)
     if tally(study_rows).counts["undetermined"] and pooled.degrees:
         line += (
-            " Undetermined means that the published accuracy is inside our interval, but the interval"
-            f" is wide: accuracies differ by {100 * pooled.sd:.2f} points (SD) between seeds."
+            " Undetermined means that the published accuracy is inside our interval, but the "
+            f"interval is wide: the SD over seeds is {100 * pooled.sd:.2f} points."
         )
     return line
 

@@ -64,7 +64,7 @@ def test_a_finished_report_stays(out, jobs):
 
 def test_the_time_left_is_scaled_by_what_is_done(out, jobs, tmp_path, monkeypatch):
     of_record = tmp_path / "of-record"
-    made_up.write(of_record, profiles={"budget": {n: 1 for n in range(4)}}, test=1000)
+    made_up.write(of_record, profiles={"budget": dict.fromkeys(range(4), 1)}, test=1000)
     path = of_record / "results" / "01_deeper_cnn-a-gpu.json"  # comes first, and does not count
     fast = {"environment": {"gpus": ["NVIDIA H200"]}, "timing": {"train_images_per_second": 1e6}}
     path.write_text(json.dumps(made_up.record("01_deeper_cnn", **fast).to_json()))

@@ -179,8 +179,8 @@ PUBLISHED = [(e.accuracy - 0.003, e.accuracy, e.accuracy + 0.003) for e in EXPER
 def test_the_headline_says_what_came_out():
     hold = judgements(*["holds"] * 11)
     assert headline(*PUBLISHED, judged=hold).startswith(
-        "All eleven accuracies of the study are reached, and all eleven of its claims hold. 11 of 11 "
-        "accuracies reached (11 reproduced) 11 of 11 claims that hold 1.00 rank correlation"
+        "All eleven accuracies of the study are reached, and all eleven of its claims hold. "
+        "11 of 11 accuracies reached (11 reproduced) 11 of 11 claims that hold 1.00 rank "
     )
     lower = [*PUBLISHED[:10], (0.897, 0.9, 0.903)]
     nine = judgements(*["holds"] * 9, "undetermined", "does not hold")
@@ -265,6 +265,13 @@ def test_the_studys_own_schedule_is_beside_another():
     study = verdicts.table([record()])
     assert "With the study's own schedule" in unescape(sections.protocol(ours, study))
     assert sections.protocol(ours, verdicts.table([])) == sections.protocol(study, study) == ""
+
+
+def test_wide_intervals_of_the_studys_own_schedule_are_explained():
+    ours = verdicts.table([record(profile="budget")])
+    wide = unescape(sections.protocol(ours, rows_of((0.58, 0.62, 0.66))))
+    assert "the interval is wide: the SD over seeds is 4.00 points." in wide
+    assert "wide" not in sections.protocol(ours, verdicts.table([record()]))
 
 
 def test_seeds_that_some_experiments_lack_are_said_at_once():
