@@ -22,10 +22,6 @@ UNBALANCED = 3
 compared by balanced accuracy."""
 
 
-FEWEST_DEGREES = 2
-"""Degrees of freedom from which our own spread counts: one pair of runs may agree by chance."""
-
-
 @dataclass(frozen=True)
 class Spread:
     """How test accuracy varies over seeds, pooled over the experiments of one protocol.
@@ -53,7 +49,7 @@ class Verdict(study.Verdict):
     """Whether an experiment is reproduced.
 
     Attributes:
-        indicative: whether it rests on one or two seeds, or no experiment has a second one.
+        indicative: whether it rests on one or two seeds, or no experiment has three.
     """
 
     indicative: bool
@@ -311,11 +307,11 @@ def comparable(rows: list[Row]) -> bool:
 def spread(rows: list[Row]) -> Spread:
     """Pools the spread over seeds of all experiments that have several and learned something.
 
-    From fewer than `FEWEST_DEGREES` degrees of freedom it is the literature's.
+    It is the literature's as long as none has three seeds: a pair of runs may agree by chance.
     """
     several = [row for row in rows if len(row.records) > 1 and not row.at_chance]
     degrees = sum(len(row.records) - 1 for row in several)
-    if degrees < FEWEST_DEGREES:
+    if not any(len(row.records) > 2 for row in several):
         return Spread(study.LITERATURE_SD, 0)
     total = sum((len(row.records) - 1) * row.accuracy_sd**2 for row in several)
     return Spread(math.sqrt(total / degrees), degrees)

@@ -327,8 +327,8 @@ def test_spread_is_pooled_over_experiments():
 
 
 @pytest.mark.parametrize("first", [(0.62,), (0.62, 0.63)])
-def test_without_several_seeds_the_spread_is_the_literatures(first):
-    pooled = verdicts.spread(rows_of(first, (0.72,)))
+def test_without_three_seeds_the_spread_is_the_literatures(first):
+    pooled = verdicts.spread(rows_of(first, (0.72, 0.721)))
     assert (pooled.sd, pooled.degrees) == (study.LITERATURE_SD, 0)
     assert pooled.quantile == pytest.approx(1.96, abs=0.001)
 
