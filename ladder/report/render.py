@@ -54,7 +54,7 @@ def work(operations: float) -> str:
     """Writes multiply–adds in 10¹²."""
     count = operations / 1e12
     digits = 0 if count >= 100 else 1 if count >= 0.1 else 3
-    return f"{count:,.{digits}f}\u00a0×\u00a010¹²"
+    return f"{count:,.{digits}f} × 10¹²"
 
 
 _ENVIRONMENT = jinja2.Environment(

@@ -115,7 +115,7 @@ def test_table_shows_figures_and_links_to_the_pages_that_are_there(tmp_path):
     html = sections.table(rows, out=tmp_path)
     assert html.count("<tr ") == 12
     assert re.findall('<tr role="row" id="([^"]+)"', html) == list(SLUGS)
-    for text in ("62.56", "63.00", "+0.44", "1.100 (1.070)", "60 s", "263,402", "1.0\xa0×\xa010¹²"):
+    for text in ("62.56", "63.00", "+0.44", "1.100 (1.070)", "60 s", "263,402", "1.0 × 10¹²"):
         assert f">{text}<" in html
     assert ">64.00&nbsp;±&nbsp;1.41<" in html
     assert ">✓&nbsp;reproduced</span> (indicative)" in html
