@@ -1,13 +1,16 @@
 """The committed run of record: sound, of the code as it is, small."""
 
+import re
 import shutil
 
 import pytest
 
 from ladder import run
+from lib import ROOT
 from lib.data import cifar10
 from lib.results import fingerprint, record
 from lib.results.record import Record
+from lib.study import SLUGS
 
 MEGABYTES = 30
 PAGE_MEGABYTES, REPORT_MEGABYTES = 1.5, 2.5
@@ -55,6 +58,28 @@ def test_the_report_is_made_of_the_records_byte_for_byte(records, tmp_path):
     run.report(out, profile="budget", data=records[0].dataset.sha256)
     for name in ("index.html", "summary.md", "summary.csv"):
         assert (out / name).read_bytes() == (committed / name).read_bytes(), name
+
+
+def test_the_study_page_names_every_run_with_its_machine(records):
+    page = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `(budget|study)` \| (#.+?) \| (.+?) \| (.+?) \| (\w+)", page, re.MULTILINE
+    )
+    named = {
+        (profile, number, int(seed)): ("H200" in machine, precision)
+        for profile, numbers, seeds, machine, precision in rows
+        for first, last in re.findall(r"#(\d+)(?: to #(\d+))?", numbers)
+        for number in range(int(first), int(last or first) + 1)
+        for seed in seeds.split(", ")
+    }
+    assert named == {
+        (one.profile, SLUGS.index(one.experiment), one.seed): (
+            "H200" in one.machine,
+            one.training.precision,
+        )
+        for one in records
+        if one.experiment in SLUGS and one.profile != "custom"
+    }
 
 
 def test_pages_are_those_of_seed_0(records):
