@@ -4,8 +4,7 @@ from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 
-from ladder.plan import NOTEBOOK_SECONDS
-from ladder.run import OF_RECORD
+from ladder.run import NOTEBOOK_SECONDS, OF_RECORD
 from lib import models
 from lib.data import Source
 from lib.engine import precision

@@ -15,9 +15,6 @@ from lib.results import fingerprint, parameters, record
 from lib.results.record import Record
 from lib.study import COMPANIONS, SLUGS
 
-NOTEBOOK_SECONDS = 12.0
-"""Seconds of a notebook beside training and evaluation: start, figures, page."""
-
 
 class UsageError(LadderError):
     """A command line that makes no sense; the message says what was expected."""

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from ladder.plan import NOTEBOOK_SECONDS, Job
+from ladder.plan import Job
 from ladder.report import claims, sections, verdicts
 from ladder.report.render import TEMPLATES, render
-from ladder.run import OF_RECORD
+from ladder.run import NOTEBOOK_SECONDS, OF_RECORD
 from lib import cache
 from lib.results import record
 

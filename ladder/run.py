@@ -30,6 +30,8 @@ from lib.results.record import Record
 
 KERNEL_START_SECONDS = 300
 CELL_SECONDS = 14 * 24 * 3600
+NOTEBOOK_SECONDS = 12.0
+"""Seconds of a notebook beside training and evaluation: start, figures, page."""
 PARENT = "CIFAR10_LADDER_PARENT"
 """Environment variable: process of the main job, without which a run is not to continue."""
 EXECUTED = "executed.ipynb"
