@@ -76,7 +76,13 @@ def confusions(runs: list[Predicted], classes: list[str]) -> str:
     }
     shares = counts[-1] / np.maximum(counts[-1].sum(axis=1, keepdims=True), 1)
     return render(
-        "confusions.html.j2", pairs=[], runs=runs, content=content, classes=classes, shares=shares
+        "confusions.html.j2",
+        pairs=[],
+        runs=runs,
+        content=content,
+        classes=classes,
+        shares=shares,
+        worst=_frequent(counts[-1], classes)[:1],
     )
 
 

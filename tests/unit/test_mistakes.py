@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import re
+from collections import Counter
+from html import escape
 
 import numpy as np
 import pytest
@@ -49,6 +51,15 @@ def test_confusions_are_those_of_the_predictions(digits):
     shown = re.findall(r"<td>(\d+\.\d)</td>", html)  # of the last run, without a script
     assert len(shown) == 100
     assert sum(map(float, shown[:10])) == pytest.approx(100, abs=0.6)
+    wrong = Counter(
+        (label, other) for label, other in zip(runs[-1].labels, runs[-1].named, strict=True)
+    )
+    totals = Counter(runs[-1].labels)
+    share = {pair: n / totals[pair[0]] for pair, n in wrong.items() if pair[0] != pair[1]}
+    label, other = max(sorted(share), key=share.get)
+    first, second = (escape(content["classes"][n]) for n in (label, other))
+    expected = f"{first} taken for {second}\n({wrong[label, other]} of {totals[label]} images)"
+    assert f"confusion of 9 Mini-VGG16, fine-tuned: {expected}" in html
     assert mistakes.confusions([], []).strip() == ""
 
 
