@@ -14,7 +14,6 @@ from tools import readme
 AGAIN = "run: python tools/readme.py"
 
 
-@pytest.mark.of_record
 @pytest.mark.parametrize("path", readme.READMES, ids=lambda path: path.name)
 def test_tables_are_those_of_the_records(path):
     text = path.read_text("utf-8")
@@ -25,18 +24,16 @@ def test_tables_are_those_of_the_records(path):
     assert readme.with_figures(text, *both, comma=".es" in path.suffixes) == text, AGAIN
 
 
-@pytest.mark.of_record
 def test_the_chart_is_that_of_the_records():
     with Image.open(readme.ROOT / "docs" / "ladder.png") as image:
         assert image.info["Source"] == readme.digest(readme.rows()), AGAIN
 
 
-@pytest.mark.of_record
 @pytest.mark.parametrize("name", readme.SCREENS)
 def test_the_screenshots_are_those_of_the_report(name):
     with Image.open(readme.ROOT / "docs" / name) as image:
         assert image.size == readme.SCREENS[name]
-        assert image.info["Source"] == readme.mark(), AGAIN
+        assert image.info["Source"] == readme.label(), AGAIN
 
 
 def test_figures_follow_the_records(tmp_path):
