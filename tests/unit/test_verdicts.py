@@ -197,6 +197,10 @@ def test_the_headline_says_what_came_out():
         "The experiment that was run reaches the study's accuracy. 1 of 1 accuracies reached "
         "(1 reproduced) 0 experiments with fewer than three seeds"
     )
+    wide = headline(*[(e.accuracy - 0.04, e.accuracy, e.accuracy + 0.04) for e in EXPERIMENTS])
+    assert wide.startswith(
+        "The published accuracies lie inside our intervals, but these are too wide for a verdict. "
+    )
     both = headline(PUBLISHED[0], PUBLISHED[1], judged=judgements("holds", *["not tested"] * 10))
     assert both.startswith(
         "Both experiments that were run reach the study's accuracy, and the one claim"
