@@ -68,7 +68,7 @@ class Row:
         train_accuracy: mean training accuracy, measured like the test's, or None.
         difference: ours minus published accuracy, or None; also None where the data are
             not CIFAR-10, to which the published figure does not apply.
-        seconds: mean training time of the runs on the first run's machine, or None.
+        seconds: training time of the first seed, or None; others may be of another machine.
         operations: mean multiply–adds of training, or None.
         at_chance: whether any of the runs has learned nothing.
         recalls: of the reader's own images: for each class the share that is recognized, mean over
@@ -506,9 +506,7 @@ def _row(experiment: Experiment, records: list[Record]) -> Row:
         loss=statistics.fmean(record.metrics["test"].loss for record in records),
         train_accuracy=statistics.fmean(record.metrics["train"].accuracy for record in records),
         difference=mean - experiment.accuracy if comparable else None,
-        seconds=statistics.fmean(
-            r.timing["train_seconds"] for r in records if r.machine == records[0].machine
-        ),
+        seconds=records[0].timing["train_seconds"],
         operations=statistics.fmean(record.training.operations for record in records),
         at_chance=any(record.training.at_chance for record in records),
     )
