@@ -1,23 +1,21 @@
 """What is to run: notebooks and seeds, what is up to date, and how long it will take."""
 
+import heapq
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from ladder.reasons import UsageError
 from lib import clock, data, pretrained
 from lib.data import cifar10
-from lib.errors import LadderError, RecordError
+from lib.errors import RecordError
 from lib.results import fingerprint, parameters, record
 from lib.results.record import Record
 from lib.study import COMPANIONS, SLUGS
-
-
-class UsageError(LadderError):
-    """A command line that makes no sense; the message says what was expected."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,7 @@ class Job:
         profile, seed: of the run.
         values: its parameters.
         data: digest of the data set.
+        changes: those of the parameters that are not the profile's.
     """
 
     slug: str
@@ -36,11 +35,15 @@ class Job:
     seed: int
     values: parameters.Values
     data: str
+    changes: parameters.Values = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """Name of its log, and of its record if the network is the study's."""
-        return record.run_name(self.slug, self.profile, self.seed)
+        profile = self.profile
+        if self.changes:
+            profile = record.custom(parameters.without_paths(self.values, dataset=""), self.data)
+        return record.run_name(self.slug, profile, self.seed)
 
     @property
     def needs_weights(self) -> bool:
@@ -58,18 +61,15 @@ class Job:
                 continue
             with suppress(RecordError):
                 found = record.read(path)
-                if found.fingerprint == self._fingerprint(found if path in custom else None):
+                if found.fingerprint == fingerprint.of_run(
+                    self.slug,
+                    self.values,
+                    data=self.data,
+                    weights=pretrained.TENSORS_SHA256 if self.needs_weights else None,
+                    architecture=found.model.architecture if found.has_other_network else "",
+                ):
                     return found
         return None
-
-    def _fingerprint(self, custom: Record | None) -> str:
-        return fingerprint.of_run(
-            self.slug,
-            self.values,
-            data=self.data,
-            weights=pretrained.TENSORS_SHA256 if self.needs_weights else None,
-            architecture=custom.model.architecture if custom and custom.model else "",
-        )
 
 
 def select(text: str) -> list[str]:
@@ -118,21 +118,38 @@ def read_seeds(text: str) -> list[int]:
 
 
 def plan(
-    slugs: list[str], *, profile: str, seeds: list[int], source: data.Source, dataset: str
+    slugs: list[str],
+    *,
+    profile: str,
+    seeds: list[int],
+    source: data.Source,
+    dataset: str,
+    settings: Sequence[parameters.Values] = ({},),
 ) -> list[Job]:
-    """Returns the jobs, notebook by notebook.
+    """Returns the jobs, notebook by notebook and setting by setting.
+
+    Args:
+        slugs, profile, seeds: what is to run.
+        source: the images.
+        dataset: their name, or the reader's folder.
+        settings: parameters that replace the profile's; equal ones count once.
 
     Raises:
+        ParameterError: if a notebook cannot take a setting.
         UsageError: if the profile takes fewer images than the data set has classes.
     """
-    jobs = []
+    jobs: dict[str, Job] = {}
     for slug in slugs:
         _check_sizes(slug, profile, len(source.classes))
-        for seed in seeds:
-            values = parameters.of_profile(profile, slug, images=source.images)
-            values |= {"PROFILE": profile, "SEED": seed, "DATASET": dataset}
-            jobs.append(Job(slug, profile, seed, values, source.sha256))
-    return jobs
+        of_profile = parameters.of_profile(profile, slug, images=source.images)
+        for setting in settings:
+            values = parameters.check(slug, of_profile | setting)
+            changes = {name: values[name] for name in setting if values[name] != of_profile[name]}
+            for seed in seeds:
+                own = values | {"PROFILE": profile, "SEED": seed, "DATASET": dataset}
+                job = Job(slug, profile, seed, own, source.sha256, changes)
+                jobs.setdefault(job.name, job)
+    return list(jobs.values())
 
 
 def _check_sizes(slug: str, profile: str, classes: int) -> None:
@@ -180,13 +197,30 @@ def within(minutes: float, jobs: Iterable[tuple[Job, float]]) -> list[tuple[Job,
     return kept
 
 
-def dry_run(jobs: Iterable[tuple[Job, float]]) -> None:
-    """Prints the plan with the seconds of each job, see `estimated`."""
-    total = 0.0
+def dry_run(jobs: Iterable[tuple[Job, float]], workers: Sequence[int] = ()) -> None:
+    """Prints the plan with the seconds of each job, see `estimated`.
+
+    Args:
+        jobs: with their seconds.
+        workers: numbers of jobs at a time for which the whole time is printed.
+    """
+    each = []
     for job, seconds in jobs:
-        total += seconds
-        print(f"  {job.name:<40} {clock(seconds) if seconds else 'up to date'}", flush=True)
-    print(f"  {'all, at most':<40} {clock(total)}")
+        each.append(seconds)
+        took = clock(seconds) if seconds else "up to date"
+        changes = ", ".join(f"{name} {value}" for name, value in job.changes.items())
+        print(f"  {job.name:<40} {took:<12} {changes}".rstrip(), flush=True)
+    print(f"  {'all, at most':<40} {clock(sum(each))}")
+    for count in workers:
+        print(f"  {f'with {count} at a time':<40} {clock(makespan(each, count))}")
+
+
+def makespan(seconds: Iterable[float], workers: int) -> float:
+    """Returns how long so many workers take for jobs, the longest first."""
+    busy = [0.0] * workers
+    for job in sorted(seconds, reverse=True):
+        heapq.heappushpop(busy, busy[0] + job)
+    return max(busy)
 
 
 def sizes_only() -> data.Source:

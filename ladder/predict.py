@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter
 
-from ladder.plan import UsageError
+from ladder.reasons import UsageError
 from lib import cache, results
 from lib.data import folders, image_files
 from lib.errors import DataError, LadderError, RecordError

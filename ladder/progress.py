@@ -1,5 +1,6 @@
 """The report's page while notebooks run: what is done, what runs, and how long it may take."""
 
+import functools
 from pathlib import Path
 
 from ladder.plan import Job
@@ -61,23 +62,28 @@ def seconds_left(out: Path, jobs: list[Job], waiting: list[Job]) -> float | None
         out, jobs, waiting: as for `write`.
     """
     finished = [(job, job.record(out)) for job in jobs if job not in waiting]
-    took = [(_seconds(job), found.timing["total_seconds"]) for job, found in finished if found]
-    left = [_seconds(job) for job in waiting]
+    took = [(seconds(job), found.timing["total_seconds"]) for job, found in finished if found]
+    left = [seconds(job) for job in waiting]
     if not took or None in (*left, *(expected for expected, _ in took)):
         return None
-    expected, seconds = map(sum, zip(*took, strict=True))
-    return sum(left) * seconds / expected
+    expected, real = map(sum, zip(*took, strict=True))
+    return sum(left) * real / expected
 
 
-def _seconds(job: Job) -> float | None:
+def seconds(job: Job) -> float | None:
     """Returns the seconds of one of the eleven at the speed of the run of record."""
-    speeds = [
-        one.timing["train_images_per_second"]
-        for path in sorted((OF_RECORD / "results").glob(f"{job.slug}-*.json"))
-        if not (one := record.read(path)).environment["gpus"] and not one.is_companion
-    ]
-    if not speeds:
+    speed = _speed(OF_RECORD, job.slug)
+    if not speed:
         return None
-    values = job.values
-    epochs = values["EPOCHS"] + values.get("HEAD_EPOCHS", 0) + 1  # evaluation is like one more
-    return NOTEBOOK_SECONDS + epochs * values["TRAIN_SIZE"] / speeds[0]
+    epochs = job.values["EPOCHS"] + job.values.get("HEAD_EPOCHS", 0) + 1  # one for evaluation
+    return NOTEBOOK_SECONDS + epochs * job.values["TRAIN_SIZE"] / speed
+
+
+@functools.cache
+def _speed(out: Path, slug: str) -> float:
+    """Returns images per second of an experiment's first record from a processor, 0 without one."""
+    for path in sorted((out / "results").glob(f"{slug}-*.json")):
+        found = record.read(path)
+        if not found.environment["gpus"] and not found.is_companion:
+            return found.timing["train_images_per_second"]
+    return 0.0

@@ -24,6 +24,10 @@ CAUSES = {
 """Why the system ends processes, by signal."""
 
 
+class UsageError(LadderError):
+    """A command line that makes no sense; the message says what was expected."""
+
+
 class RunError(RuntimeError):
     """A notebook that did not do its job; the message says which and why."""
 

@@ -160,11 +160,8 @@ class Record:
         """
         profile = self.profile
         if profile == "custom":
-            tried = [parameters.computed(self.parameters), self.dataset.sha256]
-            if self.has_other_network:
-                tried.append(self.model.architecture)
-            mark = digests.of_text(json.dumps(tried, sort_keys=True))
-            profile = f"custom-{mark[:6]}"
+            network = self.model.architecture if self.has_other_network else ""
+            profile = custom(self.parameters, self.dataset.sha256, network)
         return run_name(self.experiment, profile, self.seed)
 
     def to_json(self) -> dict:
@@ -178,6 +175,18 @@ class Record:
 ELEVEN = ("model", "training", "metrics", "history")
 COMPANION = ("title", "summary", "tables")
 """Fields of records of the eleven, and of companions; a companion may have both."""
+
+
+def custom(values: parameters.Values, data: str, network: str = "") -> str:
+    """Returns the profile, with its mark, in the name of a custom run.
+
+    Args:
+        values: its parameters, as a record has them.
+        data: digest of its images.
+        network: digest of a network that is not the study's.
+    """
+    tried = [parameters.computed(values), data, *([network] if network else [])]
+    return f"custom-{digests.of_text(json.dumps(tried, sort_keys=True))[:6]}"
 
 
 def run_name(slug: str, profile: str, seed: int) -> str:

@@ -11,7 +11,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from ladder import __main__ as command
-from ladder.plan import UsageError
+from ladder.reasons import UsageError
 from ladder.report import sections
 from lib import ROOT, data, results
 from lib.results import parameters, record
