@@ -1,25 +1,28 @@
 # Runs the jobs that ./run_all.sh asks for. It decides by fingerprint which are out of date; a job's
 # success is its record, and the marker here is removed before each run.
+import json
 import os
-import sys
+import shlex
+from pathlib import Path
 
-from lib.study import SLUGS
+JOBS = json.loads(Path(".running/jobs.json").read_text(encoding="utf-8"))
+if "CIFAR10_LADDER_MAIN" in os.environ and "SLURM_JOB_ID" not in os.environ:
+    from ladder import cluster
+
+    cluster.end_with_main_job()
 
 
 wildcard_constraints:
-    slug=r"\w+",
-    profile=r"[a-z]+",
-    seed=r"\d+",
+    name=r"[\w-]+",
 
 
 rule notebook:
     output:
-        touch(".running/{slug}-{profile}-seed{seed}.done"),
-    priority: lambda wildcards: -SLUGS.index(wildcards.slug) if wildcards.slug in SLUGS else -99
+        touch(".running/{name}.done"),
+    priority: lambda wildcards: JOBS[wildcards.name]["priority"]
+    resources:
+        runtime=lambda wildcards, attempt: attempt * JOBS[wildcards.name]["minutes"],
     params:
-        python=lambda wildcards: sys.executable,  # not searched for {wildcards}
-        dataset=lambda wildcards: os.environ["CIFAR10_LADDER_DATASET"],
-        images=lambda wildcards: os.environ["CIFAR10_LADDER_IMAGES"],
+        command=lambda wildcards: shlex.join(JOBS[wildcards.name]["command"]),
     shell:
-        "{params.python:q} -P -m ladder.run {wildcards.slug} --profile {wildcards.profile}"
-        " --seed {wildcards.seed} --dataset {params.dataset:q} --images {params.images} --out ."
+        "{params.command}"

@@ -8,7 +8,6 @@ import argparse
 import fcntl
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ladder import environment, predict, progress, reasons, run
+from ladder import cluster, environment, predict, progress, reasons, run, sweep
 from ladder.plan import (
     Job,
     UsageError,
@@ -66,25 +65,37 @@ def sole_use(out: Path) -> Iterator[None]:
                 f"--out {out} is on a disk that cannot lock files ({error.strerror}); choose a "
                 "folder on another"
             ) from error
-        shutil.rmtree(out / ".running", ignore_errors=True)  # of runs that were killed
+        cluster.clear(out, cluster.queued(out))
         yield
 
 
-def run_jobs(jobs: list[Job], out: Path, *, dataset: str, images: int) -> None:
-    """Runs jobs one after the other with Snakemake, past failures, and counts what is done."""
+def run_jobs(
+    jobs: list[Job], out: Path, *, images: int, executor: str = "local", at_once: int = 1
+) -> None:
+    """Runs jobs with Snakemake, past failures, and counts what is done.
+
+    Args:
+        jobs: what to run.
+        out: the report's folder.
+        images: see `parameters.of_profile`.
+        executor: where, one of `cluster.EXECUTORS`.
+        at_once: how many at a time.
+    """
+    cluster.write_jobs(out, {job.name: _as_json(job, images) for job in jobs})
     command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--directory", str(out), "--cores", "1", "--keep-going", "--nolock"]
+    command += ["--directory", str(out), "--keep-going", "--nolock"]
+    command += cluster.arguments(executor, at_once, out)
     command += ["--rerun-triggers", "mtime", "--quiet", "progress", "rules", "host"]
     command += ["--workflow-profile", "none"]  # that of the working directory stays out
     # All but "source-cache", which Snakemake would keep in the reader's home.
     command += ["--shared-fs-usage", "input-output", "persistence", "software-deployment"]
     command += ["sources", "storage-local-copies", "--"]
     command += [f".running/{job.name}.done" for job in jobs]
+    here = str(os.getpid())  # whom runs on this machine do not outlive
     own = environment.of_children(
-        # Not through --config: Snakemake reads values as YAML, in which "x: y" is a dictionary.
-        CIFAR10_LADDER_DATASET=dataset,
-        CIFAR10_LADDER_IMAGES=str(images),
-        **{run.PARENT: str(os.getpid())},  # a run does not outlive us
+        **{run.PARENT: here, cluster.SLOTS: str(at_once)}
+        if executor == "local"
+        else {cluster.MAIN: here}
     )
     log = out / "logs" / "snakemake.log"
     log.parent.mkdir(exist_ok=True)
@@ -128,10 +139,34 @@ def run_jobs(jobs: list[Job], out: Path, *, dataset: str, images: int) -> None:
             file.write(f"Snakemake {reasons.ending(process.returncode)}\n")
 
 
+def _wait(out: Path, jobs: list[Job]) -> None:
+    """Waits for jobs that an earlier run has submitted to the cluster."""
+    said = False
+    while waiting := {job.name for job in jobs} & set(cluster.queued(out).values()):
+        if not said:
+            print(f"Waiting for {len(waiting)} jobs that an earlier run has submitted.", flush=True)
+            said = True
+        time.sleep(5)
+
+
+def _as_json(job: Job, images: int) -> dict:
+    """Returns what the Snakefile needs of a job."""
+    command = [sys.executable, "-P", "-m", "ladder.run", job.slug, "--profile", job.profile]
+    command += ["--seed", str(job.seed), "--dataset", job.values["DATASET"]]
+    command += ["--images", str(images), "--out", ".", "--log", job.name]
+    for name, value in job.changes.items():
+        command += ["--set", f"{name}={value!r}"]
+    return {
+        "command": command,
+        "priority": -SLUGS.index(job.slug) if job.slug in SLUGS else -99,
+        "minutes": cluster.minutes(progress.seconds(job)),
+    }
+
+
 def why_failed(job: Job, out: Path) -> str:
     """Returns why a job left no record: from its own log, else from Snakemake's."""
     own, engine = reasons.read(out, job.name), reasons.read(out, "snakemake")
-    command = rf"ladder\.run {job.slug} --profile {job.profile} --seed {job.seed} "
+    command = rf"ladder\.run {job.slug} (?s:(?:(?!\nCommand ').)*?) --log {job.name}\b"
     status = r"(?:exit status (\d+)|died with <Signals\.\w+: (\d+)>)"
     ended = re.search(
         rf"^(RuleException:\n.*\n)?Command '.*{command}(?s:.*?){status}", engine, re.MULTILINE
@@ -238,8 +273,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     what = "auto, cifar10, digits or a folder"
     parser.add_argument("--dataset", type=os.path.expanduser, default="auto", help=what)
-    parser.add_argument("--only", default="00-10", help="e.g. 00,03-05 or companions (00-10)")
-    parser.add_argument("--seeds", default="0", help="e.g. 0,1,2 or 0-9 (0)")
+    parser.add_argument("--only", help="e.g. 00,03-05 or companions (00-10)")
+    parser.add_argument("--seeds", help="e.g. 0,1,2 or 0-9 (0)")
     parser.add_argument(
         "--out", type=cache.expanded, default=ROOT / "reports" / "latest", help="report folder"
     )
@@ -249,6 +284,9 @@ def main(arguments: list[str] | None = None) -> int:
         help="leave out the slowest notebooks, so that the run takes no longer",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and its time only")
+    parser.add_argument("--jobs", type=int, default=1, help="notebooks at a time (1)")
+    parser.add_argument("--executor", choices=cluster.EXECUTORS, default="local")
+    parser.add_argument("--sweep", type=cache.expanded, help="YAML file of parameters to vary")
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell had them ignored
         signal.signal(number, signal.default_int_handler)
@@ -284,8 +322,12 @@ def _mistake(error: Exception, out: Path) -> int:
 
 
 def _plan_and_run(options: argparse.Namespace) -> int:
-    slugs, seeds = select(options.only), read_seeds(options.seeds)
+    swept = sweep.read(options.sweep) if options.sweep else sweep.NONE
+    slugs = select(options.only or swept.only or "00-10")
+    seeds = read_seeds(options.seeds or swept.seeds or "0")
+    options.profile = options.profile or swept.profile
     profile = options.profile or "quick"
+    cluster.check(options.executor, options.jobs)
     for slug in slugs:
         parameters.of_profile(profile, slug)
     wants_cifar10 = options.dataset in ("auto", "cifar10")
@@ -303,7 +345,14 @@ def _plan_and_run(options: argparse.Namespace) -> int:
     out = options.out.resolve()
     if own and out.is_relative_to(dataset):
         raise UsageError(f"--out {out} lies in the folder of the images; choose one outside")
-    jobs = plan(slugs, profile=profile, seeds=seeds, source=source, dataset=dataset)
+    jobs = plan(
+        slugs,
+        profile=profile,
+        seeds=seeds,
+        source=source,
+        dataset=dataset,
+        settings=swept.settings,
+    )
     if options.dry_run or options.minutes is not None:
         timed = estimated(jobs, out, source)
         if options.minutes is not None:
@@ -311,13 +360,16 @@ def _plan_and_run(options: argparse.Namespace) -> int:
             kept = [job for job, _ in timed]
             jobs = [job for job in jobs if job in kept]
         if options.dry_run:
-            dry_run(timed)
+            dry_run(timed, (1, 10, 100) if options.sweep else ())
             return 0
+    where = {"executor": options.executor, "at_once": options.jobs}
     with sole_use(out):
-        return _run(jobs, out, profile=profile, dataset=dataset, source=source)
+        return _run(jobs, out, profile=profile, dataset=dataset, source=source, where=where)
 
 
-def _run(jobs: list[Job], out: Path, *, profile: str, dataset: str, source: data.Source) -> int:
+def _run(
+    jobs: list[Job], out: Path, *, profile: str, dataset: str, source: data.Source, where: dict
+) -> int:
     began = time.perf_counter()
     failures: dict[str, str] = {}
     stale = [job for job in jobs if not job.record(out)]
@@ -331,8 +383,13 @@ def _run(jobs: list[Job], out: Path, *, profile: str, dataset: str, source: data
         except (WeightsError, OSError) as error:
             failures = {job.name: str(error) for job in stale if job.needs_weights}
     runnable = [job for job in stale if job.name not in failures]
-    if runnable:
-        run_jobs(runnable, out, dataset=dataset, images=source.images)
+    names = set(cluster.queued(out).values())  # submitted by an earlier run, which was killed
+    submitted = [job for job in runnable if job.name in names]
+    if new := [job for job in runnable if job not in submitted]:
+        run_jobs(new, out, images=source.images, **where)
+    _wait(out, submitted)
+    if again := [job for job in submitted if not job.record(out)]:
+        run_jobs(again, out, images=source.images, **where)
     failures |= {job.name: why_failed(job, out) for job in runnable if not job.record(out)}
     try:
         reason = write_report(out, profile=profile, source=source, dataset=dataset)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from ladder import environment, reasons
+from ladder import cluster, environment, reasons
 from ladder.reasons import FAILED, RunError
 from ladder.report import pages, summary, verdicts
 from lib import ROOT, cache, digests, results, study
@@ -95,6 +95,7 @@ def run(
     out: Path,
     images: int = 0,
     values: parameters.Values | None = None,
+    log: str = "",
 ) -> Path:
     """Runs a notebook and returns the path of its record.
 
@@ -106,6 +107,7 @@ def run(
         out: the report's folder.
         images: see `parameters.of_profile`.
         values: parameters that replace the profile's.
+        log: name of its log, by default of the profile's run.
 
     Raises:
         ParameterError: if the notebook cannot take these parameters.
@@ -115,8 +117,11 @@ def run(
     values = parameters.of_profile(profile, slug, images=images) | (values or {})
     values = parameters.check(slug, values | {"PROFILE": profile, "SEED": seed, "DATASET": dataset})
     fingerprint.of_run(slug, values, data="", weights=None)  # remembers the code as it is now
-    notebook, name = parameters.notebook_path(slug), record.run_name(slug, profile, seed)
-    with _executed(notebook, values, name=name, out=out) as (stage, content):
+    notebook, name = parameters.notebook_path(slug), log or record.run_name(slug, profile, seed)
+    with (
+        cluster.own_cores(out),
+        _executed(notebook, values, name=name, out=out) as (stage, content),
+    ):
         found = _sound_record(stage, slug, values)
         _hide_paths(content, values, found)
         page = stage / "notebooks" / f"{found.name}.html"
@@ -236,7 +241,8 @@ def _executed(
 
     for folder in (out / ".running", out / "logs"):
         folder.mkdir(parents=True, exist_ok=True)
-    own = tempfile.TemporaryDirectory(dir=out / ".running", prefix=f"{name}-")
+    job = os.environ.get("SLURM_JOB_ID", cluster.LOCAL)
+    own = tempfile.TemporaryDirectory(dir=out / ".running", prefix=f"{name}-{job}-")
     log = reasons.log(out, name)
     log.unlink(missing_ok=True)  # all who write into it append
     log = log.open("a", encoding="utf-8", errors="replace")
@@ -373,11 +379,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=0, help="for training and validation")
     parser.add_argument("--data-digest", default="", help="report: digest of the data set")
     parser.add_argument("--out", type=cache.expanded, default=ROOT / "reports" / "latest")
+    parser.add_argument("--log", default="", help="name of the log")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     out, shared = options.out.resolve(), {"dataset": options.dataset}
     profile = options.profile or "quick"
-    name = record.run_name(options.notebook, profile, options.seed)
+    name = options.log or record.run_name(options.notebook, profile, options.seed)
     try:
         if options.notebook == "report":
             name = "index"
@@ -386,7 +393,7 @@ def main(arguments: list[str] | None = None) -> int:
             report(out, profile=options.profile, data=options.data_digest, **shared)
         else:
             shared |= {"seed": options.seed, "images": options.images}
-            shared["values"] = _settings(options.set)
+            shared |= {"values": _settings(options.set), "log": options.log}
             run(options.notebook, profile=profile, out=out, **shared)
     except Exception as error:
         reason = reasons.of(error)

@@ -34,9 +34,16 @@ def environment() -> dict:
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu(),
         "gpus": gpus(),
-        "cores": os.cpu_count(),
+        "cores": _cores(),
         "git": _commit(),
     }
+
+
+def _cores() -> int:
+    """Returns how many cores this process may use."""
+    if threads := os.environ.get("TF_NUM_INTRAOP_THREADS"):
+        return int(threads)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def gpus() -> list[str]:

@@ -131,7 +131,7 @@ def test_the_engine_starts_where_the_working_directory_is_gone(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     monkeypatch.setattr(sys, "executable", str(engine))
-    command.run_jobs([], tmp_path, dataset="digits", images=9)
+    command.run_jobs([], tmp_path, images=9)
     assert (tmp_path / "logs" / "snakemake.log").read_text() == ""
 
 

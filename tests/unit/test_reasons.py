@@ -11,8 +11,13 @@ from ladder import __main__ as command
 from ladder import reasons, run
 from lib import data
 
-JOB = types.SimpleNamespace(slug="00_base_cnn", profile="quick", seed=1, name="00-quick-seed1")
-COMMAND = "python -P -m ladder.run {slug} --profile quick --seed {seed} --dataset '{data}' --out ."
+JOB = types.SimpleNamespace(
+    slug="00_base_cnn", profile="quick", seed=1, name="00_base_cnn-quick-seed1"
+)
+COMMAND = (
+    "python -P -m ladder.run {slug} --profile quick --seed {seed} --dataset '{data}' --out ."
+    " --log {slug}-quick-seed{seed}"
+)
 ENGINE = "Snakemake, which runs the notebooks, failed: "
 LITTLE_MEMORY = "its process was ended by SIGKILL; the usual cause is too little memory"
 

@@ -1,0 +1,174 @@
+"""Where jobs run: on this machine, several at a time, or on a cluster, through Snakemake."""
+
+import fcntl
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+
+import psutil
+
+from ladder.reasons import UsageError
+from lib import ROOT, cache, digests
+
+EXECUTORS = ("local", "slurm", "kubernetes")
+JOBS = ".running/jobs.json"
+"""File in the report's folder: command, priority and minutes of each job, by name."""
+MAIN = "CIFAR10_LADDER_MAIN"
+"""Environment variable: process of the main job, without which Snakemake is not to submit more."""
+SLOTS = "CIFAR10_LADDER_SLOTS"
+"""Environment variable: how many notebooks share the cores of this machine."""
+LOCAL = "local"
+"""In the name of a run's folder: it is of no cluster's job."""
+COMMENT = "rule_notebook_wildcards_"
+"""Before a job's name in the comment that Snakemake gives it in Slurm."""
+
+
+def check(executor: str, jobs: int) -> None:
+    """Refuses what this machine cannot do.
+
+    Raises:
+        UsageError: if there are too few cores, or what the executor needs is not installed.
+    """
+    if jobs < 1:
+        raise UsageError(f"--jobs {jobs}: expected 1 or more")
+    if executor == "local" and jobs > (cores := len(_cores())):
+        raise UsageError(f"--jobs {jobs}: this machine has {cores} cores; give at most so many")
+    if executor != "local" and not importlib.util.find_spec(
+        f"snakemake_executor_plugin_{executor}"
+    ):
+        raise UsageError(
+            f"--executor {executor} needs a plugin of Snakemake: pip install -e '.[{executor}]'"
+        )
+    if executor == "slurm" and not shutil.which("sbatch"):
+        raise UsageError("--executor slurm: no sbatch on this machine; run it on a login node")
+
+
+def arguments(executor: str, jobs: int, out: Path) -> list[str]:
+    """Returns Snakemake's arguments that say where jobs run.
+
+    Args:
+        executor: one of `EXECUTORS`.
+        jobs: how many at a time.
+        out: the report's folder.
+    """
+    if executor == "local":
+        return ["--cores", str(jobs)]
+    profile = ROOT / "ladder" / "executors" / executor
+    found = ["--profile", str(profile), "--jobs", str(jobs)]
+    if executor == "slurm":
+        found += ["--slurm-jobname-prefix", _prefix(out)]
+        if "gpu" in _output("sinfo", "--noheader", "--format=%G"):
+            found += ["--set-resources", "notebook:gpu=1"]
+    return found
+
+
+def queued(out: Path) -> dict[str, str]:
+    """Returns the jobs of a report's folder that wait or run in Slurm: names by Slurm's number."""
+    found = {}
+    for line in _output("squeue", "--me", "--noheader", "--format=%i|%j|%k").splitlines():
+        number, name, comment = line.split("|", 2)
+        if name.startswith(_prefix(out)) and comment.startswith(COMMENT):
+            found[number] = comment.removeprefix(COMMENT)
+    return found
+
+
+def clear(out: Path, alive: dict[str, str]) -> None:
+    """Removes what killed runs have left in ``.running``, but nothing of jobs that are alive.
+
+    Args:
+        out: the report's folder.
+        alive: as `queued` returns them.
+    """
+    for path in (out / ".running").glob("*"):
+        if path.is_dir() and path.name.split("-")[-2] not in alive:
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.is_file() and not (alive and path.name == Path(JOBS).name):
+            path.unlink(missing_ok=True)
+
+
+def minutes(seconds: float | None) -> int:
+    """Returns the time to ask a cluster for: half an hour and four times the estimate, or a day."""
+    return 24 * 60 if seconds is None else 30 + round(4 * seconds / 60)
+
+
+def write_jobs(out: Path, jobs: dict[str, dict]) -> None:
+    """Writes `JOBS`, with those there that may still begin."""
+    path = out / JOBS
+    path.parent.mkdir(exist_ok=True)
+    with suppress(OSError, ValueError):
+        jobs = json.loads(path.read_text(encoding="utf-8")) | jobs
+    with cache.atomic_file(path) as part:
+        part.write_text(json.dumps(jobs), encoding="utf-8")
+
+
+def end_with_main_job() -> None:
+    """Ends this process group, Snakemake's, once the main job is gone; jobs of a cluster go on."""
+
+    def watch(main_job: int) -> None:
+        while psutil.pid_exists(main_job):
+            time.sleep(1)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, args=(int(os.environ[MAIN]),), daemon=True).start()
+
+
+@contextmanager
+def own_cores(out: Path) -> Iterator[None]:
+    """Keeps a notebook to its cores: a share of this machine's, or those that Slurm gave it.
+
+    Other processes see them by affinity, TensorFlow also by the environment.
+
+    Args:
+        out: the report's folder, where runs agree on their shares.
+    """
+    slots, cores = int(os.environ.get(SLOTS, 1)), _cores()
+    share = int(os.environ.get("SLURM_CPUS_PER_TASK", len(cores) // slots))
+    if share < len(cores):
+        os.environ |= dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"), str(share))
+    with _slot(out, slots) if slots > 1 else nullcontext(0) as slot:
+        if slots > 1 and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, cores[slot * share : (slot + 1) * share])
+        yield
+
+
+@contextmanager
+def _slot(out: Path, slots: int) -> Iterator[int]:
+    """Gives the number of a share that no other run has."""
+    (out / ".running").mkdir(parents=True, exist_ok=True)
+    while True:
+        for slot in range(slots):
+            with (out / ".running" / f"slot{slot}").open("w") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                yield slot
+                return
+        time.sleep(0.1)  # the run before has not quite ended
+
+
+def _cores() -> list[int]:
+    """Returns the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count()))
+
+
+def _prefix(out: Path) -> str:
+    """Returns the beginning of the names, in Slurm, of the jobs of a report's folder."""
+    return f"ladder-{digests.of_text(str(out))[:12]}"
+
+
+def _output(*command: str) -> str:
+    """Returns what a command prints, or nothing where there is no such command."""
+    if not shutil.which(command[0]):
+        return ""
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
