@@ -200,7 +200,7 @@ def otherwise(
         if found := verdicts.others(row, everything):
             if row.records:
                 content.append(_trained(row, f"profile {row.records[0].profile}", out))
-            content += [_trained(other.row, str(other), out) for other in found]
+            content += [_trained(other.row, str(other), out, base=row) for other in found]
     return render("otherwise.html.j2", missed=missed, rows=content)
 
 
@@ -215,13 +215,18 @@ def _missed(rows: list[Row], everything: list[Record]) -> list[tuple]:
     ]
 
 
-def _trained(row: Row, how: str, out: Path) -> dict:
-    """Returns a row for `otherwise`."""
+def _trained(row: Row, how: str, out: Path, base: Row | None = None) -> dict:
+    """Returns a row for `otherwise`, compared with another of the same experiment."""
+    compared = base and base.records and verdicts.paired(base, row)
+    if compared:
+        mean, half, seeds = compared
+        compared = f"{signed(mean)} ({signed(mean - half)} to {signed(mean + half)}, {seeds} seeds)"
     return {
         "experiment": row.experiment.heading,
         "trained": how,
         "validation accuracy": statistics.fmean(r.metrics["val"].accuracy for r in row.records),
         "test accuracy": row.accuracy,
+        "difference by seed, points (95 %)": compared or None,
         "test cross-entropy": row.loss,
         "training minus test, points": signed(row.train_accuracy - row.accuracy, 1),
         "epochs run": statistics.fmean(len(r.history["epoch"]) for r in row.records),

@@ -234,6 +234,24 @@ def _nearest(record: Record, bases: dict[str, parameters.Values]) -> tuple[str, 
     return min(changes.items(), key=lambda found: len(found[1]))
 
 
+def paired(row: Row, other: Row) -> tuple[float, float, int] | None:
+    """Compares two settings of an experiment by the seeds that both have.
+
+    Returns:
+        Mean of the other's accuracy minus the row's, half of its 95 % interval (Student's t), both
+        as shares, and the number of seeds; None for fewer than two.
+    """
+    from scipy import stats
+
+    ours = {record.seed: record.metrics["test"].accuracy for record in row.records}
+    found = [r.metrics["test"].accuracy - ours[r.seed] for r in other.records if r.seed in ours]
+    if len(found) < 2:
+        return None
+    error = statistics.stdev(found) / math.sqrt(len(found))
+    half = float(stats.t.ppf(0.975, len(found) - 1)) * error
+    return statistics.fmean(found), half, len(found)
+
+
 def _images(record: Record) -> tuple:
     """Returns which images a run had, however it split those that are not for the test."""
     dataset = record.dataset
