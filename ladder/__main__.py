@@ -82,15 +82,7 @@ def run_jobs(
         at_once: how many at a time.
     """
     cluster.write_jobs(out, {job.name: _as_json(job, images) for job in jobs})
-    command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--directory", str(out), "--keep-going", "--nolock"]
-    command += cluster.arguments(executor, at_once, out)
-    command += ["--rerun-triggers", "mtime", "--quiet", "progress", "rules", "host"]
-    command += ["--workflow-profile", "none"]  # that of the working directory stays out
-    # All but "source-cache", which Snakemake would keep in the reader's home.
-    command += ["--shared-fs-usage", "input-output", "persistence", "software-deployment"]
-    command += ["sources", "storage-local-copies", "--"]
-    command += [f".running/{job.name}.done" for job in jobs]
+    command = cluster.snakemake([job.name for job in jobs], out, executor, at_once)
     here = str(os.getpid())  # whom runs on this machine do not outlive
     own = environment.of_children(
         **{run.PARENT: here, cluster.SLOTS: str(at_once)}

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -51,23 +52,32 @@ def check(executor: str, jobs: int) -> None:
         raise UsageError("--executor slurm: no sbatch on this machine; run it on a login node")
 
 
-def arguments(executor: str, jobs: int, out: Path) -> list[str]:
-    """Returns Snakemake's arguments that say where jobs run.
+def snakemake(names: list[str], out: Path, executor: str, at_once: int) -> list[str]:
+    """Returns the command that runs jobs.
 
     Args:
-        executor: one of `EXECUTORS`.
-        jobs: how many at a time.
+        names: of the jobs, which `write_jobs` has written.
         out: the report's folder.
+        executor: one of `EXECUTORS`.
+        at_once: how many run at a time, or wait in the cluster's queue.
     """
+    command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--directory", str(out), "--keep-going", "--nolock"]
     if executor == "local":
-        return ["--cores", str(jobs)]
-    profile = ROOT / "ladder" / "executors" / executor
-    found = ["--profile", str(profile), "--jobs", str(jobs)]
+        command += ["--cores", str(at_once)]
+    else:
+        profile = ROOT / "ladder" / "executors" / executor
+        command += ["--profile", str(profile), "--jobs", str(at_once)]
     if executor == "slurm":
-        found += ["--slurm-jobname-prefix", _prefix(out)]
+        command += ["--slurm-jobname-prefix", _prefix(out)]
         if "gpu" in _output("sinfo", "--noheader", "--format=%G"):
-            found += ["--set-resources", "notebook:gpu=1"]
-    return found
+            command += ["--set-resources", "notebook:gpu=1"]
+    command += ["--rerun-triggers", "mtime", "--quiet", "progress", "rules", "host"]
+    command += ["--workflow-profile", "none"]  # that of the working directory stays out
+    # All but "source-cache", which Snakemake would keep in the reader's home.
+    command += ["--shared-fs-usage", "input-output", "persistence", "software-deployment"]
+    command += ["sources", "storage-local-copies", "--"]
+    return command + [f".running/{name}.done" for name in names]
 
 
 def queued(out: Path) -> dict[str, str]:

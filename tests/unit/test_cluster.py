@@ -66,12 +66,15 @@ def test_folders_of_living_jobs_stay(tmp_path):
 
 
 def test_slurm_gets_a_gpu_where_there_are_any(slurm):
-    found = cluster.arguments("slurm", 7, slurm)
+    found = cluster.snakemake(["a"], slurm, "slurm", 7)
     assert found[found.index("--jobs") + 1] == "7"
     assert "notebook:gpu=1" in found
     profile = found[found.index("--profile") + 1]
     assert (ROOT / "ladder" / "executors" / "slurm").samefile(profile)
-    assert cluster.arguments("local", 2, slurm) == ["--cores", "2"]
+    here = cluster.snakemake(["a", "b"], slurm, "local", 2)
+    assert here[here.index("--cores") + 1] == "2"
+    assert not {"--profile", "--jobs", "--set-resources"} & set(here)
+    assert here[-3:] == ["--", ".running/a.done", ".running/b.done"]
 
 
 @pytest.mark.parametrize(

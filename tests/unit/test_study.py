@@ -70,6 +70,20 @@ def test_the_page_on_the_jpeg_copy_has_the_figures_of_the_records():
         assert seeds == ([f"{min(now)} to {max(now)}"] if seeds else [])
 
 
+def test_the_seeds_of_experiment_5_are_as_the_study_page_says():
+    page = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+    folder = ROOT / "reports" / "of-record" / "results"
+    runs = [
+        json.loads((folder / f"05_data_augmentation-study-seed{n}.json").read_text("utf-8"))
+        for n in range(3)
+    ]
+    epochs = [len(run["history"]["epoch"]) for run in runs]
+    first, second, third = (f"{100 * run['metrics']['test']['accuracy']:.2f}" for run in runs)
+    said = f"ran for {epochs[0]} and {epochs[1]} epochs and reached {first} and {second} %. "
+    said += f"Seed 2 stopped after {epochs[2]} epochs, at {third} %."
+    assert said in " ".join(page.split())
+
+
 def test_unknown_experiment_lists_the_known():
     with pytest.raises(KeyError, match=r"11_vgg19.*10_vgg16_64x64"):
         study.experiment("11_vgg19")
