@@ -138,8 +138,8 @@ def test_the_two_protocols_are_side_by_side(out, groups):
 
 def test_precision_and_gpus_of_the_same_protocol_are_named(groups, out):
     rows, (one, *_) = verdicts.table(groups[0]), groups[1]
-    one = made_up.changed(one, training={"precision": "bfloat16"})
-    two = made_up.changed(one, seed=1, environment={"gpus": ["NVIDIA H200"]}, history={"loss": [9]})
+    two = made_up.changed(one, training={"precision": "bfloat16"})
+    one = made_up.changed(two, seed=1, environment={"gpus": ["NVIDIA H200"]}, history={"loss": [9]})
     soup = bs4.BeautifulSoup(
         sections.table(rows, verdicts.table([one, two]), out=out), "html.parser"
     )
