@@ -12,6 +12,11 @@ if "CIFAR10_LADDER_MAIN" in os.environ and "SLURM_JOB_ID" not in os.environ:
     cluster.end_with_main_job()
 
 
+envvars:  # a pod has no others
+    "CIFAR10_LADDER_CACHE",
+    "PYTHONPATH",
+
+
 wildcard_constraints:
     name=r"[\w-]+",
 
@@ -25,4 +30,4 @@ rule notebook:
     params:
         command=lambda wildcards: shlex.join(JOBS[wildcards.name]["command"]),
     shell:
-        "{params.command}"
+        "CIFAR10_LADDER_CORES={threads} {params.command}"

@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from ladder import cluster, environment, predict, progress, reasons, run, sweep
 from ladder.plan import (
@@ -38,8 +39,10 @@ from lib.study import SLUGS, experiment
 
 
 @contextmanager
-def sole_use(out: Path) -> Iterator[None]:
-    """Keeps other runs out of a report's folder; the lock ends with this process.
+def sole_use(out: Path) -> Iterator[int]:
+    """Keeps other runs out of a report's folder; gives the file number of its lock.
+
+    The lock ends with this process and those that get the number.
 
     Raises:
         OSError: if the folder cannot be written or another run works in it.
@@ -55,7 +58,7 @@ def sole_use(out: Path) -> Iterator[None]:
         ) from error
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(lock)
         except BlockingIOError as error:
             raise OSError(
                 f"another run is at work in {out}; wait for it or choose another --out"
@@ -66,11 +69,29 @@ def sole_use(out: Path) -> Iterator[None]:
                 "folder on another"
             ) from error
         cluster.clear(out, cluster.queued(out))
-        yield
+        yield lock.fileno()
+
+
+def _lock(file: TextIO, seconds: float = 3) -> None:
+    """Locks a file, with patience: Snakemake outlives a killed run by a second and may submit."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
 
 
 def run_jobs(
-    jobs: list[Job], out: Path, *, images: int, executor: str = "local", at_once: int = 1
+    jobs: list[Job],
+    out: Path,
+    *,
+    images: int,
+    executor: str = "local",
+    at_once: int = 1,
+    lock: int | None = None,
 ) -> None:
     """Runs jobs with Snakemake, past failures, and counts what is done.
 
@@ -80,15 +101,13 @@ def run_jobs(
         images: see `parameters.of_profile`.
         executor: where, one of `cluster.EXECUTORS`.
         at_once: how many at a time.
+        lock: number of an open file that a Snakemake which submits to a cluster shares.
     """
     cluster.write_jobs(out, {job.name: _as_json(job, images) for job in jobs})
     command = cluster.snakemake([job.name for job in jobs], out, executor, at_once)
     here = str(os.getpid())  # whom runs on this machine do not outlive
-    own = environment.of_children(
-        **{run.PARENT: here, cluster.SLOTS: str(at_once)}
-        if executor == "local"
-        else {cluster.MAIN: here}
-    )
+    watched = cluster.PARENT if executor == "local" else cluster.MAIN
+    own = environment.of_children(**{watched: here})
     log = out / "logs" / "snakemake.log"
     log.parent.mkdir(exist_ok=True)
     for job in jobs:  # an old one would explain a new failure
@@ -102,6 +121,7 @@ def run_jobs(
             env=own,
             stderr=file,
             start_new_session=True,
+            pass_fds=() if lock is None or executor == "local" else (lock,),
         ) as process,
     ):
         waiting, alive, shown = list(jobs), True, None
@@ -133,12 +153,13 @@ def run_jobs(
 
 def _wait(out: Path, jobs: list[Job]) -> None:
     """Waits for jobs that an earlier run has submitted to the cluster."""
-    said = False
-    while waiting := {job.name for job in jobs} & set(cluster.queued(out).values()):
-        if not said:
-            print(f"Waiting for {len(waiting)} jobs that an earlier run has submitted.", flush=True)
-            said = True
-        time.sleep(5)
+    waiting = {job.name for job in jobs}
+    if waiting:
+        print(f"Waiting for {len(waiting)} jobs that an earlier run has submitted.", flush=True)
+    while waiting:
+        with suppress(OSError):  # Slurm does not answer at the moment
+            waiting &= set(cluster.queued(out).values())
+        time.sleep(5 if waiting else 0)
 
 
 def _as_json(job: Job, images: int) -> dict:
@@ -355,7 +376,8 @@ def _plan_and_run(options: argparse.Namespace) -> int:
             dry_run(timed, (1, 10, 100) if options.sweep else ())
             return 0
     where = {"executor": options.executor, "at_once": options.jobs}
-    with sole_use(out):
+    with sole_use(out) as lock:
+        where |= {"lock": lock}
         return _run(jobs, out, profile=profile, dataset=dataset, source=source, where=where)
 
 

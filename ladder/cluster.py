@@ -24,8 +24,10 @@ JOBS = ".running/jobs.json"
 """File in the report's folder: command, priority and minutes of each job, by name."""
 MAIN = "CIFAR10_LADDER_MAIN"
 """Environment variable: process of the main job, without which Snakemake is not to submit more."""
-SLOTS = "CIFAR10_LADDER_SLOTS"
-"""Environment variable: how many notebooks share the cores of this machine."""
+PARENT = "CIFAR10_LADDER_PARENT"
+"""Environment variable: process of the main job, without which a run here is not to continue."""
+CORES = "CIFAR10_LADDER_CORES"
+"""Environment variable: on how many cores a notebook runs; all without it."""
 LOCAL = "local"
 """In the name of a run's folder: it is of no cluster's job."""
 COMMENT = "rule_notebook_wildcards_"
@@ -61,13 +63,19 @@ def snakemake(names: list[str], out: Path, executor: str, at_once: int) -> list[
         executor: one of `EXECUTORS`.
         at_once: how many run at a time, or wait in the cluster's queue.
     """
-    command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    snakefile = ROOT / "Snakefile"
+    if executor == "kubernetes":  # sources for pods must be in the working directory
+        snakefile = shutil.copy(snakefile, (out / JOBS).parent)
+    command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(snakefile)]
     command += ["--directory", str(out), "--keep-going", "--nolock"]
     if executor == "local":
-        command += ["--cores", str(at_once)]
+        share = len(_cores()) // at_once
+        command += ["--cores", str(share * at_once), "--set-threads", f"notebook={share}"]
     else:
         profile = ROOT / "ladder" / "executors" / executor
         command += ["--profile", str(profile), "--jobs", str(at_once)]
+    if executor == "kubernetes":
+        command += ["--default-storage-prefix", str(out)]
     if executor == "slurm":
         command += ["--slurm-jobname-prefix", _prefix(out)]
         if "gpu" in _output("sinfo", "--noheader", "--format=%G"):
@@ -81,9 +89,19 @@ def snakemake(names: list[str], out: Path, executor: str, at_once: int) -> list[
 
 
 def queued(out: Path) -> dict[str, str]:
-    """Returns the jobs of a report's folder that wait or run in Slurm: names by Slurm's number."""
+    """Returns the jobs of a report's folder that wait or run in Slurm: names by Slurm's number.
+
+    Raises:
+        OSError: if Slurm does not answer, and has jobs of this folder for all that one knows.
+    """
     found = {}
-    for line in _output("squeue", "--me", "--noheader", "--format=%i|%j|%k").splitlines():
+    try:
+        lines = _output("squeue", "--me", "--noheader", "--format=%i|%j|%k").splitlines()
+    except OSError:
+        if any(_job(path) != LOCAL for path in (out / ".running").glob("*-*-*")):
+            raise
+        return {}
+    for line in lines:
         number, name, comment = line.split("|", 2)
         if name.startswith(_prefix(out)) and comment.startswith(COMMENT):
             found[number] = comment.removeprefix(COMMENT)
@@ -98,7 +116,7 @@ def clear(out: Path, alive: dict[str, str]) -> None:
         alive: as `queued` returns them.
     """
     for path in (out / ".running").glob("*"):
-        if path.is_dir() and path.name.split("-")[-2] not in alive:
+        if path.is_dir() and _job(path) not in alive:
             shutil.rmtree(path, ignore_errors=True)
         elif path.is_file() and not (alive and path.name == Path(JOBS).name):
             path.unlink(missing_ok=True)
@@ -132,17 +150,16 @@ def end_with_main_job() -> None:
 
 @contextmanager
 def own_cores(out: Path) -> Iterator[None]:
-    """Keeps a notebook to its cores: a share of this machine's, or those that Slurm gave it.
-
-    Other processes see them by affinity, TensorFlow also by the environment.
+    """Keeps a notebook to its `CORES`, by the environment and, on this machine, by affinity.
 
     Args:
-        out: the report's folder, where runs agree on their shares.
+        out: the report's folder, where runs on this machine agree on their shares.
     """
-    slots, cores = int(os.environ.get(SLOTS, 1)), _cores()
-    share = int(os.environ.get("SLURM_CPUS_PER_TASK", len(cores) // slots))
+    cores = _cores()
+    share = int(os.environ.get(CORES, len(cores)))
     if share < len(cores):
         os.environ |= dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"), str(share))
+    slots = len(cores) // share if PARENT in os.environ else 1  # a cluster sees to its own nodes
     with _slot(out, slots) if slots > 1 else nullcontext(0) as slot:
         if slots > 1 and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, cores[slot * share : (slot + 1) * share])
@@ -177,8 +194,20 @@ def _prefix(out: Path) -> str:
     return f"ladder-{digests.of_text(str(out))[:12]}"
 
 
+def _job(folder: Path) -> str:
+    """Returns from the name of a run's folder whose it is: Slurm's number of a job, or `LOCAL`."""
+    return folder.name.split("-")[-2]
+
+
 def _output(*command: str) -> str:
-    """Returns what a command prints, or nothing where there is no such command."""
+    """Returns what a command prints, or nothing where there is no such command.
+
+    Raises:
+        OSError: if the command fails.
+    """
     if not shutil.which(command[0]):
         return ""
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OSError(f"{command[0]} failed: {' '.join(done.stderr.split())}; run this again later")
+    return done.stdout

@@ -9,6 +9,7 @@ error in it.
 import argparse
 import ast
 import contextlib
+import io
 import json
 import os
 import signal
@@ -32,8 +33,6 @@ KERNEL_START_SECONDS = 300
 CELL_SECONDS = 14 * 24 * 3600
 NOTEBOOK_SECONDS = 12.0
 """Seconds of a notebook beside training and evaluation: start, figures, page."""
-PARENT = "CIFAR10_LADDER_PARENT"
-"""Environment variable: process of the main job, without which a run is not to continue."""
 EXECUTED = "executed.ipynb"
 """File in a run's folder: the notebook as papermill leaves it."""
 
@@ -74,7 +73,7 @@ class _Lines:
 
 def _end_with_main_job(over: threading.Event) -> None:
     """Waits until a run is over; if its main job is gone before, ends the process group."""
-    main_job = int(os.environ.get(PARENT, 0))
+    main_job = int(os.environ.get(cluster.PARENT, 0))
     while main_job and not over.wait(1):
         try:
             alive = psutil.Process(main_job).status() != psutil.STATUS_ZOMBIE
@@ -224,7 +223,13 @@ def report_digest(out: Path, *, profile: str, data: str) -> str:
     code |= {*(ROOT / "lib").glob("*.j2"), *templates.rglob("*.*")}
     code |= {notebook, ROOT / "notebooks" / "profiles" / "study.yaml", ROOT / "docs" / "study.md"}
     files = sorted(code) + sorted((out / "results").glob("[!.]*.[jn]*"))
-    return digests.of_json([profile, data, *([path.name, digests.of_file(path)] for path in files)])
+    with contextlib.redirect_stdout(
+        io.StringIO()
+    ):  # the report names the records that are unusable
+        old = [one.name for one in verdicts.of_other_code(record.read_all(out))]
+    return digests.of_json(
+        [profile, data, old, *([path.name, digests.of_file(path)] for path in files)]
+    )
 
 
 @contextlib.contextmanager

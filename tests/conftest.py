@@ -29,6 +29,7 @@ NO_NETWORK = {
 
 def pytest_addoption(parser):
     parser.addoption("--battery", action="store_true", help="run the fault battery as a whole")
+    parser.addoption("--cluster", action="store_true", help="run the tests on a cluster alone")
 
 
 SUSPENDED = "the run of record on the canonical images is not complete"
@@ -36,12 +37,19 @@ SUSPENDED = "the run of record on the canonical images is not complete"
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "battery: takes long; runs only with --battery")
+    config.addinivalue_line("markers", "cluster: needs Slurm and root; runs with --cluster alone")
     config.addinivalue_line(
         "markers", f"of_record: ties the committed report to today's code; skipped: {SUSPENDED}"
     )
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
+    wanted = [bool(item.get_closest_marker("cluster")) == config.option.cluster for item in items]
+    config.hook.pytest_deselected(
+        items=[i for i, own in zip(items, wanted, strict=True) if not own]
+    )
+    items[:] = [item for item, own in zip(items, wanted, strict=True) if own]
     reasons = {"of_record": SUSPENDED}
     if not config.option.battery:
         reasons["battery"] = "runs with --battery"

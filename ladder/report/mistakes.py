@@ -123,27 +123,35 @@ def hard_images(runs: list[Predicted]) -> dict[str, np.ndarray]:
     }
 
 
-def hard_tables(runs: list[Predicted], classes: list[str]) -> str:
-    """Returns the first `SHOWN` of each of `hard_images`, with true and predicted classes.
+def hard_tables(
+    runs: list[Predicted], classes: list[str], images: data.Dataset | None = None
+) -> str:
+    """Returns the first `SHOWN` of each of `hard_images`: picture, true and predicted classes.
 
     Args:
         runs: of `predicted`.
         classes: names by label.
+        images: of `images_of`; without them there are no pictures.
     """
     found = hard_images(runs)
     tables = {
-        what: [_confused(runs, number, classes) for number in numbers[:SHOWN]]
+        what: [_confused(runs, number, classes, images) for number in numbers[:SHOWN]]
         for what, numbers in found.items()
     }
-    return render("hard_images.html.j2", tables=tables, found=found, runs=runs, shown=SHOWN)
+    return render(
+        "hard_images.html.j2", tables=tables, found=found, runs=runs, images=images, shown=SHOWN
+    )
 
 
-def _confused(runs: list[Predicted], number: int, classes: list[str]) -> dict:
+def _confused(
+    runs: list[Predicted], number: int, classes: list[str], images: data.Dataset | None
+) -> dict:
     """Returns a row for `hard_tables`."""
     label = runs[0].labels[number]
     wrong = [run.named[number] for run in runs if run.named[number] != label]
     named = Counter(_isolated(classes[name]) for name in wrong)
     return {
+        "picture": images and _png(_fitted(images.x_test[number], 64)),
         "test image": str(number),
         "class": classes[label],
         "taken for": ", ".join(f"{name} ({count})" for name, count in named.most_common()),
@@ -178,13 +186,23 @@ def pictures(runs: list[Predicted], images: data.Dataset | None) -> str:
     for found in hard_images(runs).values():
         numbers |= set(map(int, found[:SHOWN]))
     numbers, columns = sorted(numbers), 24
-    tiles = [cv2.resize(images.x_test[n], (32, 32), interpolation=cv2.INTER_AREA) for n in numbers]
+    tiles = [_fitted(images.x_test[n], 32) for n in numbers]
     tiles += [np.full((32, 32, 3), 255, np.uint8)] * (-len(tiles) % columns)
     sheet = np.vstack([np.hstack(tiles[n : n + columns]) for n in range(0, len(tiles), columns)])
-    png = cv2.imencode(".png", sheet[..., ::-1])[1].tobytes()
-    address = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    content = {"numbers": numbers, "columns": columns, "sheet": address}
+    content = {"numbers": numbers, "columns": columns, "sheet": _png(sheet)}
     return render("pictures.html.j2", content=content)
+
+
+def _fitted(image: np.ndarray, most: int) -> np.ndarray:
+    """Returns a square image that is at most so many pixels high."""
+    size = min(most, len(image))
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def _png(image: np.ndarray) -> str:
+    """Returns an RGB image as the address of a PNG."""
+    png = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def images_of(runs: list[Predicted], dataset: str) -> data.Dataset | None:
@@ -204,26 +222,3 @@ def images_of(runs: list[Predicted], dataset: str) -> data.Dataset | None:
     if images is None or not np.array_equal(images.y_test, runs[0].labels):
         return None
     return images
-
-
-def show_hard_images(runs: list[Predicted], images: data.Dataset | None) -> None:
-    """Shows the pictures of `hard_images`, if the data set is available.
-
-    Args:
-        runs: of `predicted`.
-        images: of `images_of`.
-    """
-    found = hard_images(runs)
-    if not any(map(len, found.values())):
-        return
-    if images is None:
-        variant = runs[0].row.records[0].dataset.variant
-        print(f"No pictures: these images ({variant}) are not available here.")
-        return
-    names = plots.short_names(images.classes)
-    for what, numbers in found.items():
-        shown = numbers[:SHOWN]
-        titles = [f"{number}\n{names[images.y_test[number]]}" for number in shown]
-        if titles:
-            figure = plots.pictures([images.x_test[number] for number in shown], titles)
-            plots.show(figure, f"Test images {what}, with number and class.")

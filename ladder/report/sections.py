@@ -54,6 +54,7 @@ def notes(records: list[Record], *, left_out: int = 0, unusable: int = 0) -> str
         first=records[0] if records else None,
         missing=[e.heading for e in EXPERIMENTS if e.slug not in slugs],
         stuck=[e.heading for e in EXPERIMENTS if e.slug in stuck],
+        other_code=[record.name for record in verdicts.of_other_code(of_study)],
         left_out=left_out,
         unusable=unusable,
         cifar10=cifar10,
@@ -174,7 +175,7 @@ def explorer(tried: list[tuple[Row, list[Other]]]) -> str:
         {
             "name": name,
             "accuracy": percent(group.accuracy),
-            "parameters": parameters.computed(group.records[0].parameters),
+            "parameters": verdicts.computed(group.records[0]),
         }
         for name, group in groups
     ]

@@ -13,7 +13,7 @@ import numpy as np
 from ladder.report.render import render
 from lib import metrics, study
 from lib.errors import ParameterError, RecordError
-from lib.results import parameters
+from lib.results import fingerprint, parameters
 from lib.results.record import Record, predictions
 from lib.study import EXPERIMENTS, Experiment
 
@@ -130,7 +130,25 @@ def same_conditions(records: list[Record], *, profile: str = "", data: str = "")
     chosen = max(sorted(groups), key=lambda group: (group[0] != "custom", groups[group]))
     alike = [r for r in eligible if _conditions(r) == chosen]
     recipes = {slug: _recipe(alike, slug) for slug in {r.experiment for r in alike}}
-    return [r for r in alike if _computed(r) == recipes[r.experiment]]
+    return [r for r in alike if computed(r) == recipes[r.experiment]]
+
+
+def of_other_code(records: list[Record]) -> list[Record]:
+    """Returns the records of another version of their notebook, its modules, data or weights."""
+    return [r for r in records if r.fingerprint != _fingerprint_now(r)]
+
+
+def _fingerprint_now(record: Record) -> str | None:
+    """Returns the fingerprint that a run would have today, or None if its notebook is gone."""
+    architecture = record.model.architecture if record.has_other_network else ""
+    with suppress(OSError, ParameterError):
+        return fingerprint.of_run(
+            record.experiment,
+            record.parameters,
+            data=record.dataset.sha256,
+            weights=record.weights and record.weights["sha256"],
+            architecture=architecture,
+        )
 
 
 def _conditions(record: Record) -> tuple[str, str]:
@@ -143,11 +161,11 @@ def _recipe(records: list[Record], slug: str) -> parameters.Values:
     with suppress(ParameterError):  # profile custom, or its notebook is gone
         today = parameters.computed(_of_profile(runs[0].profile, runs[0]))
         runs = [run for run in runs if parameters.computed(run.parameters) == today] or runs
-    recipes = [_computed(record) for record in runs]
+    recipes = [computed(record) for record in runs]
     return max(recipes, key=recipes.count)
 
 
-def _computed(record: Record) -> parameters.Values:
+def computed(record: Record) -> parameters.Values:
     """Returns the parameters that decide what a run computes; PRECISION is the one it used."""
     used = {"PRECISION": record.training.precision} if record.training else {}
     return parameters.computed(record.parameters) | used
@@ -207,7 +225,7 @@ def others(row: Row, everything: list[Record]) -> list[Other]:
         return []
     ours, groups = (row.records or tried)[0], defaultdict(list)
     alike = [record for record in tried if _images(record) == _images(ours)]
-    bases = {ours.profile: _computed(ours)} if row.records else {}
+    bases = {ours.profile: computed(ours)} if row.records else {}
     if not row.records:
         with suppress(ParameterError):
             profile = ours.parameters["PROFILE"]
@@ -215,10 +233,10 @@ def others(row: Row, everything: list[Record]) -> list[Other]:
     bases["study"] = parameters.of_profile("study", ours.experiment)
     for record in alike:
         if record.profile != "custom":
-            bases.setdefault(record.profile, _computed(record))
+            bases.setdefault(record.profile, computed(record))
     for record in alike:
         network = record.model.architecture if record.has_other_network else ""
-        if network or record.profile != ours.profile or _changes(record, _computed(ours)):
+        if network or record.profile != ours.profile or _changes(record, computed(ours)):
             base, changes = _nearest(record, bases)
             order = (record.profile == "custom", record.profile, base, network, len(changes))
             groups[(*order, str(changes))].append(record)
@@ -267,7 +285,7 @@ def _changes(record: Record, before: parameters.Values) -> dict[str, tuple]:
     """Returns the parameters of a run that differ from others: the value there and here."""
     return {
         name: (before.get(name), value)
-        for name, value in _computed(record).items()
+        for name, value in computed(record).items()
         if value != before.get(name) and (name, before.get(name)) != ("PRECISION", "auto")
     }
 

@@ -48,6 +48,16 @@ def test_without_slurm_no_job_is_queued(tmp_path, monkeypatch):
     assert cluster.queued(tmp_path) == {}
 
 
+def test_a_slurm_that_does_not_answer_is_no_empty_queue(slurm, tmp_path):
+    program = tmp_path / "bin" / "squeue"
+    program.write_text("#!/bin/sh\necho no controller >&2\nexit 1\n")
+    (slurm / ".running" / "00_base_cnn-smoke-seed0-local-abcd").mkdir(parents=True)
+    assert cluster.queued(slurm) == {}  # nothing here is Slurm's
+    (slurm / ".running" / "00_base_cnn-smoke-seed0-17-abcd").mkdir()
+    with pytest.raises(OSError, match="squeue failed: no controller; run this again later"):
+        cluster.queued(slurm)
+
+
 def test_folders_of_living_jobs_stay(tmp_path):
     running = tmp_path / ".running"
     for name in ("00_base_cnn-smoke-seed0-17-abcd", "01_deeper_cnn-smoke-seed0-local-abcd"):
@@ -72,7 +82,9 @@ def test_slurm_gets_a_gpu_where_there_are_any(slurm):
     profile = found[found.index("--profile") + 1]
     assert (ROOT / "ladder" / "executors" / "slurm").samefile(profile)
     here = cluster.snakemake(["a", "b"], slurm, "local", 2)
-    assert here[here.index("--cores") + 1] == "2"
+    share = len(cluster._cores()) // 2
+    assert here[here.index("--cores") + 1] == str(2 * share)
+    assert here[here.index("--set-threads") + 1] == f"notebook={share}"
     assert not {"--profile", "--jobs", "--set-resources"} & set(here)
     assert here[-3:] == ["--", ".running/a.done", ".running/b.done"]
 
@@ -85,7 +97,8 @@ def test_slurm_gets_a_gpu_where_there_are_any(slurm):
         ("kubernetes", 2, "needs a plugin of Snakemake: pip install -e '.[kubernetes]'"),
     ],
 )
-def test_what_cannot_run_here_is_said_at_once(executor, jobs, reason):
+def test_what_cannot_run_here_is_said_at_once(executor, jobs, reason, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(UsageError) as error:
         cluster.check(executor, jobs)
     assert reason in str(error.value)
@@ -104,7 +117,12 @@ with cluster.own_cores(Path(sys.argv[1])):
 
 @pytest.mark.skipif(len(cluster._cores()) < 2, reason="there is one core")
 def test_two_runs_share_the_cores(tmp_path):
-    environment = os.environ | {cluster.SLOTS: "2", "PYTHONPATH": str(ROOT)}
+    half = len(cluster._cores()) // 2
+    environment = os.environ | {
+        cluster.PARENT: str(os.getpid()),
+        cluster.CORES: str(half),
+        "PYTHONPATH": str(ROOT),
+    }
     runs = [
         subprocess.Popen(
             [sys.executable, "-c", SHARE, tmp_path],
@@ -115,7 +133,6 @@ def test_two_runs_share_the_cores(tmp_path):
         for _ in range(2)
     ]
     one, other = (process.communicate()[0].split() for process in runs)
-    half = len(cluster._cores()) // 2
     assert (len(one) - 1, one[-1], other[-1]) == (half, str(half), str(half))
     assert set(one[:-1]).isdisjoint(other[:-1])
 

@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+import threading
 import types
 from dataclasses import replace
 
@@ -149,6 +150,14 @@ def test_two_runs_do_not_share_a_folder(tmp_path, capsys):
         fcntl.flock(held, fcntl.LOCK_EX)
         assert command.main(["--dataset", "digits", "--only", "00", "--out", str(out)]) == 1
     assert "another run is at work" in capsys.readouterr().err
+
+
+def test_a_lock_that_ends_soon_is_waited_for(tmp_path):
+    held = (tmp_path / ".lock").open("w")  # as of a Snakemake whose run_all.sh was killed
+    fcntl.flock(held, fcntl.LOCK_EX)
+    threading.Timer(0.5, held.close).start()
+    with command.sole_use(tmp_path) as lock:
+        assert os.fstat(lock).st_ino == (tmp_path / ".lock").stat().st_ino
 
 
 def test_dry_run_prints_a_plan_and_runs_nothing(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Which test images an experiment gets wrong: as the stored predictions say."""
 
+import base64
 import dataclasses
 import json
 import re
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from ladder.report import mistakes, verdicts
-from lib import data, plots
+from lib import data
+from lib.opencv import cv2
 from lib.results import record
 from tests.report import made_up
 
@@ -121,27 +123,29 @@ def test_hard_images(digits):
     assert mistakes.hard_images([fewer, *runs]) == {}
 
 
-def test_pictures_only_of_the_very_images(digits, monkeypatch, capsys):
+def test_pictures_only_of_the_very_images(digits):
     out, _, rows = digits
-    runs, shown = mistakes.predicted(rows, out), []
-    monkeypatch.setattr(plots, "show", lambda figure, alt: shown.append(alt))
-    mistakes.show_hard_images(runs, mistakes.images_of(runs, "auto"))
-    assert capsys.readouterr().out.startswith("No pictures: these images")  # labels differ
-    labels = data.load("digits").y_test
-    right = [mistakes.Predicted(run.row, run.named, labels) for run in runs]
-    mistakes.show_hard_images(right, mistakes.images_of(right, "auto"))
-    assert shown[0].startswith("Test images wrong in all 3 experiments")
-    mistakes.show_hard_images(runs[:1], None)
-    assert len(shown) == 2
+    runs, names = mistakes.predicted(rows, out), list("abcdefghij")
+    assert mistakes.images_of(runs, "auto") is None  # labels differ
+    html = mistakes.hard_tables(runs, names)
+    assert "No pictures: these images" in html
+    assert "<img" not in html
+    images = data.load("digits")
+    right = [mistakes.Predicted(run.row, run.named, images.y_test) for run in runs]
+    html = mistakes.hard_tables(right, names, mistakes.images_of(right, "auto"))
+    assert "No pictures" not in html
+    number, png = re.search(r'base64,(.*?)".*?alt="test image (\d+)"', html).group(2, 1)
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(png), np.uint8), cv2.IMREAD_COLOR)
+    assert np.array_equal(picture[..., ::-1], images.x_test[int(number)])
+    assert mistakes.hard_tables(runs[:1], names).strip() == ""
 
 
-def test_own_images_that_are_gone_are_no_error(digits, capsys, tmp_path):
+def test_own_images_that_are_gone_are_no_error(digits, tmp_path):
     _, records, _ = digits
     own = [made_up.changed(one, dataset={"name": "own/x"}) for one in records]
     labels = np.arange(20) % 10
     named = (labels + 1) % 10
     runs = [mistakes.Predicted(row, named, labels) for row in verdicts.table(own) if row.records]
     images = mistakes.images_of(runs, str(tmp_path / "gone"))
-    mistakes.show_hard_images(runs, images)
-    assert "are not available here" in capsys.readouterr().out
+    assert "are not available here" in mistakes.hard_tables(runs, list("abcdefghij"), images)
     assert mistakes.pictures(runs, images) == mistakes.pictures([], None) == ""

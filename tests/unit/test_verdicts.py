@@ -14,7 +14,7 @@ from ladder.report import claims, sections, verdicts
 from lib import study
 from lib.results import parameters
 from lib.study import EXPERIMENTS, SLUGS, experiment
-from tests.report.made_up import companion, record
+from tests.report.made_up import changed, companion, record
 
 NOWHERE = Path("a report without pages")
 NOTHING = verdicts.table([])
@@ -284,6 +284,17 @@ def test_seeds_that_some_experiments_lack_are_said_at_once():
     assert "seeds 0, 1 ·" in sections.facts([*both, companion(seed=2)])
     deeper = record("01_deeper_cnn")
     assert "seeds 0, 1, not of every experiment ·" in sections.facts([*both, deeper])
+
+
+def test_runs_of_other_code_are_named():
+    old = record(seed=1)
+    same = [changed(record(), fingerprint=verdicts._fingerprint_now(record()))]
+    assert "The code differs" not in sections.notes(same)
+    html = sections.notes([*same, old])
+    assert "The code differs from that of 1 of these runs" in html
+    assert f"{old.name}. ./run_all.sh runs them again" in html
+    gone = replace(old, experiment="no_such_notebook", model=None)
+    assert verdicts.of_other_code([gone]) == [gone]
 
 
 def test_other_data_is_said_at_once():

@@ -300,12 +300,15 @@ if (predictions) {
     const list = element("div", { class: "pictures" }, ...found.slice(0, 60).map((number) =>
       element("button", { type: "button", title: `test image ${number}`, onclick: () => one(number) }, picture(number))));
     const answers = element("div", { role: "status" });
-    const one = (number) => answers.replaceChildren(
+    const one = (number) => {
+      [...list.children].forEach((button) => button.setAttribute("aria-pressed", button.title === `test image ${number}`));
+      answers.replaceChildren(
       element("h3", {}, `Test image ${number}: ${classes[parseInt(labels(run)[number], 36)]}`),
       element("table", { class: "rows" }, element("tbody", {}, ...experiments.map((each) => {
         const right = each.named[number] === labels(each)[number];
         return element("tr", {}, element("td", {}, each.name), element("td", {}, `${right ? "✓" : "✗"} ${classes[parseInt(each.named[number], 36)]}`));
       }))));
+    };
     dialog.replaceChildren(element("form", { method: "dialog" }, element("button", { "aria-label": "Close" }, "×")),
       element("h2", {}, `${run.name}: ${found.length} images of ${classes[truth]} ${what}`),
       element("p", { class: "facts" }, `${found.length > 60 ? "The first 60. " : ""}Choose an image to see what each experiment says. The page has pictures of some images only.`), list, answers);
