@@ -5,10 +5,10 @@ import os
 import shlex
 from pathlib import Path
 
-JOBS = json.loads(Path(".running/jobs.json").read_text(encoding="utf-8"))
-if "CIFAR10_LADDER_MAIN" in os.environ and "SLURM_JOB_ID" not in os.environ:
-    from ladder import cluster
+from ladder import cluster
 
+JOBS = json.loads(Path(".running/jobs.json").read_text(encoding="utf-8"))
+if cluster.MAIN in os.environ and workflow.is_main_process:
     cluster.end_with_main_job()
 
 
@@ -26,7 +26,9 @@ rule notebook:
         touch(".running/{name}.done"),
     priority: lambda wildcards: JOBS[wildcards.name]["priority"]
     resources:
-        runtime=lambda wildcards, attempt: attempt * JOBS[wildcards.name]["minutes"],
+        runtime=lambda wildcards, attempt: min(
+            attempt * JOBS[wildcards.name]["minutes"], cluster.MOST_MINUTES
+        ),
     params:
         command=lambda wildcards: shlex.join(JOBS[wildcards.name]["command"]),
     shell:

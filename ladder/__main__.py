@@ -104,6 +104,7 @@ def run_jobs(
         lock: number of an open file that a Snakemake which submits to a cluster shares.
     """
     cluster.write_jobs(out, {job.name: _as_json(job, images) for job in jobs})
+    queue = cluster.Queue(out) if executor == "slurm" else None
     command = cluster.snakemake([job.name for job in jobs], out, executor, at_once)
     here = str(os.getpid())  # whom runs on this machine do not outlive
     watched = cluster.PARENT if executor == "local" else cluster.MAIN
@@ -124,12 +125,13 @@ def run_jobs(
             pass_fds=() if lock is None or executor == "local" else (lock,),
         ) as process,
     ):
-        waiting, alive, shown = list(jobs), True, None
+        waiting, lost, shown = list(jobs), False, None
+        late = 0 if executor == "local" else 60  # seconds until files of other nodes are seen
         try:
-            while alive:
+            while True:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=1)
-                alive = process.poll() is None
+                code = process.poll()
                 for job in [job for job in waiting if job.record(out)]:
                     waiting.remove(job)
                     done = len(jobs) - len(waiting)
@@ -139,6 +141,14 @@ def run_jobs(
                     with suppress(LadderError, OSError):  # the report's failure is told at the end
                         progress.write(out, jobs, waiting)
                     shown = state
+                if code is not None:
+                    if code or not waiting or not late:
+                        break
+                    late -= 1
+                    time.sleep(1)
+                elif queue and (not waiting or queue.has_lost(job.name for job in waiting)):
+                    lost = bool(waiting)
+                    os.killpg(process.pid, signal.SIGKILL)
         except KeyboardInterrupt:
             os.killpg(process.pid, signal.SIGINT)
             try:
@@ -147,13 +157,15 @@ def run_jobs(
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             raise
-        if process.returncode:
-            file.write(f"Snakemake {reasons.ending(process.returncode)}\n")
+        if lost:
+            file.write("Error: Slurm has none of the jobs any more; run this again\n")
+        elif code:
+            file.write(f"Snakemake {reasons.ending(code)}\n")
 
 
 def _wait(out: Path, jobs: list[Job]) -> None:
-    """Waits for jobs that an earlier run has submitted to the cluster."""
-    waiting = {job.name for job in jobs}
+    """Waits for those of the jobs that an earlier run, which was killed, has submitted."""
+    waiting = {job.name for job in jobs} & set(cluster.queued(out).values())
     if waiting:
         print(f"Waiting for {len(waiting)} jobs that an earlier run has submitted.", flush=True)
     while waiting:
@@ -378,7 +390,11 @@ def _plan_and_run(options: argparse.Namespace) -> int:
     where = {"executor": options.executor, "at_once": options.jobs}
     with sole_use(out) as lock:
         where |= {"lock": lock}
-        return _run(jobs, out, profile=profile, dataset=dataset, source=source, where=where)
+        try:
+            return _run(jobs, out, profile=profile, dataset=dataset, source=source, where=where)
+        except KeyboardInterrupt:
+            cluster.cancel(out)
+            raise
 
 
 def _run(
@@ -396,14 +412,10 @@ def _run(
             pretrained.load()
         except (WeightsError, OSError) as error:
             failures = {job.name: str(error) for job in stale if job.needs_weights}
-    runnable = [job for job in stale if job.name not in failures]
-    names = set(cluster.queued(out).values())  # submitted by an earlier run, which was killed
-    submitted = [job for job in runnable if job.name in names]
-    if new := [job for job in runnable if job not in submitted]:
-        run_jobs(new, out, images=source.images, **where)
-    _wait(out, submitted)
-    if again := [job for job in submitted if not job.record(out)]:
-        run_jobs(again, out, images=source.images, **where)
+    _wait(out, stale)
+    runnable = [job for job in stale if job.name not in failures and not job.record(out)]
+    if runnable:
+        run_jobs(runnable, out, images=source.images, **where)
     failures |= {job.name: why_failed(job, out) for job in runnable if not job.record(out)}
     try:
         reason = write_report(out, profile=profile, source=source, dataset=dataset)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -26,8 +26,12 @@ MAIN = "CIFAR10_LADDER_MAIN"
 """Environment variable: process of the main job, without which Snakemake is not to submit more."""
 PARENT = "CIFAR10_LADDER_PARENT"
 """Environment variable: process of the main job, without which a run here is not to continue."""
+MOST_MINUTES = 24 * 60
+"""The longest time that a cluster is asked for."""
 CORES = "CIFAR10_LADDER_CORES"
 """Environment variable: on how many cores a notebook runs; all without it."""
+IN_SLURM = ".running/slurm"
+"""File in the report's folder: it may have jobs in Slurm."""
 LOCAL = "local"
 """In the name of a run's folder: it is of no cluster's job."""
 COMMENT = "rule_notebook_wildcards_"
@@ -77,10 +81,13 @@ def snakemake(names: list[str], out: Path, executor: str, at_once: int) -> list[
     if executor == "kubernetes":
         command += ["--default-storage-prefix", str(out)]
     if executor == "slurm":
+        (out / IN_SLURM).touch()
         command += ["--slurm-jobname-prefix", _prefix(out)]
-        if "gpu" in _output("sinfo", "--noheader", "--format=%G"):
+        # TensorFlow uses a GPU only with NVIDIA's packages (pip install tensorflow[and-cuda]).
+        if importlib.util.find_spec("nvidia") and "gpu" in _output("sinfo", "-ho", "%G"):
             command += ["--set-resources", "notebook:gpu=1"]
-    command += ["--rerun-triggers", "mtime", "--quiet", "progress", "rules", "host"]
+    command += ["--rerun-triggers", "mtime", "--quiet", "progress", "host"]
+    command += ["rules"] if executor == "local" else []  # what a cluster says of a failure
     command += ["--workflow-profile", "none"]  # that of the working directory stays out
     # All but "source-cache", which Snakemake would keep in the reader's home.
     command += ["--shared-fs-usage", "input-output", "persistence", "software-deployment"]
@@ -92,20 +99,47 @@ def queued(out: Path) -> dict[str, str]:
     """Returns the jobs of a report's folder that wait or run in Slurm: names by Slurm's number.
 
     Raises:
-        OSError: if Slurm does not answer, and has jobs of this folder for all that one knows.
+        OSError: if Slurm does not answer.
     """
-    found = {}
-    try:
-        lines = _output("squeue", "--me", "--noheader", "--format=%i|%j|%k").splitlines()
-    except OSError:
-        if any(_job(path) != LOCAL for path in (out / ".running").glob("*-*-*")):
-            raise
+    if not (out / IN_SLURM).exists():
         return {}
+    lines = _output("squeue", "--me", "-ho", "%i|%j|%k").splitlines()
+    found = {}
     for line in lines:
-        number, name, comment = line.split("|", 2)
-        if name.startswith(_prefix(out)) and comment.startswith(COMMENT):
+        number, name, comment = (*line.split("|", 2), "", "")[:3]
+        if name.startswith(_prefix(out)):
             found[number] = comment.removeprefix(COMMENT)
     return found
+
+
+def cancel(out: Path) -> None:
+    """Cancels the jobs of a report's folder that wait or run in Slurm."""
+    with suppress(OSError):  # some have ended by themselves
+        if numbers := queued(out):
+            _output("scancel", *numbers)
+
+
+class Queue:
+    """Notices that Slurm has none of the jobs for which Snakemake waits.
+
+    Snakemake's plugin forgets a job when Slurm did not answer for long, or forgot the job first.
+    """
+
+    def __init__(self, out: Path, *, every: float = 30, patience: float = 180):
+        self.out, self.every, self.patience = out, every, patience
+        self.asked = self.seen = time.monotonic()
+
+    def has_lost(self, names: Iterable[str]) -> bool:
+        """Returns whether Slurm has had none of these jobs for some minutes."""
+        now = time.monotonic()
+        if now - self.asked >= self.every:
+            self.asked = now
+            try:
+                if not set(queued(self.out).values()).isdisjoint(names):
+                    self.seen = now
+            except OSError:  # it does not answer: nothing is known
+                self.seen = now
+        return now - self.seen > self.patience
 
 
 def clear(out: Path, alive: dict[str, str]) -> None:
@@ -118,13 +152,13 @@ def clear(out: Path, alive: dict[str, str]) -> None:
     for path in (out / ".running").glob("*"):
         if path.is_dir() and _job(path) not in alive:
             shutil.rmtree(path, ignore_errors=True)
-        elif path.is_file() and not (alive and path.name == Path(JOBS).name):
+        elif path.is_file() and not (alive and path.name in (Path(JOBS).name, Path(IN_SLURM).name)):
             path.unlink(missing_ok=True)
 
 
 def minutes(seconds: float | None) -> int:
     """Returns the time to ask a cluster for: half an hour and four times the estimate, or a day."""
-    return 24 * 60 if seconds is None else 30 + round(4 * seconds / 60)
+    return MOST_MINUTES if seconds is None else 30 + round(4 * seconds / 60)
 
 
 def write_jobs(out: Path, jobs: dict[str, dict]) -> None:
@@ -137,13 +171,24 @@ def write_jobs(out: Path, jobs: dict[str, dict]) -> None:
         part.write_text(json.dumps(jobs), encoding="utf-8")
 
 
+def is_alive(process: int) -> bool:
+    """Returns whether a process of this machine works."""
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def end_with_main_job() -> None:
-    """Ends this process group, Snakemake's, once the main job is gone; jobs of a cluster go on."""
+    """Ends this process, Snakemake, once the main job is gone.
+
+    An ``sbatch`` that is under way ends by itself, so that its job is known, and jobs continue.
+    """
 
     def watch(main_job: int) -> None:
-        while psutil.pid_exists(main_job):
+        while is_alive(main_job):
             time.sleep(1)
-        os.killpg(0, signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, args=(int(os.environ[MAIN]),), daemon=True).start()
 
@@ -200,14 +245,18 @@ def _job(folder: Path) -> str:
 
 
 def _output(*command: str) -> str:
-    """Returns what a command prints, or nothing where there is no such command.
+    """Returns what a command prints.
 
     Raises:
-        OSError: if the command fails.
+        OSError: if the command fails, or there is none.
     """
     if not shutil.which(command[0]):
-        return ""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+        raise OSError(
+            f"there is no {command[0]} on this machine; run this on a login node of Slurm"
+        )
+    # The reader's defaults, like SQUEUE_STATES, would hide jobs.
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("SQUEUE_", "SINFO_"))}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=own)
     if done.returncode:
         raise OSError(f"{command[0]} failed: {' '.join(done.stderr.split())}; run this again later")
     return done.stdout

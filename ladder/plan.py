@@ -148,7 +148,8 @@ def plan(
             for seed in seeds:
                 own = values | {"PROFILE": profile, "SEED": seed, "DATASET": dataset}
                 job = Job(slug, profile, seed, own, source.sha256, changes)
-                jobs.setdefault(job.name, job)
+                if jobs.setdefault(job.name, job).values != own:
+                    raise UsageError(f"two settings have the same name, {job.name}; run one alone")
     return list(jobs.values())
 
 

@@ -12,14 +12,13 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-
-import psutil
 
 from ladder import cluster, environment, reasons
 from ladder.reasons import FAILED, RunError
@@ -75,11 +74,7 @@ def _end_with_main_job(over: threading.Event) -> None:
     """Waits until a run is over; if its main job is gone before, ends the process group."""
     main_job = int(os.environ.get(cluster.PARENT, 0))
     while main_job and not over.wait(1):
-        try:
-            alive = psutil.Process(main_job).status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            alive = False
-        if not alive:
+        if not cluster.is_alive(main_job):
             print("Stopped: the run_all.sh that this run belongs to is gone.", flush=True)
             os.killpg(0, signal.SIGTERM)
             return
@@ -247,6 +242,9 @@ def _executed(
     for folder in (out / ".running", out / "logs"):
         folder.mkdir(parents=True, exist_ok=True)
     job = os.environ.get("SLURM_JOB_ID", cluster.LOCAL)
+    if job != cluster.LOCAL:  # what it left when Slurm stopped it to start it again
+        for left in (out / ".running").glob(f"{name}-{job}-*"):
+            shutil.rmtree(left, ignore_errors=True)
     own = tempfile.TemporaryDirectory(dir=out / ".running", prefix=f"{name}-{job}-")
     log = reasons.log(out, name)
     log.unlink(missing_ok=True)  # all who write into it append

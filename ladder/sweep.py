@@ -64,7 +64,9 @@ def read(path: Path) -> Sweep:
         for one in settings
         for values in itertools.product(*grid.values())
     )
-    taken = {"PROFILE", "SEED", "DATASET", "OUT"} & {name for one in combined for name in one}
+    taken = ({*parameters.LABELS, "SEED"} - {"PICTURE"}) & {
+        name for one in combined for name in one
+    }
     if taken:
         raise UsageError(
             f"--sweep {path}: {', '.join(sorted(taken))} cannot be a setting (seeds: 0-2 is one)"

@@ -39,7 +39,6 @@ MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 ReturnToService=2
-MinJobAge=86400
 NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=$3 RealMemory=$(awk '/MemTotal/ {print int($2 / 1024 * .9)}' /proc/meminfo)
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE
 END

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ladder import cluster
 from lib import ROOT
 from lib.results import record
 
@@ -128,4 +127,3 @@ def test_jobs_have_the_form_and_run(api, tmp_path, environment):
         claim, path = settings["kubernetes-persistent-volumes"].split(":")
         assert mounts[claim] == path
         assert container["resources"]["requests"] == REQUESTS
-        assert cluster.MAIN not in {variable["name"] for variable in container["env"]}

@@ -6,6 +6,8 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -42,28 +44,49 @@ def node(tmp_path_factory) -> Iterator[None]:
     subprocess.run([SCRIPT, "stop", folder], check=True)
 
 
-@pytest.fixture
-def start(environment):
-    """Starts ``run_all.sh`` on as many cores as a job has."""
-    started = []
+class Run:
+    """A ``run_all.sh`` on as many cores as a job has; what it prints is in a file."""
 
-    def begin(out: Path, *arguments: str, executor: str = "slurm", jobs: int = 4):
+    def __init__(self, out: Path, arguments: tuple, environment: dict, executor: str, jobs: int):
         command = [sys.executable, "-P", "-m", "ladder", *arguments, "--executor", executor]
-        process = subprocess.Popen(
+        self.file = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
             [*command, "--jobs", str(jobs), "--out", str(out)],
             env=environment,
             cwd=ROOT,
-            stdout=subprocess.PIPE,
+            stdout=self.file,
             stderr=subprocess.STDOUT,
-            text=True,
             preexec_fn=lambda: os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES]),
         )
-        started.append(process)
-        return process
+
+    def printed(self) -> str:
+        self.file.seek(0)
+        return self.file.read()
+
+    def kill(self) -> str:
+        """Kills it alone, so that its Snakemake sees to itself; returns what it has printed."""
+        self.process.kill()
+        self.process.wait()
+        return self.printed()
+
+    def end(self) -> str:
+        """Waits for it; returns what it has printed."""
+        assert self.process.wait() == 0, self.printed()
+        return self.printed()
+
+
+@pytest.fixture
+def start(environment):
+    """Starts ``run_all.sh``."""
+    started = []
+
+    def begin(out: Path, *arguments: str, executor: str = "slurm", jobs: int = 4) -> Run:
+        started.append(Run(out, arguments, environment, executor, jobs))
+        return started[-1]
 
     yield begin
-    for process in started:
-        process.kill()
+    for run in started:
+        run.kill()
     slurm("scancel", "--me")
 
 
@@ -71,50 +94,60 @@ def slurm(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def states() -> Counter:
-    """Counts Slurm's jobs by name and state, also those that are over."""
-    lines = slurm("squeue", "--states=all", "--noheader", "--format=%k|%T").splitlines()
-    return Counter(tuple(line.removeprefix(cluster.COMMENT).split("|")) for line in lines)
+@pytest.fixture
+def states() -> Iterator[dict[str, tuple[str, str]]]:
+    """Name and last state of each job, by Slurm's number."""
+    found, over = {}, threading.Event()
+
+    def ask() -> None:
+        while not over.wait(1):
+            lines = slurm("squeue", "--states=all", "-ho", "%i|%k|%T").splitlines()
+            for number, comment, state in (line.split("|") for line in lines):
+                found[number] = comment.removeprefix(cluster.COMMENT), state
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    yield found
+    over.set()
+    thread.join()
 
 
-def at_work(out: Path) -> str | None:
-    """Returns Slurm's number of a job that has its folder."""
+def at_work(out: Path, *, after: str = "") -> str | None:
+    """Returns Slurm's number of a job that has its folder, and not the one given."""
     folders = [path for path in (out / ".running").glob("*-*") if path.is_dir()]
-    return next((path.name.split("-")[-2] for path in folders), None)
+    return next((n for n in (path.name.split("-")[-2] for path in folders) if n != after), None)
 
 
-def test_nothing_is_lost(tmp_path, start):
-    """Two seeds of the ladder: a job is cancelled, the node drained, the main job killed."""
+def test_nothing_is_lost(tmp_path, start, states):
+    """Jobs are cancelled and requeued, the node is drained, the main job is killed."""
     out = tmp_path / "slurm"
-    main = start(out, *LADDER)
-    until(lambda: record.paths(out), "a record")
-    cancelled = until(lambda: at_work(out), "a job at work")
+    run = start(out, *LADDER)
+    first = until(lambda: at_work(out), "a job at work")
+    cancelled = until(lambda: at_work(out, after=first), "the next job at work")
     slurm("scancel", cancelled)
-    host = slurm("sinfo", "--noheader", "--format=%n").strip()
+    requeued = until(lambda: at_work(out, after=cancelled), "another job at work")
+    slurm("scontrol", "requeue", requeued)
+    host = slurm("sinfo", "-ho", "%n").strip()
     slurm("scontrol", "update", f"NodeName={host}", "State=DRAIN", "Reason=test")
-    until(lambda: "drained" in slurm("sinfo", "--noheader", "--format=%T"), "the drained node")
+    until(lambda: "drained" in slurm("sinfo", "-ho", "%T"), "the drained node")
     slurm("scontrol", "update", f"NodeName={host}", "State=RESUME")
-    until(lambda: at_work(out), "a job at work after that")
+    until(lambda: at_work(out, after=requeued), "a job at work after that")
     waited = 0
     for seconds in (0, 3, 5, 7, 9, 12, 16):
-        main.kill()
-        waited += "that an earlier run has submitted" in main.communicate()[0]
-        main = start(out, *LADDER)
+        waited += "that an earlier run has submitted" in run.kill()
+        run = start(out, *LADDER)
         time.sleep(seconds)
-    printed = main.communicate()[0]
-    assert main.returncode == 0, printed
+    run.end()
     assert waited
     assert {path.stem for path in record.paths(out)} == NAMES
+    time.sleep(2)  # the last job ends
     assert [path for path in (out / ".running").glob("*") if path.is_dir()] == []
-    found = states()
-    assert {name for name, _ in found} == NAMES
-    assert Counter(state for _, state in found.elements()) == {"COMPLETED": 22, "CANCELLED": 1}
-    assert "0 of 22" not in start(out, *LADDER).communicate()[0]
+    assert {name for name, _ in states.values()} == NAMES
+    assert Counter(state for _, state in states.values()) == {"COMPLETED": 22, "CANCELLED": 1}
+    assert "22 of 22 up to date" in start(out, *LADDER).end()
 
     here = tmp_path / "local"
-    main = start(here, *LADDER, executor="local", jobs=1)
-    printed = main.communicate()[0]
-    assert main.returncode == 0, printed
+    start(here, *LADDER, executor="local", jobs=1).end()
     for name in NAMES:
         one, other = (record.read(folder / "results" / f"{name}.json") for folder in (out, here))
         assert (one.metrics, one.history) == (other.metrics, other.history), name
@@ -126,12 +159,13 @@ def test_overhead(tmp_path, start, capsys):
     """Ten jobs one after the other, on Slurm and here."""
     typical = {}
     for executor in ("local", "slurm"):
+        out, times = tmp_path / executor, []
         arguments = ("--profile", "smoke", "--only", "00", "--seeds", "0-9")
-        main, times = start(tmp_path / executor, *arguments, executor=executor, jobs=1), []
-        for line in main.stdout:
-            if "done:" in line:
-                times.append(time.monotonic())
-        assert main.wait() == 0
+        run = start(out, *arguments, executor=executor, jobs=1)
+        for number in range(1, 11):
+            until(lambda: len(record.paths(out)) >= number, f"record {number}")  # noqa: B023
+            times.append(time.monotonic())
+        run.end()
         typical[executor] = statistics.median(np.diff(times))
     with capsys.disabled():
         print(f"\nseconds from one job to the next: {typical}")
@@ -143,21 +177,19 @@ def test_sweep_of_200_jobs(tmp_path, start, capsys, monkeypatch, environment):
     file.write_text(SWEEP)
     arguments = ("--sweep", str(file), "--dataset", "cifar10")
     began = time.monotonic()
-    main = start(out, *arguments, jobs=200)
+    run = start(out, *arguments, jobs=200)
     until(lambda: cluster.queued(out), "the first job")
     planned = time.monotonic() - began
     until(lambda: record.paths(out), "a record")
-    main.send_signal(signal.SIGINT)
-    assert "resumes from here" in main.communicate()[0]
+    run.process.send_signal(signal.SIGINT)
+    assert run.process.wait() == 1
+    assert "resumes from here" in run.printed()
     until(lambda: not cluster.queued(out), "an empty queue")
 
     write_all(out, file, environment, monkeypatch)
     began = time.monotonic()
-    main = start(out, *arguments)
-    printed = main.communicate()[0]
+    assert "200 of 200 up to date" in start(out, *arguments).end()
     reported = time.monotonic() - began
-    assert main.returncode == 0, printed
-    assert "200 of 200 up to date" in printed
     with capsys.disabled():
         print(f"\n200 jobs: planned in {planned:.1f} s, reported in {reported:.1f} s")
     assert planned <= 10

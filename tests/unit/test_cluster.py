@@ -35,6 +35,8 @@ def slurm(tmp_path, monkeypatch):
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    (out / ".running").mkdir(parents=True)
+    (out / cluster.IN_SLURM).touch()
     return out
 
 
@@ -43,19 +45,38 @@ def test_jobs_of_this_folder_are_found_in_the_queue(slurm, tmp_path):
     assert cluster.queued(tmp_path / "elsewhere") == {}
 
 
-def test_without_slurm_no_job_is_queued(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert cluster.queued(tmp_path) == {}
-
-
-def test_a_slurm_that_does_not_answer_is_no_empty_queue(slurm, tmp_path):
+def test_a_slurm_that_does_not_answer_is_no_empty_queue(slurm, tmp_path, monkeypatch):
     program = tmp_path / "bin" / "squeue"
     program.write_text("#!/bin/sh\necho no controller >&2\nexit 1\n")
-    (slurm / ".running" / "00_base_cnn-smoke-seed0-local-abcd").mkdir(parents=True)
-    assert cluster.queued(slurm) == {}  # nothing here is Slurm's
-    (slurm / ".running" / "00_base_cnn-smoke-seed0-17-abcd").mkdir()
     with pytest.raises(OSError, match="squeue failed: no controller; run this again later"):
         cluster.queued(slurm)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(OSError, match="there is no squeue on this machine"):
+        cluster.queued(slurm)
+    cluster_less = tmp_path / "laptop"
+    assert cluster.queued(cluster_less) == {}
+
+
+def test_jobs_that_slurm_has_lost_are_noticed(slurm, tmp_path):
+    queue = cluster.Queue(slurm, every=0, patience=0.2)
+    time.sleep(0.3)
+    assert not queue.has_lost(["00_base_cnn-smoke-seed0"])
+    assert not queue.has_lost(["01_deeper_cnn-smoke-seed0"])  # since a moment ago
+    time.sleep(0.3)
+    assert queue.has_lost(["01_deeper_cnn-smoke-seed0"])
+    (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    assert not queue.has_lost(["01_deeper_cnn-smoke-seed0"])  # it does not answer
+
+
+def test_ctrl_c_cancels_what_is_in_the_queue(slurm, tmp_path):
+    said = tmp_path / "said"
+    program = tmp_path / "bin" / "scancel"
+    program.write_text(f'#!/bin/sh\necho "$@" > {said}\n')
+    program.chmod(0o755)
+    cluster.cancel(tmp_path / "elsewhere")
+    assert not said.exists()
+    cluster.cancel(slurm)
+    assert said.read_text() == "17\n"
 
 
 def test_folders_of_living_jobs_stay(tmp_path):
@@ -75,12 +96,19 @@ def test_folders_of_living_jobs_stay(tmp_path):
     assert list(running.iterdir()) == []
 
 
-def test_slurm_gets_a_gpu_where_there_are_any(slurm):
+def test_slurm_gets_a_gpu_where_there_are_any(slurm, monkeypatch, tmp_path):
+    has = {"nvidia": True}
+    monkeypatch.setattr("importlib.util.find_spec", has.get)
     found = cluster.snakemake(["a"], slurm, "slurm", 7)
     assert found[found.index("--jobs") + 1] == "7"
     assert "notebook:gpu=1" in found
     profile = found[found.index("--profile") + 1]
     assert (ROOT / "ladder" / "executors" / "slurm").samefile(profile)
+    has.clear()  # a TensorFlow that cannot use it
+    assert "notebook:gpu=1" not in cluster.snakemake(["a"], slurm, "slurm", 7)
+    has["nvidia"] = True
+    (tmp_path / "bin" / "sinfo").write_text("#!/bin/sh\necho '(null)'\n")
+    assert "notebook:gpu=1" not in cluster.snakemake(["a"], slurm, "slurm", 7)
     here = cluster.snakemake(["a", "b"], slurm, "local", 2)
     share = len(cluster._cores()) // 2
     assert here[here.index("--cores") + 1] == str(2 * share)
@@ -105,13 +133,13 @@ def test_what_cannot_run_here_is_said_at_once(executor, jobs, reason, monkeypatc
 
 
 SHARE = """
-import os, sys, time
+import os, sys
 from pathlib import Path
 from ladder import cluster
 with cluster.own_cores(Path(sys.argv[1])):
     cores = sorted(os.sched_getaffinity(0))
     print(*cores, os.environ.get("TF_NUM_INTRAOP_THREADS"), flush=True)
-    time.sleep(2)
+    sys.stdin.read()
 """
 
 
@@ -127,12 +155,15 @@ def test_two_runs_share_the_cores(tmp_path):
         subprocess.Popen(
             [sys.executable, "-c", SHARE, tmp_path],
             env=environment,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         for _ in range(2)
     ]
-    one, other = (process.communicate()[0].split() for process in runs)
+    one, other = [process.stdout.readline().split() for process in runs]
+    for process in runs:
+        process.communicate()
     assert (len(one) - 1, one[-1], other[-1]) == (half, str(half), str(half))
     assert set(one[:-1]).isdisjoint(other[:-1])
 
@@ -151,4 +182,4 @@ def test_snakemake_ends_with_the_main_job():
 
 def test_the_time_that_a_cluster_is_asked_for():
     assert cluster.minutes(600) == 70
-    assert cluster.minutes(None) == 24 * 60
+    assert cluster.minutes(None) == cluster.MOST_MINUTES == 24 * 60

@@ -75,6 +75,7 @@ def test_a_job_has_the_name_of_its_record(tmp_path):
         ("{settings: [1]}", "each setting must be parameters and values"),
         ("{settings: []}", "settings = [] has the wrong form"),
         ("{settings: [{SEED: 1}]}", "SEED cannot be a setting"),
+        ("{grid: {WEIGHTS: [a.h5]}}", "WEIGHTS cannot be a setting"),
         ("settings: [", "it cannot be read"),
     ],
 )
