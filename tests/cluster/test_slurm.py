@@ -49,7 +49,7 @@ class Run:
 
     def __init__(self, out: Path, arguments: tuple, environment: dict, executor: str, jobs: int):
         command = [sys.executable, "-P", "-m", "ladder", *arguments, "--executor", executor]
-        self.file = tempfile.TemporaryFile("w+")
+        self.file = tempfile.TemporaryFile("a+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [*command, "--jobs", str(jobs), "--out", str(out)],
             env=environment,
