@@ -31,10 +31,11 @@ PAGE = """# Early stopping in the published protocol
 
 <!-- Written by `python -m benchmarks page` from benchmarks/results/early_stopping.json. -->
 
-The study gives the test figures of its runs and most training figures, but not the number of
-epochs. Here networks train with the published protocol, but **without** early stopping, and all
-images are measured after each epoch, in inference mode. So any stopping rule can be tried on the
-same training, and its figures compared with the published ones.
+Early stopping ends a training when a monitored value has not improved for a number of epochs, the
+patience. The study gives the test figures of its runs and most training figures, but not the number of
+epochs. The trainings on this page use the published protocol **without** early stopping. After each
+epoch, accuracy and cross-entropy of all images are computed. Any stopping rule can then be applied to
+these curves, and the result compared with the published figures.
 
 ```bash
 python -m benchmarks early_stopping 00_base_cnn SEED=0 EPOCHS=60
@@ -168,9 +169,9 @@ def _table(slug: str, images: int, dtype: str, runs: list[dict]) -> str:
         "weights",
         "epoch",
         "training accuracy",
-        "cross-entropy",
+        "training cross-entropy",
         "test accuracy",
-        "cross-entropy",
+        "test cross-entropy",
     )
     rows = [head, ("---", *["---:"] * 5), *lines]
     title = f"### {slug}: {images:,} training images, {dtype}, {epochs} epochs, {seeds} seed"
