@@ -32,10 +32,10 @@ PAGE = """# Early stopping in the published protocol
 <!-- Written by `python -m benchmarks page` from benchmarks/results/early_stopping.json. -->
 
 Early stopping ends a training when a monitored value has not improved for a number of epochs, the
-patience. The study gives the test figures of its runs and most training figures, but not the number of
-epochs. The trainings on this page use the published protocol **without** early stopping. After each
-epoch, accuracy and cross-entropy of all images are computed. Any stopping rule can then be applied to
-these curves, and the result compared with the published figures.
+patience. The study gives the test figures of its runs and most training figures, but not the number
+of epochs. The trainings on this page use the published protocol **without** early stopping. After
+each epoch, accuracy and cross-entropy of all images are computed. Any stopping rule can then be
+applied to these curves, and the result compared with the published figures.
 
 ```bash
 python -m benchmarks early_stopping 00_base_cnn SEED=0 EPOCHS=60

@@ -134,7 +134,7 @@ def test_nothing_is_lost(tmp_path, start, states):
     until(lambda: at_work(out, after=requeued), "a job at work after that")
     waited = 0
     for seconds in (0, 3, 5, 7, 9, 12, 16):
-        waited += "that an earlier run has submitted" in run.kill()
+        waited += "the jobs of an earlier run" in run.kill()
         run = start(out, *LADDER)
         time.sleep(seconds)
     run.end()

@@ -132,7 +132,7 @@ def test_the_engine_starts_where_the_working_directory_is_gone(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     monkeypatch.setattr(sys, "executable", str(engine))
-    command.run_jobs([], tmp_path, images=9)
+    command.execute.run([], tmp_path, images=9)
     assert (tmp_path / "logs" / "snakemake.log").read_text() == ""
 
 
@@ -246,7 +246,7 @@ def test_records_of_another_data_set_are_not_replaced(tmp_path, capsys, monkeypa
     monkeypatch.setattr(record, "read", lambda path: found)
     monkeypatch.setattr(data, "open_source", lambda dataset: source)
     ran = []
-    monkeypatch.setattr(command, "run_jobs", lambda jobs, *_, **__: ran.append(jobs))
+    monkeypatch.setattr(command.execute, "run", lambda jobs, *_, **__: ran.append(jobs))
     monkeypatch.setattr(command, "print_results", lambda *_: None)
     out = str(tmp_path / "out")
     assert command.main(["--dataset", "mine", "--only", "00", "--out", out]) == (2 if kept else 1)
@@ -278,14 +278,14 @@ def test_a_failure_names_its_own_log(tmp_path, capsys, monkeypatch):
 
 
 def test_jobs_that_wait_in_the_queue_are_not_submitted_again(tmp_path, capsys, monkeypatch):
-    queue, ran = [{"7": "00_base_cnn-smoke-seed0"}] * 3 + [{}], []
+    queue, ran = [{"7": "00_base_cnn-smoke-seed0"}] * 3, []
     monkeypatch.setattr(command.cluster, "queued", lambda _: queue.pop(0) if queue else {})
     monkeypatch.setattr(command.time, "sleep", lambda _: None)
-    monkeypatch.setattr(command, "run_jobs", lambda jobs, *_, **__: ran.append(jobs))
+    monkeypatch.setattr(command.execute, "run", lambda jobs, *_, **__: ran.append(jobs))
     arguments = ["--profile", "smoke", "--dataset", "digits", "--only", "00,01"]
     assert command.main([*arguments, "--out", str(tmp_path)]) == 1  # nothing makes a record here
-    assert "Waiting for 1 jobs that an earlier run has submitted." in capsys.readouterr().out
-    assert [[job.slug for job in jobs] for jobs in ran] == [["01_deeper_cnn"], ["00_base_cnn"]]
+    assert "Waiting for the jobs of an earlier run, 1 in all." in capsys.readouterr().out
+    assert [[job.slug for job in jobs] for jobs in ran] == [["00_base_cnn", "01_deeper_cnn"]]
     assert queue == []
 
 
@@ -295,7 +295,7 @@ def test_a_full_disk_under_the_weights_stops_only_who_needs_them(tmp_path, capsy
 
     ran = []
     monkeypatch.setattr(command.pretrained, "load", load)
-    monkeypatch.setattr(command, "run_jobs", lambda jobs, *_, **__: ran.extend(jobs))
+    monkeypatch.setattr(command.execute, "run", lambda jobs, *_, **__: ran.extend(jobs))
     arguments = ["--dataset", "digits", "--only", "00,07", "--out", str(tmp_path)]
     assert command.main(arguments) == 1
     assert [job.slug for job in ran] == ["00_base_cnn"]

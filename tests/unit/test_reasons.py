@@ -90,7 +90,7 @@ def test_why_a_job_failed(tmp_path, own, engines, expected):
     (tmp_path / "logs").mkdir()
     reasons.log(tmp_path, JOB.name).write_text(own)
     reasons.log(tmp_path, "snakemake").write_text(engines)
-    assert command.why_failed(JOB, tmp_path) == expected
+    assert command.execute.why_failed(JOB, tmp_path) == expected
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_a_report_that_cannot_begin_does_not_hide_other_failures(tmp_path, monke
     def write_report(*_, **__):
         raise OSError("no")
 
-    monkeypatch.setattr(command, "run_jobs", lambda *_, **__: None)
+    monkeypatch.setattr(command.execute, "run", lambda *_, **__: None)
     monkeypatch.setattr(command, "write_report", write_report)
     arguments = ["--dataset", "digits", "--only", "00", "--out", str(tmp_path)]
     assert command.main(arguments) == 1

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ladder import plan, sweep
-from ladder.__main__ import _as_json
+from ladder.execute import _as_json
 from ladder.reasons import UsageError
 from ladder.report import sections, verdicts
 from lib import ROOT, data

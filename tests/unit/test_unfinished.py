@@ -84,5 +84,5 @@ def test_it_is_there_while_others_wait(out, jobs, tmp_path, monkeypatch):
     engine.chmod(0o755)
     (out / "index.html").unlink(missing_ok=True)
     monkeypatch.setattr(sys, "executable", str(engine))
-    command.run_jobs(jobs, out, images=0)
+    command.execute.run(jobs, out, images=0)
     assert "2 of 4 notebooks" in (out / "index.html").read_text(encoding="utf-8")
