@@ -17,7 +17,7 @@ from lib.results import record
 from lib.results.record import Record
 from lib.study import SLUGS
 
-MEGABYTES = 30
+MEGABYTES = 40
 PAGE_MEGABYTES, REPORT_MEGABYTES = 1.5, 2.5
 
 
