@@ -288,11 +288,19 @@ def _run(
             pretrained.load()
         except (WeightsError, OSError) as error:
             failures = {job.name: str(error) for job in stale if job.needs_weights}
-    execute.wait(out, stale)
-    runnable = [job for job in stale if job.name not in failures and not job.record(out)]
-    if runnable:
-        execute.run(runnable, out, images=source.images, **where)
-    failures |= {job.name: execute.why_failed(job, out) for job in runnable if not job.record(out)}
+    queued = set(cluster.queued(out).values())  # by an earlier run, which was killed
+    runnable = [job for job in stale if job.name not in failures]
+    submitted = [job for job in runnable if job.name in queued]
+    at_once = where.pop("at_once")
+    for some, taken in (
+        ([job for job in runnable if job not in submitted], len(submitted)),
+        (submitted, 0),
+    ):
+        execute.wait(out, some)
+        if left := [job for job in some if not job.record(out)]:
+            free = max(1, at_once - taken)
+            execute.run(left, out, images=source.images, at_once=free, **where)
+            failures |= {j.name: execute.why_failed(j, out) for j in left if not j.record(out)}
     try:
         reason = write_report(out, profile=profile, source=source, dataset=dataset)
     except (LadderError, OSError) as error:

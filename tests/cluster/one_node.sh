@@ -10,9 +10,8 @@ set -euo pipefail
 folder=$2 conf=/etc/slurm/slurm.conf # programs that drop SLURM_CONF look there
 
 if [ "$1" = stop ]; then
-    for name in slurmctld slurmd; do
-        [ -f "$folder/$name.pid" ] && kill "$(cat "$folder/$name.pid")" || true
-    done
+    kill "$(cat "$folder/slurmctld.pid")" || true
+    kill -KILL "$(cat "$folder/slurmd.pid")" || true # unshare, and with it all that it has started
     rm -f "$conf"
     exit
 fi
@@ -47,7 +46,8 @@ if ! munge -n > /dev/null 2>&1; then
     runuser -u munge -- munged
 fi
 slurmctld
-unshare --pid --fork --kill-child --mount-proc slurmd -D > /dev/null 2>&1 &
+# The shell in it takes the part of init: it waits for processes that have lost their parent.
+unshare --pid --fork --kill-child --mount-proc bash -c 'slurmd -D & wait $!' > /dev/null 2>&1 &
 echo $! > "$folder/slurmd.pid"
 for _ in $(seq 30); do
     [ "$(sinfo --noheader --format=%T 2> /dev/null)" = idle ] && exit

@@ -278,14 +278,14 @@ def test_a_failure_names_its_own_log(tmp_path, capsys, monkeypatch):
 
 
 def test_jobs_that_wait_in_the_queue_are_not_submitted_again(tmp_path, capsys, monkeypatch):
-    queue, ran = [{"7": "00_base_cnn-smoke-seed0"}] * 3, []
+    queue, ran = [{"7": "00_base_cnn-smoke-seed0"}] * 4, []
     monkeypatch.setattr(command.cluster, "queued", lambda _: queue.pop(0) if queue else {})
     monkeypatch.setattr(command.time, "sleep", lambda _: None)
     monkeypatch.setattr(command.execute, "run", lambda jobs, *_, **__: ran.append(jobs))
     arguments = ["--profile", "smoke", "--dataset", "digits", "--only", "00,01"]
     assert command.main([*arguments, "--out", str(tmp_path)]) == 1  # nothing makes a record here
     assert "Waiting for the jobs of an earlier run, 1 in all." in capsys.readouterr().out
-    assert [[job.slug for job in jobs] for jobs in ran] == [["00_base_cnn", "01_deeper_cnn"]]
+    assert [[job.slug for job in jobs] for jobs in ran] == [["01_deeper_cnn"], ["00_base_cnn"]]
     assert queue == []
 
 
