@@ -288,17 +288,16 @@ def _run(
             pretrained.load()
         except (WeightsError, OSError) as error:
             failures = {job.name: str(error) for job in stale if job.needs_weights}
-    queued = set(cluster.queued(out).values())  # by an earlier run, which was killed
     runnable = [job for job in stale if job.name not in failures]
-    submitted = [job for job in runnable if job.name in queued]
     at_once = where.pop("at_once")
-    for some, taken in (
-        ([job for job in runnable if job not in submitted], len(submitted)),
-        (submitted, 0),
+    # Jobs of an earlier run, which was killed, leave at least half of the queue to others.
+    queued = execute.wait(out, runnable, most=at_once // 2)
+    for some, free in (
+        ([job for job in runnable if job.name not in queued], at_once - len(queued)),
+        ([job for job in runnable if job.name in queued], at_once),
     ):
         execute.wait(out, some)
         if left := [job for job in some if not job.record(out)]:
-            free = max(1, at_once - taken)
             execute.run(left, out, images=source.images, at_once=free, **where)
             failures |= {j.name: execute.why_failed(j, out) for j in left if not j.record(out)}
     try:

@@ -103,15 +103,20 @@ def _follow(process: subprocess.Popen, jobs: list[Job], out: Path, executor: str
             return "Error: Slurm has lost the jobs; run this again\n" if waiting else ""
 
 
-def wait(out: Path, jobs: list[Job]) -> None:
-    """Waits for those of the jobs that an earlier run, which was killed, has submitted."""
+def wait(out: Path, jobs: list[Job], *, most: int = 0) -> set[str]:
+    """Waits until at most so many of the jobs are in the queue, from an earlier run.
+
+    Returns:
+        The names of those.
+    """
     waiting = {job.name for job in jobs} & set(cluster.queued(out).values())
     if waiting:
         print(f"Waiting for the jobs of an earlier run, {len(waiting)} in all.", flush=True)
-    while waiting:
+    while len(waiting) > most:
+        time.sleep(5)
         with suppress(OSError):  # Slurm does not answer at the moment
             waiting &= set(cluster.queued(out).values())
-        time.sleep(5 if waiting else 0)
+    return waiting
 
 
 def _as_json(job: Job, images: int) -> dict:

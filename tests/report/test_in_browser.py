@@ -141,6 +141,9 @@ def test_a_figure_of_a_matrix_opens_its_images(open_page, of_record):
     assert dialog.locator(".pictures button").count() == min(count, 60)
     assert dialog.locator("td", has_text="automobile").count() >= 1
     assert dialog.locator("tbody tr").count() == 11
+    dialog.locator(".pictures button").nth(1).click()
+    assert dialog.locator('[aria-pressed="true"]').count() == 1
+    assert dialog.locator(".pictures button").nth(1).get_attribute("aria-pressed") == "true"
     page.keyboard.press("Escape")
     assert not dialog.is_visible()
 

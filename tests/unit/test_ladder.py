@@ -278,15 +278,20 @@ def test_a_failure_names_its_own_log(tmp_path, capsys, monkeypatch):
 
 
 def test_jobs_that_wait_in_the_queue_are_not_submitted_again(tmp_path, capsys, monkeypatch):
-    queue, ran = [{"7": "00_base_cnn-smoke-seed0"}] * 4, []
+    zero, two = {"7": "00_base_cnn-smoke-seed0"}, {"8": "02_dropout-smoke-seed0"}
+    queue, ran = [zero | two, zero | two, zero, zero, {}], []
+    monkeypatch.setattr(command.cluster, "check", lambda *_: None)
     monkeypatch.setattr(command.cluster, "queued", lambda _: queue.pop(0) if queue else {})
     monkeypatch.setattr(command.time, "sleep", lambda _: None)
-    monkeypatch.setattr(command.execute, "run", lambda jobs, *_, **__: ran.append(jobs))
-    arguments = ["--profile", "smoke", "--dataset", "digits", "--only", "00,01"]
+
+    def run(jobs, *_, at_once, **__):
+        ran.append(([job.slug[:2] for job in jobs], at_once))
+
+    monkeypatch.setattr(command.execute, "run", run)
+    arguments = ["--profile", "smoke", "--dataset", "digits", "--only", "00-02", "--jobs", "3"]
     assert command.main([*arguments, "--out", str(tmp_path)]) == 1  # nothing makes a record here
-    assert "Waiting for the jobs of an earlier run, 1 in all." in capsys.readouterr().out
-    assert [[job.slug for job in jobs] for jobs in ran] == [["01_deeper_cnn"], ["00_base_cnn"]]
-    assert queue == []
+    assert "Waiting for the jobs of an earlier run, 2 in all." in capsys.readouterr().out
+    assert ran == [(["01", "02"], 2), (["00"], 3)]
 
 
 def test_a_full_disk_under_the_weights_stops_only_who_needs_them(tmp_path, capsys, monkeypatch):
