@@ -146,6 +146,10 @@ def why_failed(job: Job, out: Path) -> str:
         return reasons.why(own, others, int(ended[2]) if ended[2] else -int(ended[3]))
     if reasons.FAILED in own:
         return reasons.why(own, "", 0)
+    for error in reversed(engine.split("Error in rule notebook:")[1:]):  # of a cluster
+        said = re.match(r"\s*message: (.*?)\n(?:    [a-z]|For )", error, re.DOTALL)
+        if said and f"    output: .running/{job.name}.done\n" in error:
+            return " ".join(said[1].split())
     if not engine:
         return "it ended, but its record is not of the files as they are now; run it again"
     error = reasons.last_error(engine) or engine.splitlines()[-1]

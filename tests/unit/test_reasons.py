@@ -224,3 +224,21 @@ def test_a_report_that_cannot_begin_does_not_hide_other_failures(tmp_path, monke
     assert "FAILED 00_base_cnn-quick-seed0: it ended, but" in said
     assert "FAILED report: no\n" in said
     assert "FAILED: no\n" in Path(tmp_path, "logs", "index.log").read_text()
+
+
+def test_what_a_cluster_says_of_a_job(tmp_path):
+    def block(name: str, message: str) -> str:
+        return f"""Error in rule notebook:
+    message: {message}
+For further error details see the cluster/cloud log and the log files of the involved rule(s).
+    jobid: 0
+    output: .running/{name}.done
+"""
+
+    refused = "SLURM sbatch failed. The error message was 'no such partition\nnothing submitted'."
+    others = block("01_deeper_cnn-smoke-seed0", "SLURM-job '3' failed: 'TIMEOUT'")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "snakemake.log").write_text(
+        others + block(JOB.name, f"{refused}\n    sbatch call:\n        sbatch -p x") + others
+    )
+    assert command.execute.why_failed(JOB, tmp_path) == " ".join(refused.split())
