@@ -70,9 +70,8 @@ class _Lines:
             self.write("\n")
 
 
-def _end_with_main_job(over: threading.Event) -> None:
+def _end_with(main_job: int, over: threading.Event) -> None:
     """Waits until a run is over; if its main job is gone before, ends the process group."""
-    main_job = int(os.environ.get(cluster.PARENT, 0))
     while main_job and not over.wait(1):
         if not cluster.is_alive(main_job):
             print("Stopped: the run_all.sh that this run belongs to is gone.", flush=True)
@@ -245,6 +244,7 @@ def _executed(
     if job != cluster.LOCAL:  # what it left when Slurm stopped it to start it again
         for left in (out / ".running").glob(f"{name}-{job}-*"):
             shutil.rmtree(left, ignore_errors=True)
+    main_job = int(os.environ.get(cluster.PARENT, 0))  # a kernel's environment lacks it
     own = tempfile.TemporaryDirectory(dir=out / ".running", prefix=f"{name}-{job}-")
     log = reasons.log(out, name)
     log.unlink(missing_ok=True)  # all who write into it append
@@ -253,7 +253,7 @@ def _executed(
         executed = Path(folder, EXECUTED)
         lines = _Lines(prefix=f"{name.split('-')[0]:<24}", log=log)
         over, ran = threading.Event(), False
-        threading.Thread(target=_end_with_main_job, args=(over,), daemon=True).start()
+        threading.Thread(target=_end_with, args=(main_job, over), daemon=True).start()
         try:
             papermill.execute_notebook(
                 _literal(notebook),

@@ -196,7 +196,6 @@ def test_kernel_that_outlives_its_parents(run_all, long, said):
         said(run_all.resumes(long))  # the kernel is there for a second more
 
 
-@pytest.mark.battery
 def test_killed_main_job_takes_its_runs_with_it(run_all, long, said):
     """Kill −9 of run_all.sh alone while a new one begins"""
     with run_all.start(LONG) as process:
