@@ -134,7 +134,7 @@ def test_pictures_only_of_the_very_images(digits):
     right = [mistakes.Predicted(run.row, run.named, images.y_test) for run in runs]
     html = mistakes.hard_tables(right, names, mistakes.images_of(right, "auto"))
     assert "No pictures" not in html
-    number, png = re.search(r'base64,(.*?)".*?alt="test image (\d+)"', html).group(2, 1)
+    number, png = re.search(r'base64,(.*?)".*?alt="Test image (\d+) of class', html).group(2, 1)
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(png), np.uint8), cv2.IMREAD_COLOR)
     assert np.array_equal(picture[..., ::-1], images.x_test[int(number)])
     assert mistakes.hard_tables(runs[:1], names).strip() == ""
