@@ -263,18 +263,24 @@ def _plan_and_run(options: argparse.Namespace) -> int:
         if options.dry_run:
             dry_run(timed, (1, 10, 100) if options.sweep else ())
             return 0
-    where = {"executor": options.executor, "at_once": options.jobs}
+    about = {"profile": profile, "dataset": dataset, "source": source, "at_once": options.jobs}
     with sole_use(out) as lock:
-        where |= {"lock": lock}
         try:
-            return _run(jobs, out, profile=profile, dataset=dataset, source=source, where=where)
+            return _run(jobs, out, where={"executor": options.executor, "lock": lock}, **about)
         except KeyboardInterrupt:
             cluster.cancel(out)
             raise
 
 
 def _run(
-    jobs: list[Job], out: Path, *, profile: str, dataset: str, source: data.Source, where: dict
+    jobs: list[Job],
+    out: Path,
+    *,
+    profile: str,
+    dataset: str,
+    source: data.Source,
+    at_once: int,
+    where: dict,
 ) -> int:
     began = time.perf_counter()
     failures: dict[str, str] = {}
@@ -289,7 +295,6 @@ def _run(
         except (WeightsError, OSError) as error:
             failures = {job.name: str(error) for job in stale if job.needs_weights}
     runnable = [job for job in stale if job.name not in failures]
-    at_once = where.pop("at_once")
     # Jobs of an earlier run, which was killed, leave at least half of the queue to others.
     queued = execute.wait(out, runnable, most=at_once // 2)
     for some, free in (

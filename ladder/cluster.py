@@ -103,9 +103,8 @@ def queued(out: Path) -> dict[str, str]:
     """
     if not (out / IN_SLURM).exists():
         return {}
-    lines = _output("squeue", "--me", "-ho", "%i|%j|%k").splitlines()
     found = {}
-    for line in lines:
+    for line in _output("squeue", "--me", "-ho", "%i|%j|%k").splitlines():
         number, name, comment = (*line.split("|", 2), "", "")[:3]
         if name.startswith(_prefix(out)):
             found[number] = comment.removeprefix(COMMENT)
