@@ -1,7 +1,7 @@
 """Writes the figures of the run of record into the READMEs: `python tools/readme.py`.
 
-They are the last three columns of the table of notebooks, the chart docs/ladder.png, and, with
-Chromium, the screenshots of its report.
+They are the last three columns of the table of notebooks, its last line with the verdicts, the
+chart docs/ladder.png, and, with Chromium, the screenshots of its report.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from lib import ROOT, cache
 from lib.results import record
 
 ROW = re.compile(r"^(\| \d+ \| `(\d\d_\w+)` \| [^|]+ \|).*$", re.MULTILINE)
+VERDICTS = re.compile(r"^(\| \| \[\w+\]\(docs/reading-the-report\.md\) \| \| \|).*$", re.MULTILINE)
 READMES = (ROOT / "README.md", ROOT / "README.es.md")
 REPORT = run.OF_RECORD / "index.html"
 SCREENS = {"report.png": (1280, 1310), "report-phone.png": (390, 1310)}  # pixels
@@ -50,7 +51,14 @@ def with_figures(text: str, rows: list[Row], study_rows: list[Row], *, comma: bo
         cells = f"{published:.2f} % | {_figures(study_rows[number])} | {_figures(rows[number])}"
         return f"{match[1]} {cells.replace('.', ',') if comma else cells} |"
 
-    return ROW.sub(line, text)
+    verdict_line = rf"\1 {_verdicts(study_rows)} | {_verdicts(rows)} |"
+    return VERDICTS.sub(verdict_line, ROW.sub(line, text))
+
+
+def _verdicts(rows: list[Row]) -> str:
+    found = verdicts.tally(rows)
+    words = found.counts.most_common() if found else ()
+    return ", ".join(f"{count} {word}" for word, count in words) or "–"
 
 
 def _figures(row: Row) -> str:

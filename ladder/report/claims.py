@@ -1,8 +1,9 @@
 """The study's eleven claims, judged by records.
 
 A claim that compares two experiments is judged by the 95 % interval of the difference of their mean
-accuracies, with the spread over seeds of `ladder.report.verdicts`. Overfitting, which a schedule
-may end before, is judged by records of the published protocol only.
+accuracies, with the spread over seeds of `ladder.report.verdicts`. Records of the published
+protocol judge it, too. Overfitting is judged by that protocol only, because another schedule may
+end before it.
 """
 
 import math
@@ -68,8 +69,16 @@ CLAIMS = (
     ),
     Claim(8, "VGG16 frozen at 32×32 is unsuitable: 7 is the worst of all."),
     Claim(9, "The fine-tuned VGG16 is the best so far: 8 > 0 to 7, close to 5."),
-    Claim(10, "Mini-VGG16 is about as good as the whole: 9 ≈ 8."),
-    Claim(11, "A larger input uses VGG16 better: 10 > 8."),
+    Claim(
+        10,
+        "Mini-VGG16 is about as good as the whole: 9 ≈ 8.",
+        "9 also has a larger head, because it gets more features (D8)",
+    ),
+    Claim(
+        11,
+        "A larger input uses VGG16 better: 10 > 8.",
+        "10 also has a larger head, because it gets more features (D8)",
+    ),
 )
 
 
@@ -84,6 +93,8 @@ class Judgement:
         compared: numbers of the two experiments whose difference decides, or None.
         difference: of their mean accuracies, 0 to 1, or None.
         half: half of the 95 % interval of that difference, or None.
+        protocol_word: the word by records of the published protocol, ``""`` if ours are of it or
+            these were not run.
     """
 
     claim: Claim
@@ -92,6 +103,7 @@ class Judgement:
     compared: tuple[int, int] | None = None
     difference: float | None = None
     half: float | None = None
+    protocol_word: str = ""
 
 
 def judge(rows: list[Row], study_rows: list[Row]) -> list[Judgement]:
@@ -102,18 +114,31 @@ def judge(rows: list[Row], study_rows: list[Row]) -> list[Judgement]:
         study_rows: of the published protocol, on the same data; may have no records.
     """
     ours, study = _Protocol("this schedule", rows), _Protocol("the study's protocol", study_rows)
+    of_study = any(record.profile == "study" for row in rows for record in row.records)
     judged = []
     for claim in CLAIMS:
-        try:
-            found = _JUDGES[claim.number](ours, study)
-        except _MissingError as missing:
-            found = _Found("not tested", str(missing))
-        why = found.why
+        found, again = _found(claim, ours, study), _found(claim, study, study)
+        why, protocol_word = found.why, ""
+        if again.word != "not tested" and not of_study:
+            protocol_word = again.word
+            if again.compared:
+                one, other = again.compared
+                points = _points(*study.difference(one, other))
+                why += f" With {study.name}, {one} against {other}: {points}, {again.word}."
         if claim.confounds and found.word != "not tested":
             why += f" Not the only change: {claim.confounds}."
-        pair = found.compared and ours.difference(*found.compared)
-        judged.append(Judgement(claim, found.word, why, found.compared, *(pair or ())))
+        difference, half = ours.difference(*found.compared) if found.compared else (None, None)
+        judged.append(
+            Judgement(claim, found.word, why, found.compared, difference, half, protocol_word)
+        )
     return judged
+
+
+def _found(claim: Claim, ours: "_Protocol", study: "_Protocol") -> "_Found":
+    try:
+        return _JUDGES[claim.number](ours, study)
+    except _MissingError as missing:
+        return _Found("not tested", str(missing))
 
 
 def schedules_differ(rows: list[Row]) -> bool:
@@ -167,6 +192,15 @@ class _Protocol:
         """Returns training minus test accuracy, points, both in inference mode."""
         return 100 * (self[number].train_accuracy - self[number].accuracy)
 
+    def rise(self, number: int) -> float:
+        """Returns the mean validation cross-entropy at the end, above its lowest, nats."""
+        curves = (record.history["val_loss"] for record in self[number].records)
+        return statistics.fmean(curve[-1] - min(curve) for curve in curves)
+
+    def overfits(self, number: int) -> bool:
+        """Whether a network fits training images much better, and got worse on others."""
+        return self.gap(number) >= OVERFITTING_GAP and self.rise(number) >= OVERFITTING_RISE
+
     def fall(self, number: int) -> float:
         """Returns the mean fall of validation accuracy from epoch to epoch, points."""
         curves = (record.history["val_accuracy"] for record in self[number].records)
@@ -195,14 +229,14 @@ def _overfits(ours: _Protocol, study: _Protocol) -> _Found:
             "Another schedule may end before a network overfits; it needs experiment 1 in the "
             "study's protocol (--profile study)."
         )
-    gap = study.gap(1)
-    losses = [record.history["val_loss"] for record in study[1].records]
-    rise = statistics.fmean(loss[-1] - min(loss) for loss in losses)
-    return _Found(
-        "holds" if gap >= OVERFITTING_GAP and rise >= OVERFITTING_RISE else "does not hold",
-        f"In the study's protocol training accuracy is {gap:.1f} points above test accuracy, "
-        f"and validation cross-entropy ends {rise:.3f} nats above its lowest.",
+    others = [n for n in range(11) if n != 1 and study.has(n) and study.overfits(n)]
+    why = (
+        f"In the study's protocol training accuracy is {study.gap(1):.1f} points above test "
+        f"accuracy, and validation cross-entropy ends {study.rise(1):.3f} nats above its lowest."
     )
+    if others:
+        why += f" By this measure, these experiments overfit too: {', '.join(map(str, others))}."
+    return _Found("holds" if study.overfits(1) else "does not hold", why)
 
 
 def _dropout(ours: _Protocol, study: _Protocol) -> _Found:

@@ -107,7 +107,12 @@ def protocol(rows: list[Row], study_rows: list[Row]) -> str:
 
 def method(rows: list[Row]) -> str:
     """Returns how the verdicts are made, with the spread that they use."""
-    return render("method.html.j2", pooled=verdicts.spread(rows), widest=study.WIDEST)
+    return render(
+        "method.html.j2",
+        pooled=verdicts.spread(rows),
+        widest=study.WIDEST,
+        sensitivity=verdicts.sensitivity(rows),
+    )
 
 
 def recalls(rows: list[Row]) -> str:
@@ -197,11 +202,13 @@ def otherwise(
     if any(row.records and row.records[0].profile != "study" for row in rows):
         missed += _missed(study_rows, everything)
     content = []
-    for row in rows:
+    for row, of_study in zip(rows, study_rows, strict=True):
         if found := verdicts.others(row, everything):
             if row.records:
                 content.append(_trained(row, f"profile {row.records[0].profile}", out))
-            content += [_trained(other.row, str(other), out, base=row) for other in found]
+            for other in found:
+                base = of_study if other.base == "study" and other.changes else row
+                content.append(_trained(other.row, str(other), out, base=base))
     return render("otherwise.html.j2", missed=missed, rows=content)
 
 
@@ -221,7 +228,10 @@ def _trained(row: Row, how: str, out: Path, base: Row | None = None) -> dict:
     compared = base and base.records and verdicts.paired(base, row)
     if compared:
         mean, half, seeds = compared
-        compared = f"{signed(mean)} ({signed(mean - half)} to {signed(mean + half)}, {seeds} seeds)"
+        compared = (
+            f"{signed(mean)} ({signed(mean - half)} to {signed(mean + half)}, {seeds} seeds, "
+            f"from {base.records[0].profile})"
+        )
     return {
         "experiment": row.experiment.heading,
         "trained": how,

@@ -110,6 +110,7 @@ def markdown(rows: list[Row], study_rows: list[Row]) -> str:
         "summary.md.j2",
         first=next((record for row in rows for record in row.records), None),
         verdict=verdicts.in_one_line(rows),
+        sensitivity=verdicts.sensitivity(rows),
         protocol=verdicts.of_the_protocol(rows, study_rows),
         lines=lines(rows, study_rows),
         comparable=verdicts.comparable(rows),

@@ -345,12 +345,16 @@ def spread(rows: list[Row]) -> Spread:
 
     It is the literature's as long as none has three seeds: a pair of runs may agree by chance.
     """
-    several = [row for row in rows if len(row.records) > 1 and not row.at_chance]
+    several = _several(rows)
     degrees = sum(len(row.records) - 1 for row in several)
     if not any(len(row.records) > 2 for row in several):
         return Spread(study.LITERATURE_SD, 0)
     total = sum((len(row.records) - 1) * row.accuracy_sd**2 for row in several)
     return Spread(math.sqrt(total / degrees), degrees)
+
+
+def _several(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if len(row.records) > 1 and not row.at_chance]
 
 
 def verdict(row: Row, spread: Spread) -> Verdict | None:
@@ -381,13 +385,15 @@ class Tally:
         judged: each with its verdict.
         counts: of each verdict's word.
         indicative: how many verdicts are.
-        shortfall: mean of published minus our accuracy, 0 where ours is higher.
+        difference: mean of our accuracy minus the published one.
+        above: in how many ours is higher.
     """
 
     judged: tuple[tuple[Row, Verdict], ...]
     counts: Counter
     indicative: int
-    shortfall: float
+    difference: float
+    above: int
 
 
 def tally(rows: list[Row]) -> Tally | None:
@@ -400,8 +406,32 @@ def tally(rows: list[Row]) -> Tally | None:
         judged=judged,
         counts=Counter(found.word for _, found in judged),
         indicative=sum(found.indicative for _, found in judged),
-        shortfall=statistics.fmean(max(0, -row.difference) for row, _ in judged),
+        difference=statistics.fmean(row.difference for row, _ in judged),
+        above=sum(row.difference > 0 for row, _ in judged),
     )
+
+
+def sensitivity(rows: list[Row]) -> str:
+    """Says which verdicts change without the experiment whose seeds vary most.
+
+    All verdicts use one spread over seeds, as if it were the same in all experiments.
+
+    Returns:
+        ``""`` if the spread is not measured, or not without that experiment.
+    """
+    found, pooled = tally(rows), spread(rows)
+    if not found or not pooled.degrees:
+        return ""
+    widest = max(_several(rows), key=lambda row: row.accuracy_sd)
+    others = spread([row for row in rows if row is not widest])
+    if not others.degrees:
+        return ""
+    changed = [
+        (row, after.word)
+        for row, before in found.judged
+        if (after := verdict(row, others)).word != before.word
+    ]
+    return render("sensitivity.txt.j2", widest=widest, others=others, changed=changed)
 
 
 def rank_correlation(rows: list[Row]) -> float | None:
@@ -441,7 +471,7 @@ def of_the_protocol(rows: list[Row], study_rows: list[Row]) -> str:
             " Undetermined means that the published accuracy is inside our interval, but the "
             f"interval is wide: the SD over seeds is {100 * pooled.sd:.2f} points."
         )
-    return line
+    return " ".join(filter(None, [line, sensitivity(study_rows)]))
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,20 @@ def test_a_claim_fails_where_the_figures_say_so(number, changes):
     assert words(rows(**changes), NOTHING)[number - 1] == "does not hold"
 
 
+def test_a_claim_is_judged_by_both_protocols():
+    found = claims.judge(rows(), rows("study", r3=0.7740, val_loss=(1.0, 0.8, 0.9)))
+    assert [j.protocol_word for j in found] == ["holds"] * 3 + ["undetermined"] + ["holds"] * 7
+    assert found[3].word == "holds"
+    assert "With the study's protocol, 3 against 2: +0.10 points (95 %" in found[3].why
+    assert "these experiments overfit too: 0, 2, 3, " in found[1].why
+    assert {j.protocol_word for j in claims.judge(rows(), NOTHING)} == {""}
+    alone = claims.judge(rows("study"), rows("study"))
+    assert {j.protocol_word for j in alone} == {""}
+    assert "With the study's protocol" not in alone[3].why
+    partly = claims.judge(rows(), rows("study", r2=None))
+    assert (partly[3].word, partly[3].protocol_word) == ("holds", "")
+
+
 def test_a_small_difference_is_undetermined():
     found = claims.judge(rows(r3=0.7740), NOTHING)
     assert found[3].word == "undetermined"

@@ -19,6 +19,7 @@ def test_tables_are_those_of_the_records(path):
     text = path.read_text("utf-8")
     rows = readme.ROW.findall(text)
     assert [slug for _, slug in rows] == list(SLUGS)
+    assert len(readme.VERDICTS.findall(text)) == 1
     assert all(row.startswith(f"| {int(slug[:2])} |") for row, slug in rows)
     both = readme.rows(), readme.rows("study")
     assert readme.with_figures(text, *both, comma=".es" in path.suffixes) == text, AGAIN
@@ -42,11 +43,13 @@ def test_figures_follow_the_records(tmp_path):
     rows, study_rows = (
         verdicts.table(verdicts.same_conditions(records, profile=p)) for p in ("budget", "study")
     )
-    text = "| 0 | `00_base_cnn` | one convolution | 1 |\n\nAt the end.\n"
+    last = "| | [verdicts](docs/reading-the-report.md) | | |"
+    text = f"| 0 | `00_base_cnn` | one convolution | 1 |\n{last} old |\n\nAt the end.\n"
     base = rows[0]
     ours = f"{100 * base.accuracy:.2f} ± {100 * base.accuracy_sd:.2f} %"
     both = f"62.56 % | {100 * study_rows[0].accuracy:.2f} % | {ours}"
-    row = f"| 0 | `00_base_cnn` | one convolution | {both} |\n\nAt the end.\n"
+    row = f"| 0 | `00_base_cnn` | one convolution | {both} |\n"
+    row += f"{last} 6 reproduced | 11 reproduced |\n\nAt the end.\n"
     assert readme.with_figures(text, rows, study_rows, comma=False) == row
     in_spanish = readme.with_figures(text, rows, study_rows, comma=True)
     assert both.replace(".", ",") in in_spanish

@@ -115,12 +115,17 @@ def test_settings_are_compared_by_seed():
         ]
 
     base = runs("study", 0.60, 0.62, 0.64)
-    other = runs("custom", 0.61, 0.64, 0.65, EPOCHS=50)
+    other = runs("custom", 0.61, 0.64, 0.65, PATIENCE=9)
     row = verdicts.table(base)[0]
     (found,) = verdicts.others(row, [*base, *other])
     mean, half, seeds = verdicts.paired(row, found.row)
     assert (mean, seeds) == (pytest.approx(0.04 / 3), 3)
     assert half == pytest.approx(4.3027 * 0.0057735 / 3**0.5, rel=1e-4)
-    html = sections.otherwise(verdicts.table(base), verdicts.table([]), [*base, *other], out=ROOT)
-    assert "+1.33 (−0.10 to +2.77, 3 seeds)" in html
+    table = verdicts.table(base)
+    html = sections.otherwise(table, table, [*base, *other], out=ROOT)
+    assert "+1.33 (−0.10 to +2.77, 3 seeds, from study)" in html
+    budget = runs("budget", 0.50, 0.50, 0.50, EPOCHS=4)
+    html = sections.otherwise(verdicts.table(budget), table, [*budget, *base, *other], out=ROOT)
+    assert "+1.33 (−0.10 to +2.77, 3 seeds, from study)" in html  # its own profile
+    assert "+12.00 (+7.03 to +16.97, 3 seeds, from budget)" in html  # the protocol
     assert verdicts.paired(row, verdicts.table(base[:1])[0]) is None

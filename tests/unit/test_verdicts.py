@@ -179,23 +179,23 @@ PUBLISHED = [(e.accuracy - 0.003, e.accuracy, e.accuracy + 0.003) for e in EXPER
 def test_the_headline_says_what_came_out():
     hold = judgements(*["holds"] * 11)
     assert headline(*PUBLISHED, judged=hold).startswith(
-        "All eleven accuracies of the study are reached, and all eleven of its claims hold. "
-        "11 of 11 accuracies reached (11 reproduced) 11 of 11 claims that hold 1.00 rank "
+        "All eleven accuracies of the study are reproduced, and all eleven of its claims hold. "
+        "11 of 11 accuracies reproduced 11 of 11 claims that hold 1.00 rank "
     )
     lower = [*PUBLISHED[:10], (0.897, 0.9, 0.903)]
     nine = judgements(*["holds"] * 9, "undetermined", "does not hold")
     assert headline(*lower, judged=nine).startswith(
-        "Ten of the study's eleven accuracies are reached, and nine of its eleven claims hold. "
+        "Ten of the study's eleven accuracies are reproduced, and nine of its eleven claims hold. "
         "The exception: VGG16 at 64×64, fine-tuned ends 1.7 points lower."
     )
     some = judgements("holds", *["not tested"] * 9, "does not hold")
     assert headline(PUBLISHED[0], (0.70,), judged=some).startswith(
-        "One of the two experiments that were run reaches the study's accuracy, and one of the two "
-        "claims that these runs test holds. The exception: Deeper CNN ends 2.3 points lower."
+        "One of the two experiments that were run reproduces the study's accuracy, and one of the "
+        "two claims that these runs test holds. The exception: Deeper CNN ends 2.3 points lower."
     )
     assert headline(PUBLISHED[0]).startswith(
-        "The experiment that was run reaches the study's accuracy. 1 of 1 accuracies reached "
-        "(1 reproduced) 0 experiments with fewer than three seeds"
+        "The experiment that was run reproduces the study's accuracy. 1 of 1 accuracies reproduced "
+        "0 experiments with fewer than three seeds"
     )
     wide = headline(*[(e.accuracy - 0.04, e.accuracy, e.accuracy + 0.04) for e in EXPERIMENTS])
     assert wide.startswith(
@@ -203,7 +203,7 @@ def test_the_headline_says_what_came_out():
     )
     both = headline(PUBLISHED[0], PUBLISHED[1], judged=judgements("holds", *["not tested"] * 10))
     assert both.startswith(
-        "Both experiments that were run reach the study's accuracy, and the one claim"
+        "Both experiments that were run reproduce the study's accuracy, and the one claim"
     )
 
 
@@ -453,10 +453,24 @@ def test_an_honest_run_is_reproduced_19_times_in_20():
 def test_the_whole_in_one_line():
     rows = rows_of((0.622, 0.625, 0.628), (0.75,), (0.70,))
     assert verdicts.in_one_line(rows) == (
-        "Of 3 experiments: 1 reproduced, 1 better, 1 not reproduced (2 indicative); on "
-        "average 2.45 points below the published accuracy (an experiment above it counts as 0); "
+        "Of 3 experiments: 1 reproduced, 1 better, 1 not reproduced (2 indicative); our "
+        "accuracy is 1.55 points below the published one on average, and higher in 1 of 3; "
         "rank correlation with the published order 0.50."
     )
+
+
+def test_one_experiment_whose_seeds_vary_more_can_decide():
+    rows = rows_of((0.58, 0.625, 0.67), (0.735, 0.736, 0.737), (0.772, 0.773, 0.774))
+    assert verdicts.sensitivity(rows) == (
+        "Without experiment 0, whose seeds vary most (SD 4.50 points), the pooled SD is "
+        "0.10 points, and these verdicts change: 1 better; 0, 2 reproduced."
+    )
+    alike = rows_of((0.622, 0.625, 0.628), (0.72, 0.723, 0.7261))
+    assert verdicts.sensitivity(alike).endswith(
+        "the pooled SD is 0.30 points, and no verdict changes."
+    )
+    assert verdicts.sensitivity(rows_of((0.622, 0.625, 0.628), (0.72,))) == ""
+    assert verdicts.sensitivity(rows_of((0.62, 0.625), (0.72, 0.73))) == ""
 
 
 def costing(*pairs: tuple[float, float]) -> list[verdicts.Row]:
