@@ -71,16 +71,13 @@ def sole_use(out: Path) -> Iterator[int]:
         yield lock.fileno()
 
 
-def _lock(file: TextIO, seconds: float = 3) -> None:
+def _lock(file: TextIO) -> None:
     """Locks a file, with patience: Snakemake outlives a killed run by a second and may submit."""
-    until = time.monotonic() + seconds
-    while True:
-        try:
+    for _ in range(30):
+        with suppress(BlockingIOError):
             return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
+        time.sleep(0.1)
+    raise BlockingIOError
 
 
 def write_report(out: Path, *, profile: str, source: data.Source, dataset: str) -> str:
@@ -263,27 +260,20 @@ def _plan_and_run(options: argparse.Namespace) -> int:
         if options.dry_run:
             dry_run(timed, (1, 10, 100) if options.sweep else ())
             return 0
-    about = {"profile": profile, "dataset": dataset, "source": source, "at_once": options.jobs}
+    options.profile, options.dataset = profile, dataset
     with sole_use(out) as lock:
         try:
-            return _run(jobs, out, where={"executor": options.executor, "lock": lock}, **about)
+            return _run(jobs, out, source, options, lock)
         except KeyboardInterrupt:
             cluster.cancel(out)
             raise
 
 
 def _run(
-    jobs: list[Job],
-    out: Path,
-    *,
-    profile: str,
-    dataset: str,
-    source: data.Source,
-    at_once: int,
-    where: dict,
+    jobs: list[Job], out: Path, source: data.Source, options: argparse.Namespace, lock: int
 ) -> int:
-    began = time.perf_counter()
-    failures: dict[str, str] = {}
+    began, failures = time.perf_counter(), {}
+    profile, at_once, where = options.profile, options.jobs, {"executor": options.executor}
     stale = [job for job in jobs if not job.record(out)]
     refuse_to_replace(stale, out, source)
     print(
@@ -303,10 +293,10 @@ def _run(
     ):
         execute.wait(out, some)
         if left := [job for job in some if not job.record(out)]:
-            execute.run(left, out, images=source.images, at_once=free, **where)
+            execute.run(left, out, images=source.images, at_once=free, lock=lock, **where)
             failures |= {j.name: execute.why_failed(j, out) for j in left if not j.record(out)}
     try:
-        reason = write_report(out, profile=profile, source=source, dataset=dataset)
+        reason = write_report(out, profile=profile, source=source, dataset=options.dataset)
     except (LadderError, OSError) as error:
         reason = str(error)
     if reason:

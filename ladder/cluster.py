@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -178,18 +178,24 @@ def is_alive(process: int) -> bool:
         return False
 
 
+def once_gone(variable: str, act: Callable[[], None]) -> None:
+    """Calls a function once the process is gone that an environment variable names, if any."""
+
+    def watch(main_job: int) -> None:
+        while is_alive(main_job):
+            time.sleep(1)
+        act()
+
+    if variable in os.environ:
+        threading.Thread(target=watch, args=(int(os.environ[variable]),), daemon=True).start()
+
+
 def end_with_main_job() -> None:
     """Ends this process, Snakemake, once the main job is gone.
 
     An ``sbatch`` that is under way ends by itself, so that its job is known, and jobs continue.
     """
-
-    def watch(main_job: int) -> None:
-        while is_alive(main_job):
-            time.sleep(1)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, args=(int(os.environ[MAIN]),), daemon=True).start()
+    once_gone(MAIN, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
 @contextmanager

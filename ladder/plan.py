@@ -61,7 +61,8 @@ class Job:
                 continue
             with suppress(RecordError):
                 found = record.read(path)
-                if found.fingerprint == fingerprint.of_run(
+                own = found.has_other_network or path.stem == self.name
+                if own and found.fingerprint == fingerprint.of_run(
                     self.slug,
                     self.values,
                     data=self.data,
@@ -78,28 +79,20 @@ def select(text: str) -> list[str]:
     Raises:
         UsageError: if a part means no notebook.
     """
-    chosen: list[str] = []
-    for part in filter(None, text.split(",")):
-        span = re.fullmatch(r"(\d{1,2})(?:-(\d{1,2}))?", part)
-        if span:
+    known, chosen = (*SLUGS, *COMPANIONS), set()
+    for part in text.split(","):
+        found = {"companions": COMPANIONS}.get(part, {part}.intersection(known))
+        if span := re.fullmatch(r"(\d{1,2})(?:-(\d{1,2}))?", part):
             first, last = int(span[1]), int(span[2] or span[1])
-            found = [slug for slug in SLUGS if first <= int(slug[:2]) <= last]
-            if first > last or last >= len(SLUGS):
-                found = []
-        elif part == "companions":
-            found = list(COMPANIONS)
-        else:
-            found = [slug for slug in (*SLUGS, *COMPANIONS) if slug == part]
+            found = SLUGS[first : last + 1] if last < len(SLUGS) else ()
         if not found:
             raise UsageError(
                 f"--only {part!r} means no notebook: expected numbers from 00 to "
                 f"{len(SLUGS) - 1}, spans like 03-05, or names: "
-                + ", ".join((*SLUGS, *(("companions", *COMPANIONS) if COMPANIONS else ())))
+                + ", ".join((*SLUGS, "companions", *COMPANIONS))
             )
-        chosen += [slug for slug in found if slug not in chosen]
-    if not chosen:
-        raise UsageError("--only '' means no notebook: expected e.g. 00,03-05")
-    return sorted(chosen, key=(*SLUGS, *COMPANIONS).index)
+        chosen.update(found)
+    return sorted(chosen, key=known.index)
 
 
 def read_seeds(text: str) -> list[int]:

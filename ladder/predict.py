@@ -15,7 +15,6 @@ from ladder.reasons import UsageError
 from lib import cache, results
 from lib.data import folders, image_files
 from lib.errors import DataError, LadderError, RecordError
-from lib.results import record
 
 COLUMNS = ("file", "predicted", "probability")
 """First columns of the CSV; then follows one per class, with its probability."""
@@ -40,27 +39,21 @@ class About:
 
 
 def about(path: Path) -> About:
-    """Reads the classes of a model from its file, or else from the record beside it.
+    """Reads the classes of a model from its file.
 
     Raises:
         RecordError: if the file is no model of this project.
     """
-    unknown = f"{path.name} is not a model that a run of this project saved"
     try:
-        with zipfile.ZipFile(path) as archive:
-            if results.ABOUT in archive.namelist():
-                with archive.open(results.ABOUT) as member:
-                    return TypeAdapter(About).validate_json(member.read(_MOST_ABOUT), strict=True)
+        with zipfile.ZipFile(path) as archive, archive.open(results.ABOUT) as member:
+            return TypeAdapter(About).validate_json(member.read(_MOST_ABOUT), strict=True)
     except OSError as error:
         raise OSError(f"{path} cannot be read ({error.strerror})") from error
-    except (zipfile.BadZipFile, ValueError, RuntimeError) as error:
-        raise RecordError(f"{unknown}; expected <report>/models/<run>.keras") from error
-    try:  # models of earlier versions
-        found = record.read(path.absolute().parents[1] / "results" / f"{path.stem}.json")
-    except RecordError as error:
-        raise RecordError(f"{unknown}, or its record is gone, which has its classes") from error
-    own = found.dataset.name.startswith("own/")
-    return About(found.dataset.classes, found.parameters.get("IMAGE_SIZE", 32) if own else 32)
+    except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError) as error:
+        raise RecordError(
+            f"{path.name} is not a model that a run of this project saved; expected "
+            "<report>/models/<run>.keras"
+        ) from error
 
 
 def pictures(place: Path) -> list[Path]:

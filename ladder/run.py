@@ -16,9 +16,10 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+import nbformat
 
 from ladder import cluster, environment, reasons
 from ladder.reasons import FAILED, RunError
@@ -70,13 +71,10 @@ class _Lines:
             self.write("\n")
 
 
-def _end_with(main_job: int, over: threading.Event) -> None:
-    """Waits until a run is over; if its main job is gone before, ends the process group."""
-    while main_job and not over.wait(1):
-        if not cluster.is_alive(main_job):
-            print("Stopped: the run_all.sh that this run belongs to is gone.", flush=True)
-            os.killpg(0, signal.SIGTERM)
-            return
+def _end() -> None:
+    """Ends this run's process group."""
+    print("Stopped: the run_all.sh that this run belongs to is gone.", flush=True)
+    os.killpg(0, signal.SIGTERM)
 
 
 def run(
@@ -118,7 +116,8 @@ def run(
         found = _sound_record(stage, slug, values)
         _hide_paths(content, values, found)
         page = stage / "notebooks" / f"{found.name}.html"
-        _write(content, page.with_suffix(".ipynb"))
+        page.parent.mkdir(exist_ok=True)
+        nbformat.write(content, page.with_suffix(".ipynb"))
         source = page.with_suffix(".ipynb").name
         if out.is_relative_to(ROOT):
             source = os.path.relpath(notebook, out / "notebooks")
@@ -188,7 +187,6 @@ def report(out: Path, *, profile: str = "", data: str = "", dataset: str = "auto
         pages.page(
             content,
             stage / "index.html",
-            show_code=False,
             script="report.js",
             footer=_footer(out),
             meta={"ladder-digest": digest},
@@ -211,7 +209,6 @@ def report_digest(out: Path, *, profile: str, data: str) -> str:
     notebook = parameters.notebook_path("report")
     cells = parameters.working_trees(notebook)
     modules = {module for cell in cells for module in fingerprint.imported_by(cell)}
-    modules |= {pages.__name__, summary.__name__}
     code = {fingerprint.path_of(module) for module in fingerprint.closure(*modules)}
     templates = ROOT / "ladder" / "report" / "templates"
     code |= {*(ROOT / "lib").glob("*.j2"), *templates.rglob("*.*")}
@@ -235,7 +232,6 @@ def _executed(
     Raises:
         RunError: if the notebook, or the block, fails; the log says why.
     """
-    import nbformat
     import papermill
 
     for folder in (out / ".running", out / "logs"):
@@ -244,7 +240,7 @@ def _executed(
     if job != cluster.LOCAL:  # what it left when Slurm stopped it to start it again
         for left in (out / ".running").glob(f"{name}-{job}-*"):
             shutil.rmtree(left, ignore_errors=True)
-    main_job = int(os.environ.get(cluster.PARENT, 0))  # a kernel's environment lacks it
+    cluster.once_gone(cluster.PARENT, _end)  # a kernel's environment lacks it
     own = tempfile.TemporaryDirectory(dir=out / ".running", prefix=f"{name}-{job}-")
     log = reasons.log(out, name)
     log.unlink(missing_ok=True)  # all who write into it append
@@ -252,8 +248,7 @@ def _executed(
     with own as folder, log, _stderr_in(log), _for_kernels(folder):
         executed = Path(folder, EXECUTED)
         lines = _Lines(prefix=f"{name.split('-')[0]:<24}", log=log)
-        over, ran = threading.Event(), False
-        threading.Thread(target=_end_with, args=(main_job, over), daemon=True).start()
+        ran = False
         try:
             papermill.execute_notebook(
                 _literal(notebook),
@@ -281,8 +276,6 @@ def _executed(
             if executed.is_file():  # with the error in it, for those who want to see it
                 _move(executed, out / "logs" / f"{name}.ipynb")
             raise RunError(f"{name}: {reason}") from error
-        finally:
-            over.set()
 
 
 @contextlib.contextmanager
@@ -336,13 +329,6 @@ def _without_papermill(notebook):
     for part in (notebook, *notebook.cells):
         part.metadata.pop("papermill", None)
     return notebook
-
-
-def _write(notebook, path: Path) -> None:
-    import nbformat
-
-    path.parent.mkdir(exist_ok=True)
-    nbformat.write(notebook, path)
 
 
 def _move(source: Path, target: Path) -> None:

@@ -64,17 +64,10 @@ def read(path: Path) -> Sweep:
         for one in settings
         for values in itertools.product(*grid.values())
     )
-    taken = ({*parameters.LABELS, "SEED"} - {"PICTURE"}) & {
-        name for one in combined for name in one
-    }
-    if taken:
+    names = {name: None for one in combined for name in one}
+    if taken := names.keys() - parameters.computed(names):
         raise UsageError(
             f"--sweep {path}: {', '.join(sorted(taken))} cannot be a setting (seeds: 0-2 is one)"
         )
-    seeds = content.get("seeds")
-    return Sweep(
-        content.get("profile"),
-        content.get("only"),
-        None if seeds is None else str(seeds),
-        combined,
-    )
+    seeds = str(content.get("seeds", ""))
+    return Sweep(content.get("profile"), content.get("only"), seeds, combined)

@@ -13,7 +13,6 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ladder.report import verdicts
 from ladder.report.claims import Judgement
@@ -32,13 +31,8 @@ _RC = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.colo
     "axes.facecolor": "none",
     "svg.fonttype": "none",  # text stays text: it can be searched
 }
-VERDICT_COLORS = {
-    "reproduced": BLUE,
-    "better": GREEN,
-    "not reproduced": ORANGE,
-    "undetermined": GRAY,
-}
-CLAIM_COLORS = {"holds": GREEN, "does not hold": ORANGE, "undetermined": GRAY}
+_COLORS = {"reproduced": BLUE, "not reproduced": ORANGE, "better": GREEN, "undetermined": GRAY}
+_COLORS |= {"holds": GREEN, "does not hold": ORANGE}
 _HOLLOW = {"marker": "o", "markerfacecolor": "none"}
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
@@ -126,7 +120,7 @@ def differences(rows: list[Row], *, narrow: bool = False) -> Figure:
         (row, row.difference, (judged.high - judged.low) / 2, judged.word, judged.indicative)
         for row, judged in found
     ]
-    _with_intervals(axis, points, VERDICT_COLORS, narrow)
+    _with_intervals(axis, points, narrow)
     hollow = any(judged.indicative for _, judged in found)
     label = ["ours minus published (points)", "95 % interval", *["hollow: 1 or 2 seeds"] * hollow]
     axis.set_xlabel(("\n" if narrow else ", ").join(label))
@@ -144,31 +138,28 @@ def claims(judged: list[Judgement], *, narrow: bool = False) -> Figure:
     names = [f"{j.claim.number}:  {j.compared[0]} − {j.compared[1]}" for j in shown]
     figure, axis = _lines(names, narrow)
     points = [(None, j.difference, j.half, j.word, False) for j in shown]
-    _with_intervals(axis, points, CLAIM_COLORS, narrow)
+    _with_intervals(axis, points, narrow)
     axis.invert_yaxis()
     axis.set_ylabel("claim: experiments")
     axis.set_xlabel("difference of accuracies (points)")
     return figure
 
 
-def _with_intervals(axis: Axes, points: list[tuple], colors: dict, narrow: bool) -> None:
+def _with_intervals(axis: Axes, points: list[tuple], narrow: bool) -> None:
     """Draws a difference with its interval on each line, and writes both at its right.
 
     Args:
         axis: of `_lines`.
         points: the experiment or None, difference and half interval (0 to 1), word, whether hollow.
-        colors: by word.
         narrow: whether there is no place for the word.
     """
     axis.axvline(0, color=GRAY, linewidth=1)
     for n, (row, difference, half, word, hollow) in enumerate(points):
-        style = _HOLLOW if hollow else {"marker": "o"}
-        drawn = axis.errorbar(
-            100 * difference, n, xerr=100 * half, capsize=3, color=colors[word], **style
-        )
-        _tag(drawn.get_children(), row)
+        style = dict(_HOLLOW) if hollow else {"marker": "o"}
+        style |= {"capsize": 3, "color": _COLORS[word]}
+        _tag(axis.errorbar(100 * difference, n, xerr=100 * half, **style).get_children(), row)
         text = signed(difference) + f"  {word}" * (not narrow)
-        _note(axis, text, (100 * (difference + half), n), row, color=colors[word])
+        _note(axis, text, (100 * (difference + half), n), row, color=_COLORS[word])
     axis.margins(y=0.06)
     _leave_room(axis, 0.25 if narrow else 0.3)
 
@@ -330,22 +321,15 @@ def schedules(tried: list[tuple[Row, list[Other]]], *, narrow: bool = False) -> 
         tried: rows, each with `ladder.report.verdicts.others` of it.
     """
     tried = [(row, others) for row, others in tried if row.records and others]
-    figure, axis = _by_experiment([row for row, _ in tried], narrow)
+    rows = [row for row, _ in tried]
+    figure, axis = _by_experiment(rows, narrow)
     for n, (row, others) in enumerate(tried):
-        for group, color, marker in (([o.row for o in others], GRAY, "|"), ([row], BLUE, "s")):
-            places = [one.accuracy for one in group]
-            dots = axis.plot([100 * x for x in places], [n] * len(places), marker, color=color)
-            _tag(dots, row)
-        mark = axis.plot(100 * row.experiment.accuracy, n, color=GRAY, linestyle="none", **_HOLLOW)
-        _tag(mark, row)
-    handles = [
-        Line2D([], [], color=color, marker=marker, linestyle="none", label=label)
-        for color, marker, label in (
-            (BLUE, "s", "this schedule"),
-            (GRAY, "|", "another"),
-        )
-    ]
-    handles.append(Line2D([], [], color=GRAY, linestyle="none", label="published", **_HOLLOW))
+        places, label = [100 * other.row.accuracy for other in others], "" if n else "another"
+        _tag(axis.plot(places, [n] * len(places), "|", color=GRAY, label=label), row)
+    ours = {n: row.accuracy for n, row in enumerate(rows)}
+    published = {n: row.experiment.accuracy for n, row in enumerate(rows)}
+    _dots(axis, rows, ours, color=BLUE, marker="s", label="this schedule")
+    _dots(axis, rows, published, color=GRAY, label="published", **_HOLLOW)
     axis.set_xlabel("test top-1 accuracy (%)")
-    _legend(figure, handles=handles, columns=2 if narrow else 3)
+    _legend(figure, columns=2 if narrow else 3)
     return figure

@@ -8,6 +8,7 @@ end before it.
 
 import math
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -35,51 +36,8 @@ class Claim:
 
     number: int
     text: str
+    judge: Callable
     confounds: str = ""
-
-
-CLAIMS = (
-    Claim(
-        1,
-        "More depth beats the base model: 1 > 0.",
-        "1 also has wider convolutions and larger dense layers (D8)",
-    ),
-    Claim(2, "The deeper network overfits."),
-    Claim(3, "Dropout improves the test result: 2 > 1."),
-    Claim(
-        4,
-        "Doubling the convolutions helps a little: 3 > 2.",
-        "3 also adds a Dropout after the first pooling and has another head (D1, D8)",
-    ),
-    Claim(
-        5,
-        "BatchNormalization with the smaller batch helps: 4 > 3.",
-        "4 also goes back to the head of 2; the batch is smaller in the study's protocol only (D8)",
-    ),
-    Claim(
-        6,
-        "Augmentation helps accuracy and cross-entropy: 5 > 4.",
-        "the study's protocol also gives 5 more patience (D8)",
-    ),
-    Claim(
-        7,
-        "VGG16 from scratch is not better than the simpler CNN, 6 < 5, and its curves fluctuate.",
-        "6 also has another learning rate, clips gradients, and has neither BatchNormalization nor "
-        "Dropout among its convolutions (D8)",
-    ),
-    Claim(8, "VGG16 frozen at 32×32 is unsuitable: 7 is the worst of all."),
-    Claim(9, "The fine-tuned VGG16 is the best so far: 8 > 0 to 7, close to 5."),
-    Claim(
-        10,
-        "Mini-VGG16 is about as good as the whole: 9 ≈ 8.",
-        "9 also has a larger head, because it gets more features (D8)",
-    ),
-    Claim(
-        11,
-        "A larger input uses VGG16 better: 10 > 8.",
-        "10 also has a larger head, because it gets more features (D8)",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -127,16 +85,14 @@ def judge(rows: list[Row], study_rows: list[Row]) -> list[Judgement]:
                 why += f" With {study.name}, {one} against {other}: {points}, {again.word}."
         if claim.confounds and found.word != "not tested":
             why += f" Not the only change: {claim.confounds}."
-        difference, half = ours.difference(*found.compared) if found.compared else (None, None)
-        judged.append(
-            Judgement(claim, found.word, why, found.compared, difference, half, protocol_word)
-        )
+        pair = ours.difference(*found.compared) if found.compared else (None, None)
+        judged.append(Judgement(claim, found.word, why, found.compared, *pair, protocol_word))
     return judged
 
 
 def _found(claim: Claim, ours: "_Protocol", study: "_Protocol") -> "_Found":
     try:
-        return _JUDGES[claim.number](ours, study)
+        return claim.judge(ours, study)
     except _MissingError as missing:
         return _Found("not tested", str(missing))
 
@@ -302,16 +258,52 @@ def _about_as_good(ours: _Protocol, study: _Protocol) -> _Found:
     return _Found(word, why, (9, 8))
 
 
-_JUDGES = {
-    1: _better(1, 0),
-    2: _overfits,
-    3: _dropout,
-    4: _better(3, 2),
-    5: _better(4, 3),
-    6: _augmentation,
-    7: _from_scratch,
-    8: _frozen,
-    9: _best_so_far,
-    10: _about_as_good,
-    11: _better(10, 8),
-}
+CLAIMS = (
+    Claim(
+        1,
+        "More depth beats the base model: 1 > 0.",
+        _better(1, 0),
+        "1 also has wider convolutions and larger dense layers (D8)",
+    ),
+    Claim(2, "The deeper network overfits.", _overfits),
+    Claim(3, "Dropout improves the test result: 2 > 1.", _dropout),
+    Claim(
+        4,
+        "Doubling the convolutions helps a little: 3 > 2.",
+        _better(3, 2),
+        "3 also adds a Dropout after the first pooling and has another head (D1, D8)",
+    ),
+    Claim(
+        5,
+        "BatchNormalization with the smaller batch helps: 4 > 3.",
+        _better(4, 3),
+        "4 also goes back to the head of 2; the batch is smaller in the study's protocol only (D8)",
+    ),
+    Claim(
+        6,
+        "Augmentation helps accuracy and cross-entropy: 5 > 4.",
+        _augmentation,
+        "the study's protocol also gives 5 more patience (D8)",
+    ),
+    Claim(
+        7,
+        "VGG16 from scratch is not better than the simpler CNN, 6 < 5, and its curves fluctuate.",
+        _from_scratch,
+        "6 also has another learning rate, clips gradients, and has neither BatchNormalization nor "
+        "Dropout among its convolutions (D8)",
+    ),
+    Claim(8, "VGG16 frozen at 32×32 is unsuitable: 7 is the worst of all.", _frozen),
+    Claim(9, "The fine-tuned VGG16 is the best so far: 8 > 0 to 7, close to 5.", _best_so_far),
+    Claim(
+        10,
+        "Mini-VGG16 is about as good as the whole: 9 ≈ 8.",
+        _about_as_good,
+        "9 also has a larger head, because it gets more features (D8)",
+    ),
+    Claim(
+        11,
+        "A larger input uses VGG16 better: 10 > 8.",
+        _better(10, 8),
+        "10 also has a larger head, because it gets more features (D8)",
+    ),
+)

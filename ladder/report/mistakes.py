@@ -178,6 +178,7 @@ def pictures(runs: list[Predicted], images: data.Dataset | None) -> str:
     """
     if images is None or len(images.classes) > plots.MOST_NAMES:
         return ""
+    runs = [run for run in runs if np.array_equal(run.labels, runs[0].labels)]
     named, labels, numbers = np.array([run.named for run in runs]), runs[0].labels, set()
     for truth, other in itertools.permutations(range(len(images.classes)), 2):
         votes = (named == other).sum(axis=0) * (labels == truth)
@@ -214,11 +215,11 @@ def images_of(runs: list[Predicted], dataset: str) -> data.Dataset | None:
     """
     if not runs:
         return None
-    wanted, images = runs[0].row.records[0].dataset, None
+    wanted = runs[0].row.records[0].dataset
     name = wanted.name if wanted.name in ("cifar10", "digits") else dataset
     with suppress(DataError):
         if name != "cifar10" or data.cifar10_is_here():
             images = data.load(name, test_size=wanted.test)
-    if images is None or not np.array_equal(images.y_test, runs[0].labels):
-        return None
-    return images
+            if np.array_equal(images.y_test, runs[0].labels):
+                return images
+    return None

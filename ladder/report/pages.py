@@ -5,9 +5,7 @@ from itertools import groupby
 from pathlib import Path
 
 import nbformat
-from jinja2 import pass_context
 from nbconvert import HTMLExporter
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
@@ -55,14 +53,9 @@ def page(
     notebook: NotebookNode,
     target: Path,
     *,
-    links: tuple[tuple[str, str], ...] = (),
-    show_code: bool = True,
-    result: str = "",
     published: dict[str, object] | None = None,
-    commit: str | None = "",
     script: str = "",
-    footer: tuple[tuple[str, str], ...] = (),
-    meta: dict[str, str] | None = None,
+    **content,
 ) -> None:
     """Writes an executed notebook as one HTML file, whole or not at all.
 
@@ -71,15 +64,12 @@ def page(
     Args:
         notebook: the executed notebook.
         target: the page to write.
-        links: text and address of the navigation's links.
-        show_code: whether code is there, folded, one click away.
-        result: HTML that follows the title.
         published: values, by name, that are noted beside the run's own parameters.
-        commit: what the page was made from, named at its end; nothing where it is not known.
-        script: name of a script beside the template that the page carries. Such a page also has a
-            list of contents, and its headings have links to themselves.
-        footer: text and address of the links at its end.
-        meta: content of ``<meta name=…>`` by name.
+        script: name of a script beside the template that the page carries. Such a page has no
+            code, but a list of contents, and its headings have links to themselves.
+        content: for the template: ``links`` of the navigation and ``footer``, pairs of text and
+            address; ``result``, HTML that follows the title; ``commit`` that the page was made
+            from; ``meta``, content of ``<meta name=…>`` by name. All may be left out.
 
     Raises:
         OSError: if it cannot be written.
@@ -88,18 +78,11 @@ def page(
         template_name="ladder",
         extra_template_basedirs=[str(TEMPLATES)],
         preprocessors=[CoalesceStreamsPreprocessor(enabled=True)],
-        filters={"markdown2html": _markdown, "folded": folded},
+        exclude_anchor_links=True,
+        filters={"folded": folded},
     )
-    content = {
-        "code_css": HtmlFormatter(style=CODE_STYLE).get_style_defs(".highlight"),
-        "links": links,
-        "result": result,
-        "show_code": show_code,
-        "commit": commit,
-        "script": script,
-        "footer": footer,
-        "meta": meta or {},
-    }
+    content |= {"script": script}
+    content["code_css"] = HtmlFormatter(style=CODE_STYLE).get_style_defs(".highlight")
     notebook = _prepared(notebook, published or {})
     if script:
         notebook.cells = _without_empty_sections(notebook.cells)
@@ -180,18 +163,3 @@ def folded(text: str) -> list[tuple[str, str]]:
             shown, lines = "", lines[-SHOWN_LINES:]
         shown += "".join(lines)
     return [*parts, ("", shown)]
-
-
-class _Renderer(IPythonRenderer):
-    """Markdown whose blocks of code, which scroll, can be reached by keyboard."""
-
-    def block_code(self, code: str, info: str | None = None) -> str:
-        inner = super().block_code(code, info)
-        return f'<div class="scroll" tabindex="0" role="group" aria-label="Code">{inner}</div>\n'
-
-
-@pass_context
-def _markdown(context, source: str) -> str:
-    attachments = context.get("cell", {}).get("attachments", {})
-    renderer = _Renderer(escape=False, attachments=attachments, exclude_anchor_links=True)
-    return MarkdownWithMath(renderer=renderer).render(source)

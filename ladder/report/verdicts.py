@@ -239,7 +239,8 @@ def others(row: Row, everything: list[Record]) -> list[Other]:
         if network or record.profile != ours.profile or _changes(record, computed(ours)):
             base, changes = _nearest(record, bases)
             order = (record.profile == "custom", record.profile, base, network, len(changes))
-            groups[(*order, str(changes))].append(record)
+            run = record.name.rpartition("-")[0]  # without the seed
+            groups[(*order, str(changes), run, record.training.precision)].append(record)
     return [
         Other(*_nearest(group[0], bases), _row(row.experiment, group))
         for _, group in sorted(groups.items())

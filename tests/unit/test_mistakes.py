@@ -134,6 +134,9 @@ def test_pictures_only_of_the_very_images(digits):
     right = [mistakes.Predicted(run.row, run.named, images.y_test) for run in runs]
     html = mistakes.hard_tables(right, names, mistakes.images_of(right, "auto"))
     assert "No pictures" not in html
+    fewer = mistakes.Predicted(rows[0], runs[0].named[:-1], images.y_test[:-1])
+    two = mistakes.pictures(right[:2], images)
+    assert two == mistakes.pictures([*right[:2], fewer], images) != ""
     number, png = re.search(r'base64,(.*?)".*?alt="Test image (\d+) of class', html).group(2, 1)
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(png), np.uint8), cv2.IMREAD_COLOR)
     assert np.array_equal(picture[..., ::-1], images.x_test[int(number)])

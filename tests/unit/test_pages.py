@@ -52,7 +52,7 @@ def test_code_is_folded_under_its_first_comment(notebook, tmp_path):
     assert html.count("<summary>Code</summary>") == 2
     notebook.cells[1].metadata["tags"] = ["injected-parameters"]
     assert "<summary>Parameters of this run</summary>" in page(notebook, tmp_path)
-    assert "<details>" not in page(notebook, tmp_path, show_code=False)
+    assert "<details>" not in page(notebook, tmp_path, script="report.js")
 
 
 def test_the_network_is_not_folded(notebook, tmp_path):

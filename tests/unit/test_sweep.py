@@ -1,6 +1,7 @@
 """Sweeps: a file becomes jobs, each with a name and parameters of its own."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -64,6 +65,34 @@ def test_a_job_has_the_name_of_its_record(tmp_path):
         dataset={"sha256": job.data},
     )
     assert job.name == made.name
+
+
+def test_a_record_of_a_sweep_is_not_a_profiles(tmp_path, monkeypatch):
+    found = sweep.read(written(tmp_path, "{profile: smoke, only: '00', settings: [{EPOCHS: 2}]}"))
+    (job,) = jobs_of(sweep.Sweep(found.profile, found.only, "3", found.settings))
+    made = made_up.record(seed=3, profile="custom", parameters=job.values)
+    made = made_up.changed(made, fingerprint=job.name)
+    monkeypatch.setattr(plan.fingerprint, "of_run", lambda *_, **__: job.name)
+    monkeypatch.setattr(plan.record, "read", lambda path: {job.name: made}[path.stem])
+    for place in (f"results/{job.name}.json", f"notebooks/{job.name}.html"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).touch()
+    assert job.record(tmp_path) == made
+    assert replace(job, changes={}).record(tmp_path) is None  # the profile has EPOCHS 2 later
+    other = made_up.changed(made, model={"architecture": "f" * 64})
+    monkeypatch.setattr(plan.record, "read", lambda _: other)
+    assert replace(job, changes={}).record(tmp_path) == other  # an edited network
+
+
+def test_settings_with_one_meaning_are_two_lines():
+    values = {"EPOCHS": 8, "PROFILE": "budget"}
+    settings = ({}, {"PRECISION": "auto"}, {"PRECISION": "float32"})
+    runs = [
+        made_up.record(profile="custom", accuracy=0.6 + n / 100, parameters=values | setting)
+        for n, setting in enumerate(settings)
+    ]
+    row = verdicts.table([made_up.record(profile="budget", parameters={"EPOCHS": 4})])[0]
+    assert len(verdicts.others(row, runs)) == len(runs)
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,9 @@ def test_the_headline_says_what_came_out():
         "All eleven accuracies of the study are reproduced, and all eleven of its claims hold. "
         "11 of 11 accuracies reproduced 11 of 11 claims that hold 1.00 rank "
     )
+    higher = headline(*PUBLISHED[:10], (0.957, 0.96, 0.963), judged=hold)
+    assert "accuracies of the study are reproduced or exceeded, and all eleven" in higher
+    assert "11 of 11 accuracies reproduced or exceeded (10 reproduced, 1 better)" in higher
     lower = [*PUBLISHED[:10], (0.897, 0.9, 0.903)]
     nine = judgements(*["holds"] * 9, "undetermined", "does not hold")
     assert headline(*lower, judged=nine).startswith(
