@@ -33,8 +33,9 @@ PAGE = """# Recipes that were tried
 
 A trial trains one experiment on CIFAR-10 with the schedule of `budget` and some changes. Validation
 images judge it after the last epoch: 10,000 of the 50,000 training images, if `VAL_SIZE` is not
-changed. Trials never use the test images. The published accuracy is that on test images. Changes
-are relative to the present `budget`. Epochs include those of the head. T is 10¹².
+changed. Trials never use the test images. *changes* are relative to the present `budget`. *epochs*
+includes the epochs of the head. One T is 10¹². *validation* is the accuracy on validation images,
+and *published* is the published accuracy on test images.
 
 ```bash
 python -m benchmarks recipes 03_double_conv EPOCHS=8 LEARNING_RATE=2e-3
