@@ -125,15 +125,16 @@ def _missed(found: dict) -> list[str]:
             slug = next((slug for slug in SLUGS if case.startswith(slug)), "")
             kind = case.removeprefix(slug).lstrip(":, ")
             figure = f"{slug[:2]} {_figure(row)}".lstrip()
-            kinds.setdefault((stem, kind), []).append((figure, f"{_target(row)} {_unit(row)}"))
+            name = f"{stem}: {kind}" if kind else stem
+            name += f" ({unit})" if (unit := _unit(row)) not in ("×", "min", "of its speed") else ""
+            kinds.setdefault((name, kind or stem), []).append((figure, _target(row)))
     lines = []
-    for (stem, kind), pairs in kinds.items():
+    for (name, kind), pairs in kinds.items():
         target = pairs[0][1]
         figures = [figure for figure, _ in pairs]
         if any(other != target for _, other in pairs):
             target, figures = "in parentheses", [f"{figure} ({own})" for figure, own in pairs]
-        name = f"{stem}: {kind}" if kind else stem
-        cause = CAUSES.get(kind or stem, "")
+        cause = CAUSES.get(kind, "")
         cause = "as above" if cause and cause in "".join(lines) else cause
         lines.append(f"| {name} | {target} | {', '.join(figures)} | {cause} |")
     return lines
@@ -196,8 +197,8 @@ TEMPLATE = """# Benchmarks
 
 ## Speed of the eleven experiments
 
-- **minutes**: time of training and evaluation with profile `budget`, computed from the measured
-  speed. The precision is that of `auto` on this processor.
+- **minutes**: training and evaluation with profile `budget`, computed from the measured speed. The
+  precision is that of `auto`.
 - **images/s**: training images per second in float32, with the batch size of `budget`. `budget`
   trains experiment 7 faster, from stored features.
 - **× Keras**, **× PyTorch**: our training speed, divided by that of the same network in plain Keras
@@ -214,12 +215,12 @@ TEMPLATE = """# Benchmarks
 
 ## Missed targets
 
-{met} of {targets} targets are met. The table has the others: the number of the experiment, then the
-figure. Small differences can be chance: the result files have the spread. **minutes** and
-**bfloat16 × float32** have targets only where `auto` means bfloat16 ([profiles](profiles.md)). A
-share of the matrix product is the speed of a training's multiply–adds, divided by that of a matrix
-product (2048 × 2048) in the same precision. Where convolutions and dense layers alone are slower
-than a target, their share (`ceiling`) is the target.
+{met} of {targets} targets are met. The table has the others, with the number of the experiment.
+Small differences can be chance: the result files have the spread. **minutes** and **bfloat16 ×
+float32** have targets only where `auto` means bfloat16 ([profiles](profiles.md)). A share of the
+matrix product is the speed of a training's multiply–adds, divided by that of a matrix product (2048
+× 2048). Where convolutions and dense layers alone are slower than a target, their share (`ceiling`)
+is the target.
 
 | measurement | target | figure | cause |
 | --- | --- | --- | --- |

@@ -127,7 +127,7 @@ def test_the_page_has_a_table_for_each_processor_and_the_missed_targets(monkeypa
     assert any(line.startswith("1 of 5 targets are met.") for line in lines)
     cause = command.CAUSES["against plain Keras"]
     assert f"| throughput@other: against plain Keras | ≥ 1.4 | 04 1.2, 05 1.1 | {cause} |" in lines
-    assert "| memory: x | in brackets | 00 2 (≤ 1), 01 4 (≤ 3) |  |" in lines
+    assert "| memory: x (s) | in parentheses | 00 2 (≤ 1), 01 4 (≤ 3) |  |" in lines
     assert "| Memory for 40,000 training images at 128×128 | 123 MiB |" in lines
     links = (
         "[One](../benchmarks/results/throughput.json), "
