@@ -12,6 +12,7 @@ import statistics
 from collections import defaultdict
 from pathlib import Path
 
+from benchmarks import _covariance
 from benchmarks._measure import add_line, changes_of, line, prepared, read_lines, recipe
 from lib import data, metrics, training
 from lib.engine import keras
@@ -29,13 +30,20 @@ RULES = (  # text, factor on the published patience, monitors
 )
 PAGE = """# Early stopping in the published protocol
 
-<!-- Written by `python -m benchmarks page` from benchmarks/results/early_stopping.json. -->
+<!-- Written by `python -m benchmarks page` from the records of `study` and from
+benchmarks/results/early_stopping.json. -->
 
 Early stopping ends a training when a monitored value has not improved for a number of epochs, the
 patience. The study gives the test figures of its runs and most training figures, but not the number
-of epochs. The trainings on this page use the published protocol **without** early stopping. After
-each epoch, accuracy and cross-entropy of all images are computed. Any stopping rule can then be
-applied to these curves, and the result compared with the published figures.
+of epochs. This page asks how far early stopping explains the differences between the published
+figures and ours.
+
+{at_published}
+## Trainings without early stopping
+
+These trainings use the published protocol without early stopping. After each epoch, accuracy and
+cross-entropy of all images are computed. Any stopping rule can then be applied to these curves, and
+the result compared with the published figures.
 
 ```bash
 python -m benchmarks early_stopping 00_base_cnn SEED=0 EPOCHS=60
@@ -130,7 +138,7 @@ def stop(curves: dict[str, list[float]], patience: int, monitors: tuple[str, ...
 
 def page() -> str:
     """Returns docs/early-stopping.md."""
-    return PAGE.format(tables=tables())
+    return PAGE.format(at_published=_covariance.section(), tables=tables())
 
 
 def tables() -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import (
+    _covariance,
     _measure,
     augmentation,
     ceiling,
@@ -469,6 +470,36 @@ def test_rules_are_compared_with_the_published_figures(monkeypatch, tmp_path):
     kept = "| 2 ± 0 | 71.00 ± 1.41 % | 0.450 ± 0.071 | 71.00 ± 1.41 % | 0.450 ± 0.071 |"
     assert f"| {early_stopping.RULES[0][0]} {kept}" in lines
     assert f"| {early_stopping.RULES[2][0]} (0 of 2 seeds) | – | – | – | – | – |" in lines
+
+
+def stopped_runs(rng, slope=0.5, noise=0.004, sizes=(3, 3, 3, 2)):
+    """Training and test accuracies of experiments, each on its own line."""
+    for n, size in enumerate(sizes):
+        x = 0.8 + 0.03 * n + rng.normal(0, 0.02, size)
+        yield x, 0.6 + 0.05 * n + slope * x + rng.normal(0, noise, size)
+
+
+def test_the_line_is_that_of_least_squares_with_a_level_for_each_experiment():
+    groups = list(stopped_runs(np.random.default_rng(0)))
+    line = _covariance.fit(groups)
+    levels = np.repeat(np.eye(4), [len(x) for x, _ in groups], axis=0)
+    matrix = np.column_stack([np.concatenate([x for x, _ in groups]), levels])
+    y = np.concatenate([y for _, y in groups])
+    solution, squares, *_ = np.linalg.lstsq(matrix, y)
+    assert line.slope == pytest.approx(solution[0])
+    assert line.degrees == 11 - 5
+    assert line.after == pytest.approx((squares[0] / line.degrees) ** 0.5)
+    assert line.at(0.9, *groups[2])[0] == pytest.approx(0.9 * solution[0] + solution[3])
+
+
+def test_one_more_run_is_inside_its_interval_19_times_in_20():
+    rng, inside, count = np.random.default_rng(1), 0, 400
+    for _ in range(count):
+        *groups, (x, y) = stopped_runs(rng)
+        mean, half = _covariance.fit([*groups, (x, y)]).at(0.95, x, y)
+        more = 0.6 + 0.05 * 3 + 0.5 * 0.95 + rng.normal(0, 0.004)
+        inside += abs(more - mean) <= half
+    assert 0.92 <= inside / count <= 0.98
 
 
 @pytest.mark.parametrize("slug", SLUGS)
