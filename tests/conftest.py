@@ -32,15 +32,9 @@ def pytest_addoption(parser):
     parser.addoption("--cluster", action="store_true", help="run the tests on a cluster alone")
 
 
-SUSPENDED = "the run of record on the canonical images is not complete"
-
-
 def pytest_configure(config):
     config.addinivalue_line("markers", "battery: takes long; runs only with --battery")
     config.addinivalue_line("markers", "cluster: needs Slurm and root; runs with --cluster alone")
-    config.addinivalue_line(
-        "markers", f"of_record: ties the committed report to today's code; skipped: {SUSPENDED}"
-    )
 
 
 @pytest.hookimpl(trylast=True)
@@ -50,13 +44,10 @@ def pytest_collection_modifyitems(config, items):
         items=[i for i, own in zip(items, wanted, strict=True) if not own]
     )
     items[:] = [item for item, own in zip(items, wanted, strict=True) if own]
-    reasons = {"of_record": SUSPENDED}
     if not config.option.battery:
-        reasons["battery"] = "runs with --battery"
-    for item in items:
-        for name, reason in reasons.items():
-            if item.get_closest_marker(name):
-                item.add_marker(pytest.mark.skip(reason=reason))
+        for item in items:
+            if item.get_closest_marker("battery"):
+                item.add_marker(pytest.mark.skip(reason="runs with --battery"))
 
 
 @pytest.fixture(scope="session", autouse=True)
