@@ -31,6 +31,7 @@ class Claim:
     Attributes:
         number: 1 to 11, in the study's order.
         text: the claim in one sentence.
+        judge: makes the verdict from our runs and those of the published protocol.
         confounds: what else changes between the experiments compared (docs/study.md D8), or "".
     """
 
