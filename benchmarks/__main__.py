@@ -128,15 +128,15 @@ def _missed(found: dict) -> list[str]:
             name = f"{stem}: {kind}" if kind else stem
             name += f" ({unit})" if (unit := _unit(row)) not in ("×", "min", "of its speed") else ""
             kinds.setdefault((name, kind or stem), []).append((figure, _target(row)))
-    lines = []
-    for (name, kind), pairs in kinds.items():
+    lines, before = [], ""
+    for (name, kind), pairs in sorted(kinds.items(), key=lambda item: item[0][::-1]):
         target = pairs[0][1]
         figures = [figure for figure, _ in pairs]
         if any(other != target for _, other in pairs):
             target, figures = "in parentheses", [f"{figure} ({own})" for figure, own in pairs]
         cause = CAUSES.get(kind, "")
-        cause = "as above" if cause and cause in "".join(lines) else cause
-        lines.append(f"| {name} | {target} | {', '.join(figures)} | {cause} |")
+        shown, before = "as above" if cause and cause == before else cause, cause
+        lines.append(f"| {name} | {target} | {', '.join(figures)} | {shown} |")
     return lines
 
 

@@ -31,14 +31,14 @@ The table has the test accuracy that our runs would have at the published traini
 95 % interval for one more run. The published test accuracy is inside this interval in {inside} of
 {count} experiments.
 
-| experiment | seeds | training accuracy | published | test accuracy | at the published training \
-accuracy | published |
+| experiment | seeds | our training accuracy | published training accuracy | our test accuracy \
+| ours at the published training accuracy | published test accuracy |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: |
 {rows}
 
 Experiments with one seed take the slope of the others, so their figures are less certain. If one of
-the {groups} experiments is left out of the fit, the slope is {low:.2f} to {high:.2f}, and
-{outside} outside.
+the {groups} experiments is left out of the fit, the slope is {low:.2f} to {high:.2f}.
+{outside}
 """
 
 
@@ -109,7 +109,10 @@ def section() -> str:
         rows="\n".join(text for text, _ in found),
         low=min(other.slope for other in others),
         high=max(other.slope for other in others),
-        outside=f"at least once {', '.join(outside)} is" if outside else "no published figure is",
+        outside="In some of these fits the published accuracy of "
+        f"{', '.join(outside)} is outside its interval."
+        if outside
+        else "In all of these fits the published accuracies are inside.",
     )
 
 
