@@ -49,7 +49,7 @@ def test_every_companion_has_its_record_and_page(accompanied):
         assert len(found.summary) > 80
         assert all(rows for rows in found.tables.values()) or slug == "imagenet_prediction"
         page = (out / "notebooks" / f"{slug}-smoke-seed0.html").read_text(encoding="utf-8")
-        assert "What we saw" in page
+        assert "Results" in page
         assert len(page.encode()) < 1.5e6
         assert "Warning" not in page
         assert str(parameters.ROOT) not in page

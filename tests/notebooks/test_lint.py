@@ -81,7 +81,7 @@ class TestEveryNotebook:
 def test_companion_names_its_source_and_ends_with_what_we_saw(slug):
     first, *_, title, last = cells(parameters.notebook_path(slug))
     assert "**Source:**" in text(first)
-    assert text(title) == "## What we saw"
+    assert text(title) == "## Results"
     assert "SAW = " in text(last)
     assert "summary=SAW" in text(last)
     heading = text(first).splitlines()[0].removeprefix("# ")
@@ -184,7 +184,7 @@ RHYTHM = {  # the Markdown cells of each of the eleven; what a cell must contain
     "model-title": (r"## Model\n\n[\w|]",),
     "training-title": (r"## Training\n\n\w", r"\n\n\*\*Look for:\*\*\n\n(- .+\n?){2,3}$"),
     "plain-keras": (),
-    "results-title": (r"## What we saw\n\nThe table compares .* The study ",),
+    "results-title": (r"## Results\n\nThe table compares .* The study ",),
     "try": (r"## Try\n\n.*`custom`", r"\n\n- "),
     "next": (r"Next: \[",),
 }

@@ -76,7 +76,7 @@ def test_a_notebook_opens_quietly_and_runs_top_to_bottom(chromium, lab):
         "Data",
         "Model",
         "Training",
-        "What we saw",
+        "Results",
         "Try",
     ]
 
