@@ -171,7 +171,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     what = "auto, cifar10, digits or a folder"
     parser.add_argument("--dataset", type=os.path.expanduser, default="auto", help=what)
-    parser.add_argument("--only", help="e.g. 00,03-05 or companions (00-10)")
+    parser.add_argument("--only", help="e.g. 00,03-05, companions or names (00-10)")
     parser.add_argument("--seeds", help="e.g. 0,1,2 or 0-9 (0)")
     parser.add_argument(
         "--out", type=cache.expanded, default=ROOT / "reports" / "latest", help="report folder"
@@ -183,7 +183,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and its time only")
     parser.add_argument("--jobs", type=int, default=1, help="notebooks at a time (1)")
-    parser.add_argument("--executor", choices=cluster.EXECUTORS, default="local")
+    parser.add_argument(
+        "--executor", choices=cluster.EXECUTORS, default="local", help="where notebooks run (local)"
+    )
     parser.add_argument("--sweep", type=cache.expanded, help="YAML file of parameters to vary")
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell had them ignored

@@ -5,6 +5,7 @@ Each can be drawn for a wide page or, ``narrow``, for a phone; `html` returns bo
 
 import io
 import math
+import textwrap
 from collections.abc import Callable
 from itertools import count
 
@@ -95,11 +96,11 @@ def ladder(rows: list[Row], *, comparable: bool = True, narrow: bool = False) ->
         shown, color = (ours, BLUE) if n in ours else (published, GRAY)
         before = SLUGS.index(rows[n].experiment.before) if n else None
         step = ""
-        if before in shown:
+        if before in shown and not narrow:
             against = f" vs {before}" * (before != n - 1)
             step = f"  ({signed(shown[n] - shown[before], 1)}{against})"
         _note(axis, f"{100 * shown[n]:.2f}{step}", (100 * right, n), rows[n], color=color)
-    _leave_room(axis, 0.6 if narrow else 0.15)
+    _leave_room(axis, 0.3 if narrow else 0.15)
     axis.set_xticks([tick for tick in axis.get_xticks() if tick <= 100], minor=False)
     note = "" if narrow else ", and change from the experiment before"
     axis.set_xlabel(f"test top-1 accuracy (%){note}")
@@ -172,7 +173,10 @@ def _leave_room(axis: Axes, share: float) -> None:
 
 def _by_experiment(rows: list[Row], narrow: bool) -> tuple[Figure, Axes]:
     """Returns a figure with a line for each experiment, and its axes."""
-    names = [f"{row.experiment.title}  {row.experiment.number}" for row in rows]
+    names = [
+        row.experiment.heading if narrow else f"{row.experiment.title}  {row.experiment.number}"
+        for row in rows
+    ]
     figure, axis = _lines(names, narrow)
     for label, row in zip(axis.get_yticklabels(), rows, strict=True):
         _tag([label], row)
@@ -182,6 +186,7 @@ def _by_experiment(rows: list[Row], narrow: bool) -> tuple[Figure, Axes]:
 def _lines(names: list[str], narrow: bool) -> tuple[Figure, Axes]:
     """Returns a figure with a line for each name, and its axes."""
     figure, axes = new_figure(_NARROW if narrow else _WIDE, 0.34 * len(names) + 0.9)
+    names = [textwrap.fill(name, 19, break_on_hyphens=False) for name in names] if narrow else names
     axes[0].set_yticks(range(len(names)), names, fontsize=8 if narrow else 10)
     axes[0].margins(x=0.2 if narrow else 0.08, y=0.05)
     axes[0].xaxis.label.set_size(8 if narrow else 10)

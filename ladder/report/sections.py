@@ -241,8 +241,10 @@ def _trained(row: Row, how: str, out: Path, base: Row | None = None) -> dict:
         "test cross-entropy": row.loss,
         "training minus test, points": signed(row.train_accuracy - row.accuracy, 1),
         "epochs run": statistics.fmean(len(r.history["epoch"]) for r in row.records),
-        "training": clock(row.seconds),
-        "pages, by seed": _links(row, out),
+        "training": " on ".join(
+            [clock(row.seconds), *row.records[0].environment.get("gpus", [])[:1]]
+        ),
+        "pages, by seed": _links(row, out) or None,
     }
 
 
@@ -315,7 +317,7 @@ def conditions(records: list[Record]) -> str:
         "Files": [
             " ".join(account(r.dataset.name, r.dataset.files)) for r in runs if r.dataset.files
         ],
-        "ImageNet weights": [r.weights["source"] for r in runs if r.weights],
+        "Source of the ImageNet weights": [r.weights["source"] for r in runs if r.weights],
         "Precision": [r.training.precision for r in runs if r.training],
         "Code": [str(e["git"]) for e in environments],
     }
@@ -339,9 +341,9 @@ def _without_companions(records: list[Record]) -> list[Record]:
 
 
 def _links(row: Row, out: Path) -> list[tables.Link]:
-    """Returns a link to the page of each seed of an experiment."""
-    title = row.experiment.title
-    return [tables.Link(str(r.seed), _page(r, out), f"{title}, seed {r.seed}") for r in row.records]
+    """Returns a link to the page of each seed of an experiment that has one."""
+    title, pages = row.experiment.title, [(r.seed, _page(r, out)) for r in row.records]
+    return [tables.Link(str(n), page, f"{title}, seed {n}") for n, page in pages if page]
 
 
 def _page(record: Record, out: Path) -> str:

@@ -465,12 +465,13 @@ def of_the_protocol(rows: list[Row], study_rows: list[Row]) -> str:
     line = in_one_line(study_rows)
     if not line or any(record.profile == "study" for row in rows for record in row.records):
         return ""
-    line = f"With the study's own schedule (profile study): {line[0].lower()}{line[1:]}"
+    line = f"We also ran the study's own schedule (profile study). {line}"
     pooled = spread(study_rows)
     if tally(study_rows).counts["undetermined"] and pooled.degrees:
         line += (
             " Undetermined means that the published accuracy is inside our interval, but the "
-            f"interval is wide: the SD over seeds is {100 * pooled.sd:.2f} points."
+            "interval is wide: the standard deviation (SD) over seeds is "
+            f"{100 * pooled.sd:.2f} points."
         )
     return " ".join(filter(None, [line, sensitivity(study_rows)]))
 

@@ -24,7 +24,7 @@ def test_accessible_in_both_themes(open_page, page_path, scheme, width):
     assert [(v["id"], [node["html"] for node in v["nodes"]][:3]) for v in found] == []
 
 
-@pytest.mark.parametrize("width", [360, 768, 1440])
+@pytest.mark.parametrize("width", [360, 768, 1280, 1440])
 def test_nothing_scrolls_sideways(open_page, page_path, width):
     page = open_page(page_path, width=width)
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
@@ -73,10 +73,9 @@ def test_first_paint_takes_less_than_half_a_second(open_page, of_record):
 def test_charts_are_drawn_for_the_page_s_width(open_page, of_record, width, kind, other):
     """Each once, whole, its text as large as drawn."""
     page = open_page(of_record, width=width)
-    shown, hidden = page.locator(f".chart.{kind} svg"), page.locator(f".chart.{other} svg")
-    assert (
-        shown.count() == hidden.count() == 6
-    )  # without those of curves, which the script replaces
+    charts = page.locator(".charts:not(.fallback)")  # the script replaces those of curves
+    shown, hidden = charts.locator(f".{kind} svg"), charts.locator(f".{other} svg")
+    assert shown.count() == hidden.count() == 6
     for number in range(6):
         assert not hidden.nth(number).is_visible()
         drawn = shown.nth(number).evaluate("svg => parseFloat(svg.getAttribute('width')) / 0.75")
@@ -112,7 +111,7 @@ def test_table_sorts_by_mouse_and_keyboard(open_page, own_images):
 def test_two_confusion_matrices_compare(open_page, of_record):
     page = open_page(of_record)
     first, second = page.locator("#confusions select").all()
-    matrices = page.locator("#confusions table")
+    matrices = page.locator("#confusions .matrix")
     assert (first.input_value(), second.input_value()) == ("0", "10")
     before = [matrix.inner_text() for matrix in matrices.all()]
     assert len(before) == len(set(before)) == 3
@@ -131,7 +130,7 @@ def test_two_confusion_matrices_compare(open_page, of_record):
 
 def test_a_figure_of_a_matrix_opens_its_images(open_page, of_record):
     page = open_page(of_record)
-    first = page.locator("#confusions table").nth(0).locator("button")
+    first = page.locator("#confusions .matrix").nth(0).locator("button")
     first.nth(0).focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
@@ -152,7 +151,7 @@ def test_curves_are_read_by_mouse_and_by_arrow_keys(open_page, of_record):
     page = open_page(of_record)
     panels, readout = page.locator(".panels"), page.locator(".readout")
     assert panels.locator("svg").count() == 11
-    assert page.locator(".fallback").count() == 0
+    assert page.locator(".fallback.curves").first.is_hidden()
     panels.locator("svg").nth(2).scroll_into_view_if_needed()
     box = panels.locator("svg").nth(2).bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.95, box["y"] + box["height"] / 2)
@@ -264,7 +263,7 @@ def test_without_a_script_all_is_there(open_page, of_record):
 def test_names_from_outside_stay_text(open_page, own_images):
     page = open_page(own_images)
     assert page.locator("main b").count() == 0
-    assert page.locator("#confusions th", has_text="<b>birds</b>").count() == 6
+    assert page.locator("#confusions .matrix th", has_text="<b>birds</b>").count() == 6
 
 
 def test_published_figures_are_absent_on_own_images(open_page, own_images):
@@ -274,7 +273,7 @@ def test_published_figures_are_absent_on_own_images(open_page, own_images):
         assert published not in text
     assert "The most accurate experiment is 8 VGG16, ImageNet, fine-tuned" in text
     assert text.startswith("Eleven experiments on other images")
-    for section in ("claims", "Contradictions", "Trained in another way"):
+    for section in ("claims", "Contradictions", "Other settings"):
         assert section not in text
 
 
@@ -295,6 +294,9 @@ def test_prints_whole_without_what_only_a_screen_can_do(open_page, of_record, tm
     page = open_page(of_record)
     page.emulate_media(media="print")
     assert page.locator("#confusions select").first.is_hidden()
+    assert page.locator("#explorer").is_hidden()
+    assert page.locator(".fallback.curves").first.is_visible()  # has a legend
+    assert page.locator("#confusions .fallback").is_visible()
     pdf = tmp_path / "report.pdf"
     page.pdf(path=pdf, format="A4")
     text = "".join(part.extract_text() for part in pypdf.PdfReader(pdf).pages)

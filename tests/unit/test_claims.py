@@ -76,14 +76,17 @@ def test_gaps_are_measured_in_the_best_protocol_there_is():
 
 def test_curves_that_fluctuate_are_measured_in_the_best_protocol_there_is():
     by_budget = claims.judge(rows(), rows("study", r6=None))[6].why
-    assert "Under this schedule validation accuracy falls, from one epoch to the next" in by_budget
-    assert "by 2.5 points on average, that of 5 by 1.0 (a rise counts as 0)." in by_budget
+    assert (
+        "Under this schedule the mean fall of validation accuracy from one epoch to the next"
+        in by_budget
+    )
+    assert "is 2.5 points in 6 and 1.0 in 5. A rise counts as 0." in by_budget
     assert "Under the study's protocol" in claims.judge(rows(), rows("study"))[6].why
     one_epoch = rows()
     for record in one_epoch[6].records:
         record.history["val_accuracy"] = [0.5]
     found = claims.judge(one_epoch, NOTHING)[6]
-    assert "by 0.0 points on average, that of 5 by 1.0" in found.why
+    assert "is 0.0 points in 6 and 1.0 in 5" in found.why
     assert found.word == "does not hold"
 
 

@@ -43,7 +43,9 @@ def test_files_are_written_whole(out, groups):
     assert "2. The deeper network overfits. **holds.**" in text
     assert "made-up figures" in text
     protocol = verdicts.of_the_protocol(rows, verdicts.table(groups[1]))
-    assert protocol.startswith("With the study's own schedule (profile study): of 1 experiment: ")
+    assert protocol.startswith(
+        "We also ran the study's own schedule (profile study). Of 1 experiment: "
+    )
     assert protocol in text
 
 

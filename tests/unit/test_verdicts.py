@@ -270,14 +270,14 @@ def test_different_numbers_of_epochs_are_named_above_the_claims(epochs, said):
 def test_the_studys_own_schedule_is_beside_another():
     ours = verdicts.table([record(profile="budget")])
     study = verdicts.table([record()])
-    assert "With the study's own schedule" in unescape(sections.protocol(ours, study))
+    assert "We also ran the study's own schedule" in unescape(sections.protocol(ours, study))
     assert sections.protocol(ours, verdicts.table([])) == sections.protocol(study, study) == ""
 
 
 def test_wide_intervals_of_the_studys_own_schedule_are_explained():
     ours = verdicts.table([record(profile="budget")])
     wide = unescape(sections.protocol(ours, rows_of((0.58, 0.62, 0.66))))
-    assert "the interval is wide: the SD over seeds is 4.00 points." in wide
+    assert "the interval is wide: the standard deviation (SD) over seeds is 4.00 points." in wide
     assert "wide" not in sections.protocol(ours, verdicts.table([record()]))
 
 
@@ -417,7 +417,7 @@ def test_another_network_is_in_no_table_even_by_hand():
     assert verdicts.same_conditions([by_hand, *others]) == [by_hand]
     assert verdicts.same_conditions(others) == []
     html = sections.notes([], left_out=len(others))
-    assert "2 records of another profile, data set, network or recipe are not in the table" in (
+    assert "The table leaves out 2 records of another profile, data set, network or recipe." in (
         " ".join(html.split())
     )
     assert "nothing has run" not in html
@@ -465,8 +465,8 @@ def test_the_whole_in_one_line():
 def test_one_experiment_whose_seeds_vary_more_can_decide():
     rows = rows_of((0.58, 0.625, 0.67), (0.735, 0.736, 0.737), (0.772, 0.773, 0.774))
     assert verdicts.sensitivity(rows) == (
-        "Without experiment 0, whose seeds vary most (SD 4.50 points), the pooled SD is "
-        "0.10 points, and these verdicts change: 1 better; 0, 2 reproduced."
+        "The seeds of experiment 0 vary most (SD 4.50 points). Without it, the pooled SD is "
+        "0.10 points, and these verdicts change: 1 to better; 0, 2 to reproduced."
     )
     alike = rows_of((0.622, 0.625, 0.628), (0.72, 0.723, 0.7261))
     assert verdicts.sensitivity(alike).endswith(

@@ -84,7 +84,8 @@ function light(number) {
 const runs = data("explorer")?.runs;
 if (runs?.length) {
   const place = document.getElementById("explorer");
-  all(".fallback.curves").forEach((part) => part.remove());
+  place.classList.add("on-screen");
+  all(".fallback.curves").forEach((part) => part.classList.add("on-paper"));
   const experiments = [...new Map(runs.map((run) => [run.e, run.name]))];
   const chosen = new Set((state.curves ?? experiments.map(([e]) => e).join()).split(",").map(Number));
   const view = { measure: state.measure ?? "accuracy", x: state.x ?? "epoch", layout: state.layout ?? "panels",
@@ -223,6 +224,7 @@ if (settings?.length > 1 && place) {
       element("tbody", {}, ...rows.map((cells) => element("tr", {}, ...cells.map((text) => element("td", {}, text)))))));
   };
   const select = (side) => choice(side ? "with" : "Compare", options, pair[side], (value) => { pair[side] = Number(value); remember("runs", pair.join()); show(); });
+  place.classList.add("on-screen");
   place.append(element("p", { class: "controls" }, select(0), select(1)), table);
   show();
 }
@@ -231,7 +233,7 @@ if (settings?.length > 1 && place) {
 const predictions = data("confusions"), sprite = data("pictures");
 if (predictions) {
   const place = document.getElementById("confusions"), { classes, short, experiments } = predictions;
-  all(".fallback", place).forEach((part) => part.remove());
+  all(".fallback", place).forEach((part) => part.classList.add("on-paper"));
   const labels = (run) => run.labels ?? predictions.labels;
   experiments.forEach((run) => {
     run.counts = classes.map(() => classes.map(() => 0));
@@ -242,7 +244,7 @@ if (predictions) {
   const parts = [0, 1, 2].map(() => element("div", { class: "scroll", role: "group" }));
   const options = experiments.map(({ name }, number) => [number, name]);
   const select = (side) => choice(side ? "with" : "Compare", options, pair[side], (value) => { pair[side] = Number(value); remember("matrices", pair.join()); show(); });
-  place.append(element("div", { class: "compare" }, element("div", {}, select(0), parts[0]), element("div", {}, select(1), parts[1]),
+  place.append(element("div", { class: "compare on-screen" }, element("div", {}, select(0), parts[0]), element("div", {}, select(1), parts[1]),
     element("div", {}, element("p", {}, "The second minus the first, points"), parts[2])));
 
   function show() {
