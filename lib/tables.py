@@ -13,12 +13,12 @@ class Link:
 
     Attributes:
         text: what is shown.
-        address: where it leads; without one there is only text.
+        address: where it leads.
         label: its name for screen readers, or "".
     """
 
     text: str
-    address: str = ""
+    address: str
     label: str = ""
 
 
@@ -48,8 +48,6 @@ def figure(value: Any, column: str) -> str:
     """Returns the text of a figure: what its type and the name of its column ask for."""
     if value is None or isinstance(value, bool):
         return {None: "–", True: "yes", False: "no"}[value]
-    if _is_links(value):
-        return " ".join(link.text for link in value)
     if not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int):

@@ -137,9 +137,12 @@ def test_rows_write_figures_as_what_they_are():
 
 
 def test_cells_can_hold_links():
-    links = [tables.Link("<0>", 'a.html?"', "first"), tables.Link("1")]
+    links = [tables.Link("<0>", 'a.html?"', "first"), tables.Link("1", "b.html")]
     html = tables.rows([{"pages": links}])
-    assert '<td><a href="a.html?&#34;" aria-label="first">&lt;0&gt;</a> 1 </td>' in html
+    assert (
+        '<td><a href="a.html?&#34;" aria-label="first">&lt;0&gt;</a> <a href="b.html">1</a> </td>'
+        in html
+    )
 
 
 def test_no_rows():
