@@ -199,7 +199,7 @@ class Run:
         Args:
             images: `lib.data.Dataset`.
             title: of the notebook.
-            summary: its last paragraph, "what we saw".
+            summary: its last paragraph, the results.
             tables: rows by name of the table; a row is column: figure. Columns that end in
                 "seconds" go to the record's ``timing``, as they never repeat.
             fits: each `lib.training.Fit` of the notebook.
