@@ -276,17 +276,26 @@ def companions(records: list[Record], *, others: Iterable[Record] = (), out: Pat
     """Returns a section per companion notebook: what it saw, its tables, its page.
 
     Args:
-        records: any; those of companions are shown, one seed of each.
+        records: any; those of companions are shown, the first seed of each.
         others: records of any kind; of custom ones on data of the same name, those of companions
             that ``records`` lacks are shown too.
         out: the report's folder; links lead to the pages that are in it.
     """
     names = {record.dataset.name for record in records}
     custom = [r for r in others if r.profile == "custom" and r.dataset.name in names]
-    found = {record.experiment: record for record in [*custom, *records]}
+    found = {record.experiment: record for record in [*custom[::-1], *records[::-1]]}
     shown = [found[slug] for slug in COMPANIONS if slug in found]
-    content = [(record, _page(record, out), _timed_tables(record)) for record in shown]
+    content = [
+        (record, _page(record, out), _timed_tables(record), _accuracies(record, records))
+        for record in shown
+    ]
     return render("companions.html.j2", companions=content)
+
+
+def _accuracies(record: Record, records: list[Record]) -> list[float]:
+    """Returns the test accuracy of each seed of a companion that is like an experiment."""
+    seeds = [r for r in records if (r.experiment, r.profile) == (record.experiment, record.profile)]
+    return [r.metrics["test"].accuracy for r in seeds if r.metrics]
 
 
 def _timed_tables(record: Record) -> dict[str, list[dict]]:

@@ -108,6 +108,11 @@ def test_a_companion_with_metrics_is_no_experiment(tmp_path):
     assert sections.facts(records) == sections.facts(eleven)
     assert sections.conditions(records) == sections.conditions(eleven)
     assert "It is 94 %." in sections.companions(records, out=NOWHERE)
+    several = [replace(beyond, seed=0, summary="It is 93 %."), *records]
+    shown = sections.companions(several, out=NOWHERE)
+    assert "It is 93 %." in shown
+    assert "It is 94 %." not in shown
+    assert "Test accuracy of 2 seeds: 94.00 %, 94.00 %." in shown
     page = sections.result(beyond)
     assert "It is 94 %." in page
     assert "published" not in page
