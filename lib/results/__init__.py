@@ -5,6 +5,7 @@ import os
 import time
 import zipfile
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,15 @@ import numpy as np
 from lib import ROOT, cache, digests, in_batch_run, study
 from lib.errors import ParameterError, RecordError
 from lib.results import fingerprint, machine, parameters
-from lib.results.record import SCHEMA, DatasetFacts, ModelFacts, Record, TrainingFacts, read
+from lib.results.record import (
+    SCHEMA,
+    DatasetFacts,
+    ModelFacts,
+    Record,
+    TrainingFacts,
+    read,
+    run_name,
+)
 
 STAGE = "CIFAR10_LADDER_STAGE"
 """Environment variable: the folder in which `ladder.run` collects a run's files before it moves
@@ -254,7 +263,8 @@ class Run:
         values, profile = self.values, self.values["PROFILE"]
         count = len(images.y_train) + len(images.y_val)
         of_profile = parameters.of_profile(profile, self.slug, images=count)
-        if other_network or parameters.computed(values) != parameters.computed(of_profile):
+        changed = parameters.computed(values) != parameters.computed(of_profile)
+        if other_network or changed or self._would_replace_other(images):
             profile = "custom"
         used = {"source": weights.source, "sha256": weights.sha256} if weights else None
         return {
@@ -286,6 +296,14 @@ class Run:
             "memory": {"peak_rss_mb": machine.peak_rss_mb()},
             "environment": machine.environment(),
         }
+
+    def _would_replace_other(self, images) -> bool:
+        """Returns whether the profile's record is there, of other images than digits or these."""
+        name = run_name(self.slug, self.values["PROFILE"], self.values["SEED"])
+        with suppress(RecordError):
+            found = read(self.out / "results" / f"{name}.json")
+            return found.dataset.name not in (images.name, "digits")
+        return False
 
     def _finish(self, record: Record, checkpoints: list[Path]) -> Path:
         """Writes a record, whole or not at all, and removes the checkpoints of its training."""

@@ -133,6 +133,16 @@ def test_a_trial_of_other_values_or_images_replaces_none(finished, values):
         assert (path.parent.parent / "models" / f"{path.stem}.keras").is_file()
 
 
+def test_a_run_on_other_images_is_custom_where_the_profiles_record_is_there(finished, values):
+    digits = write(values, **finished)
+    cifar10 = finished | {"images": replace(finished["images"], name="cifar10", sha256="0")}
+    assert write(values, **cifar10) == digits  # digits only replaced it
+    again = write(values, **finished)
+    assert again != digits
+    assert record.read(again).profile == "custom"
+    assert record.read(digits).dataset.name == "cifar10"
+
+
 def test_fingerprint_is_that_of_the_plan(finished, values):
     found = record.read(write(values, **finished))
     assert found.fingerprint == fingerprint.of_run(
